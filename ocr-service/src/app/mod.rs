@@ -1,0 +1,94 @@
+//! From a parsed command line to running roles, and to their end.
+
+mod build;
+mod doors;
+
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::cli::Command;
+use crate::engine::Pool;
+use crate::http::health::Lifecycle;
+use crate::net::ListenError;
+use crate::shutdown::{self, Signals};
+
+/// For an image whose caller is gone and whose engine does not know it yet.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Why the service did not run to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The first engine that could not be started says why.
+    #[error("{0}")]
+    Engine(String),
+    #[error("cannot write {path}: {source}; name another file with --ports-file")]
+    PortsFile { path: String, source: std::io::Error },
+    #[error("cannot make the client for the models: {0}")]
+    Client(#[from] reqwest::Error),
+    #[error("{0} is no address that can be connected to; choose another with --bind")]
+    Address(String),
+    #[error("the system refused: {0}")]
+    Io(#[from] std::io::Error),
+    #[error("requests still ran {} s after the last was taken and were cut off", .0.as_secs())]
+    DrainTimedOut(Duration),
+}
+
+impl AppError {
+    /// 3: the machine lacks something; 5: timed out.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::DrainTimedOut(_) => 5,
+            _ => 3,
+        }
+    }
+}
+
+/// Runs the roles of `command` until a signal ends them.
+pub async fn run(command: Command) -> Result<(), AppError> {
+    let mut signals = Signals::install()?;
+    let lifecycle = Lifecycle::default();
+    let doors = doors::open(&command).await?;
+    let built = build::build(&command, &doors, &lifecycle)?;
+    let server = command.server();
+    doors::announce(&doors, server)?;
+
+    let mut servers = JoinSet::new();
+    for (door, router) in doors.into_iter().zip(built.routers) {
+        servers.spawn(serve(door.listener, router, lifecycle.clone()));
+    }
+    tokio::select! {
+        () = shutdown::drain(&mut signals, &lifecycle, server.drain_delay) => {}
+        failure = engines_fail(built.pool.as_ref()) => return Err(AppError::Engine(failure)),
+    }
+    // Whatever was accepted ends by its own deadline; a little more is for writing the answers.
+    let patience = server.deadline + Duration::from_secs(2);
+    tokio::select! {
+        () = async { while servers.join_next().await.is_some() {} } => {}
+        () = tokio::time::sleep(patience) => return Err(AppError::DrainTimedOut(patience)),
+        () = signals.next() => tracing::warn!("another signal: leaving at once"),
+    }
+    if let Some(pool) = built.pool {
+        pool.finish(ENGINE_PATIENCE).await;
+    }
+    Ok(())
+}
+
+async fn serve(listener: TcpListener, router: Router, lifecycle: Lifecycle) -> std::io::Result<()> {
+    axum::serve(listener, router).with_graceful_shutdown(lifecycle.closing()).await
+}
+
+/// Ends only if an engine could not be started; without engines, never.
+async fn engines_fail(pool: Option<&Pool>) -> String {
+    if let Some(pool) = pool {
+        match pool.warm().await {
+            Ok(()) => tracing::info!("all engines are warm"),
+            Err(failure) => return failure,
+        }
+    }
+    std::future::pending().await
+}

@@ -1,0 +1,295 @@
+//! The command line and the environment, parsed into types before anything happens.
+//!
+//! Variables of the environment are PLATEN_LISTEN_… rather than PLATEN_…_PORT: Kubernetes sets NAME_PORT for every
+//! Service called NAME, and a Service called `platen` must not change a port here.
+
+use std::ffi::OsStr;
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::TypedValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use reqwest::Url;
+
+use crate::duration;
+use crate::engine::{Language, Segmentation};
+use crate::image::Limits;
+
+/// The OCR service: one binary, a subcommand for each role.
+#[derive(Debug, Parser)]
+#[command(name = "ocr-service", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// How log lines are written to standard error
+    #[arg(long, env = "PLATEN_LOG_FORMAT", value_enum, default_value = "text", global = true)]
+    pub log_format: LogFormat,
+
+    /// What is logged: a level, or tracing's directives
+    #[arg(long, env = "PLATEN_LOG", default_value = "info", global = true)]
+    pub log: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Takes images from clients and asks a model to read them
+    Gateway(GatewayArgs),
+    /// Reads images: Tesseract behind the Open Inference Protocol V2
+    Model(ModelArgs),
+    /// Reads images: the OCR backend, without a model behind it
+    OcrServer(OcrServerArgs),
+    /// All roles in one process
+    Serve(ServeArgs),
+}
+
+impl Command {
+    pub fn server(&self) -> &ServerArgs {
+        match self {
+            Self::Gateway(args) => &args.server,
+            Self::Model(args) => &args.server,
+            Self::OcrServer(args) => &args.server,
+            Self::Serve(args) => &args.server,
+        }
+    }
+
+    /// Images are read in this process.
+    pub fn has_engines(&self) -> bool {
+        !matches!(self, Self::Gateway(_))
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct GatewayArgs {
+    /// The port to listen on; 0 takes any free one
+    #[arg(long, env = "PLATEN_LISTEN_PORT", default_value_t = 8001)]
+    pub port: u16,
+    /// Base addresses of the models, separated by commas
+    #[arg(long = "model-url", env = "KSERVE_URL", value_delimiter = ',', default_value = "http://127.0.0.1:8080", value_parser = ModelUrl, hide_env_values = true)]
+    pub model_urls: Vec<Url>,
+    #[command(flatten)]
+    pub upstream: UpstreamArgs,
+    #[command(flatten)]
+    pub server: ServerArgs,
+    #[command(flatten)]
+    pub limits: LimitArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// The port to listen on; 0 takes any free one
+    #[arg(long, env = "PLATEN_LISTEN_PORT", default_value_t = 8080)]
+    pub port: u16,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    #[command(flatten)]
+    pub server: ServerArgs,
+    #[command(flatten)]
+    pub limits: LimitArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct OcrServerArgs {
+    /// The port to listen on; 0 takes any free one
+    #[arg(long, env = "PLATEN_LISTEN_PORT", default_value_t = 5000)]
+    pub port: u16,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    #[command(flatten)]
+    pub server: ServerArgs,
+    #[command(flatten)]
+    pub limits: LimitArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The gateway's port; 0 takes any free one
+    #[arg(long, env = "PLATEN_LISTEN_GATEWAY", default_value_t = 8001)]
+    pub gateway_port: u16,
+    /// The model's port; 0 takes any free one
+    #[arg(long, env = "PLATEN_LISTEN_MODEL", default_value_t = 8080)]
+    pub model_port: u16,
+    /// The OCR server's port; 0 takes any free one
+    #[arg(long, env = "PLATEN_LISTEN_OCR_SERVER", default_value_t = 5001)]
+    pub ocr_server_port: u16,
+    #[command(flatten)]
+    pub upstream: UpstreamArgs,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    #[command(flatten)]
+    pub server: ServerArgs,
+    #[command(flatten)]
+    pub limits: LimitArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct UpstreamArgs {
+    /// How long a connection to a model may take
+    #[arg(long, env = "PLATEN_CONNECT_TIMEOUT", default_value = "500ms", value_parser = duration::parse)]
+    pub connect_timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub struct ServerArgs {
+    /// The address to listen on; 0.0.0.0 for every one of this machine
+    #[arg(long, env = "PLATEN_BIND", default_value = "127.0.0.1")]
+    pub bind: IpAddr,
+    /// The longest that a request may take
+    #[arg(long, env = "PLATEN_DEADLINE", default_value = "30s", value_parser = duration::parse)]
+    pub deadline: Duration,
+    /// On SIGTERM: how long to go on answering, not ready any more, before new connections are refused
+    #[arg(long, env = "PLATEN_DRAIN_DELAY", default_value = "0s", value_parser = duration::parse)]
+    pub drain_delay: Duration,
+    /// The name of this process in its answers [default: the host's name]
+    #[arg(long, env = "PLATEN_INSTANCE")]
+    pub instance: Option<String>,
+    /// The name of the node in its answers
+    #[arg(long, env = "PLATEN_NODE")]
+    pub node: Option<String>,
+    /// A file to write the bound addresses to, as JSON, once every port is bound
+    #[arg(long, env = "PLATEN_PORTS_FILE")]
+    pub ports_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub struct LimitArgs {
+    /// The largest upload, in MiB
+    #[arg(long, env = "PLATEN_MAX_BODY_MIB", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub max_body_mib: u32,
+    /// The largest image, in millions of pixels
+    #[arg(long, env = "PLATEN_MAX_MEGAPIXELS", default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub max_megapixels: u32,
+}
+
+impl LimitArgs {
+    /// Bytes of a request's body.
+    pub fn max_body(self) -> usize {
+        usize::try_from(self.max_body_mib).map_or(usize::MAX, |mib| mib << 20)
+    }
+
+    pub fn of_images(self) -> Limits {
+        Limits { max_pixels: u64::from(self.max_megapixels) * 1_000_000 }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct EngineArgs {
+    /// How many images are read at once [default: one for each CPU, as far as the memory limit carries them]
+    #[arg(long, env = "PLATEN_ENGINES")]
+    pub engines: Option<NonZeroUsize>,
+    /// How many images may wait; with all of these taken the next is refused at once
+    #[arg(long, env = "PLATEN_QUEUE", default_value_t = 16)]
+    pub queue: usize,
+    /// The language used when a request names none; the order matters
+    #[arg(long, env = "PLATEN_LANG", default_value = "kor+eng")]
+    pub lang: Language,
+    /// Other languages that requests may name
+    #[arg(long, env = "PLATEN_LANGS", value_delimiter = ',', default_value = "kor,eng")]
+    pub other_langs: Vec<Language>,
+    /// The page segmentation mode used when a request names none
+    #[arg(long, env = "PLATEN_PSM", default_value_t = Segmentation::AUTO)]
+    pub psm: Segmentation,
+    /// The folder of the trained data [default: Tesseract's own]
+    #[arg(long, env = "TESSDATA_PREFIX")]
+    pub tessdata: Option<PathBuf>,
+}
+
+/// Says why an address is refused without repeating it: it may hold a password.
+#[derive(Clone)]
+struct ModelUrl;
+
+impl TypedValueParser for ModelUrl {
+    type Value = Url;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        _: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Url, clap::Error> {
+        model_url(&value.to_string_lossy()).map_err(|why| {
+            let message = format!("--model-url, KSERVE_URL: {why}");
+            command.clone().error(clap::error::ErrorKind::ValueValidation, message)
+        })
+    }
+}
+
+/// The base address, also of a full one: `http://model:8080/v2/models/ocr-model/infer` is what some settings hold.
+fn model_url(text: &str) -> Result<Url, String> {
+    let mut url: Url = text.trim().parse().map_err(|error| format!("{error}; write http://HOST:PORT"))?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err("a model's address begins with http:// or https://".into());
+    }
+    // An address is named in answers, metrics and logs.
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("a model's address holds no user name and no password; write http://HOST:PORT".into());
+    }
+    let path = url.path().to_owned();
+    let base = path.find("/v2/").map_or(path.as_str(), |protocol| &path[..protocol]);
+    url.set_path(base);
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn several_models_are_separated_by_commas() {
+        let cli = parse("ocr-service gateway --model-url http://a:8080,http://b:8080/").unwrap();
+        let Command::Gateway(gateway) = cli.command else { panic!("not the gateway") };
+        assert_eq!(gateway.model_urls.len(), 2);
+    }
+
+    #[test]
+    fn a_full_address_of_the_models_inference_is_cut_to_its_base() {
+        for text in ["http://a:8080/v2/models/ocr-model/infer", "http://a:8080/", " http://a:8080"] {
+            assert_eq!(model_url(text).unwrap().as_str(), "http://a:8080/");
+        }
+        assert_eq!(model_url("http://a/models/v2/x").unwrap().as_str(), "http://a/models");
+    }
+
+    #[test]
+    fn a_models_address_without_a_scheme_is_refused() {
+        assert!(parse("ocr-service gateway --model-url model:8080").is_err());
+    }
+
+    #[test]
+    fn a_models_address_with_a_password_is_refused_and_not_repeated() {
+        for address in ["http://user:hunter2@a:8080", "http://:hunter2@a:8080", "http://hunter2@a:8080"] {
+            let error = parse(&format!("ocr-service gateway --model-url {address}")).unwrap_err().to_string();
+            assert!(error.contains("no password") && !error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn nothing_listens_beyond_loopback_unless_asked() {
+        let cli = parse("ocr-service serve").unwrap();
+        let Command::Serve(serve) = cli.command else { panic!("not serve") };
+        assert!(serve.server.bind.is_loopback());
+    }
+
+    #[test]
+    fn a_language_that_is_a_path_is_refused() {
+        assert!(parse("ocr-service model --lang ../eng").is_err());
+    }
+}

@@ -1,0 +1,237 @@
+//! The pool: a fixed number of engines behind a bounded queue.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{oneshot, watch};
+
+use super::queue::{Load, Queue, Refused};
+use super::worker::{self, Job};
+use super::{Factory, Failure, Options, Recognition};
+use crate::image::Image;
+use crate::metrics::EngineMetrics;
+
+/// How much is done at once and how much may wait.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolSize {
+    pub engines: NonZeroUsize,
+    pub places: usize,
+}
+
+impl PoolSize {
+    pub fn capacity(self) -> usize {
+        self.engines.get() + self.places
+    }
+}
+
+/// Why the pool gave no text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PoolError {
+    #[error("all engines are busy and the queue is full; try again in {} s", retry_after.as_secs())]
+    Full { retry_after: Duration },
+    #[error(
+        "{asked} images in one request are more than this server ever takes at once ({capacity}); send fewer"
+    )]
+    NeverFits { asked: usize, capacity: usize },
+    #[error("the image was not read before the request's deadline; try again when the server is less busy")]
+    DeadlinePassed,
+    #[error(transparent)]
+    Image(Failure),
+    #[error("tesseract failed: {0}")]
+    Engine(String),
+    #[error("the engine crashed on this image and was replaced; do not send the image again")]
+    Crashed,
+    #[error("the server is shutting down; try again")]
+    Closed,
+}
+
+impl From<Failure> for PoolError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Undecodable => Self::Image(failure),
+            Failure::Engine(message) => Self::Engine(message),
+        }
+    }
+}
+
+/// A handle on the engines; clones share them.
+#[derive(Clone)]
+pub struct Pool {
+    shared: Arc<Shared>,
+}
+
+/// What the callers and the engines' threads have in common.
+pub(super) struct Shared {
+    pub queue: Queue<Job>,
+    pub metrics: EngineMetrics,
+    size: PoolSize,
+    warmth: watch::Sender<Warmth>,
+    /// Smoothed time of one recognition in microseconds, for Retry-After; 0 before the first.
+    typical_micros: AtomicU64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Warmth {
+    engines: usize,
+    failed: Option<String>,
+}
+
+impl Pool {
+    /// Starts the engines' threads; [`Pool::warm`] tells when they are ready.
+    pub fn start(
+        factory: &Arc<dyn Factory>,
+        size: PoolSize,
+        metrics: EngineMetrics,
+    ) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            queue: Queue::new(size.capacity()),
+            metrics,
+            size,
+            warmth: watch::Sender::new(Warmth::default()),
+            typical_micros: AtomicU64::new(0),
+        });
+        for index in 0..size.engines.get() {
+            worker::spawn(index, shared.clone(), factory.clone())?;
+        }
+        Ok(Self { shared })
+    }
+
+    /// Waits until every engine has recognised something; the error is that of the first that could not be started.
+    pub async fn warm(&self) -> Result<(), String> {
+        let all = self.shared.size.engines.get();
+        let mut warmth = self.shared.warmth.subscribe();
+        let settled = warmth.wait_for(|warmth| warmth.failed.is_some() || warmth.engines == all).await;
+        match settled.ok().and_then(|warmth| warmth.failed.clone()) {
+            Some(failure) => Err(failure),
+            None => Ok(()),
+        }
+    }
+
+    /// At least one engine can work.
+    pub fn is_ready(&self) -> bool {
+        self.shared.warmth.borrow().engines > 0
+    }
+
+    /// Reads all images, on as many engines as are free. All are admitted, or none.
+    pub async fn recognize(
+        &self,
+        images: Vec<Image>,
+        options: &Options,
+        deadline: Instant,
+    ) -> Result<Vec<Recognition>, PoolError> {
+        let (jobs, replies): (Vec<_>, Vec<_>) =
+            images.into_iter().map(|image| job(image, options.clone(), deadline)).unzip();
+        self.admit(jobs)?;
+        let answers = futures_util::future::try_join_all(replies.into_iter().map(answer));
+        // The caller gets its answer at its deadline even if an engine is still at it.
+        let answers = tokio::time::timeout_at(deadline.into(), answers).await;
+        let answers = answers.unwrap_or(Err(PoolError::DeadlinePassed));
+        if answers == Err(PoolError::DeadlinePassed) {
+            self.shared.metrics.expired.inc();
+        }
+        answers
+    }
+
+    /// Takes no more images; those already taken are finished.
+    pub fn close(&self) {
+        self.shared.queue.close();
+    }
+
+    /// Closes, and waits until no engine is at work, but no longer than `patience`.
+    ///
+    /// Without it the process's end would take apart Tesseract's own state under an engine that still uses it.
+    pub async fn finish(&self, patience: Duration) {
+        self.close();
+        let idle = async {
+            let mut ticks = tokio::time::interval(Duration::from_millis(10));
+            while self.shared.queue.load().running > 0 {
+                ticks.tick().await;
+            }
+        };
+        if tokio::time::timeout(patience, idle).await.is_err() {
+            tracing::warn!("an engine is still at work and is cut off");
+        }
+    }
+
+    pub fn metrics(&self) -> &EngineMetrics {
+        &self.shared.metrics
+    }
+
+    /// Brings the gauges up to date; called when they are read, so that the hot path need not.
+    pub fn observe(&self) {
+        let load = self.shared.queue.load();
+        self.shared.metrics.set_load(load.running, load.waiting);
+    }
+
+    fn admit(&self, jobs: Vec<Job>) -> Result<(), PoolError> {
+        let (asked, capacity) = (jobs.len(), self.shared.size.capacity());
+        if asked > capacity {
+            return Err(PoolError::NeverFits { asked, capacity });
+        }
+        self.shared.queue.admit(jobs, Job::abandoned).map_err(|refused| match refused {
+            Refused::Closed => PoolError::Closed,
+            Refused::Full(load) => {
+                self.shared.metrics.refused.inc();
+                PoolError::Full { retry_after: self.shared.retry_after(load) }
+            }
+        })
+    }
+}
+
+type Reply = oneshot::Receiver<Result<Recognition, PoolError>>;
+
+fn job(image: Image, options: Options, deadline: Instant) -> (Job, Reply) {
+    let (reply, answer) = oneshot::channel();
+    (Job { image, options, deadline, admitted: Instant::now(), reply }, answer)
+}
+
+/// A job that was dropped unanswered was dropped because the pool closed.
+async fn answer(reply: Reply) -> Result<Recognition, PoolError> {
+    reply.await.unwrap_or(Err(PoolError::Closed))
+}
+
+impl Shared {
+    pub fn engine_is_warm(&self) {
+        self.warmth.send_modify(|warmth| warmth.engines += 1);
+    }
+
+    pub fn engine_was_lost(&self) {
+        self.metrics.crashed.inc();
+        self.warmth.send_modify(|warmth| warmth.engines -= 1);
+    }
+
+    pub fn failed_to_start(&self, failure: &Failure) {
+        self.warmth.send_modify(|warmth| {
+            warmth.failed.get_or_insert_with(|| failure.to_string());
+        });
+    }
+
+    /// Remembers how long one recognition took: an eighth of the new, seven of the old.
+    pub fn served(&self, took: Duration) {
+        self.metrics.recognition.observe(took.as_secs_f64());
+        let new = u64::try_from(took.as_micros()).unwrap_or(u64::MAX / 8);
+        let old = self.typical_micros.load(Ordering::Relaxed);
+        let smoothed = if old == 0 { new } else { old - old / 8 + new / 8 };
+        // Two engines that finish together may lose one sample: good enough for a hint.
+        self.typical_micros.store(smoothed, Ordering::Relaxed);
+    }
+
+    /// Waits up to `pause`; true when the pool closes meanwhile.
+    pub fn closing_within(&self, pause: Duration) -> bool {
+        self.queue.closed_within(pause)
+    }
+
+    /// About when a place will be free, in whole seconds as HTTP wants it, at least one.
+    fn retry_after(&self, load: Load) -> Duration {
+        let ahead = u64::try_from(load.running + load.waiting).unwrap_or(u64::MAX);
+        let engines = u64::try_from(self.size.engines.get()).unwrap_or(1);
+        let micros = self.typical_micros.load(Ordering::Relaxed).saturating_mul(ahead) / engines;
+        Duration::from_secs(micros.div_ceil(1_000_000).clamp(1, 60))
+    }
+}
+
+#[cfg(test)]
+#[path = "pool_tests.rs"]
+mod tests;

@@ -1,0 +1,133 @@
+//! Around every request: an id in and out, a deadline, a log line, its metrics, and JSON for a panic.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use tracing::Instrument;
+
+use super::error::ApiError;
+use crate::metrics::{HttpMetrics, RouteLabels, RouteOnly};
+
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What is left of the caller's patience, in milliseconds: relative, so that clocks need not agree.
+pub const DEADLINE: HeaderName = HeaderName::from_static("x-platen-deadline-ms");
+
+/// Handlers keep the deadline themselves, with an answer of their own; this much later whatever still runs, such as a
+/// body that does not arrive, is ended for them.
+const BACKSTOP: Duration = Duration::from_millis(250);
+
+/// When the answer must be out.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(pub Instant);
+
+impl Deadline {
+    pub fn remaining(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+}
+
+/// What a request is called in logs and in its response.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub HeaderValue);
+
+/// The middleware's state.
+#[derive(Clone, Debug)]
+pub struct Context {
+    pub role: &'static str,
+    pub metrics: HttpMetrics,
+    /// The longest that any request may take.
+    pub deadline: Duration,
+}
+
+pub async fn around(State(context): State<Arc<Context>>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = request_id(request.headers());
+    let deadline =
+        started + asked_deadline(request.headers()).unwrap_or(context.deadline).min(context.deadline);
+    request.extensions_mut().insert(RequestId(id.clone()));
+    request.extensions_mut().insert(Deadline(deadline));
+    let method = request.method().to_string();
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let span = tracing::info_span!("request", role = context.role, id = id.to_str().unwrap_or_default());
+
+    let in_flight = InFlight::enter(&context.metrics);
+    let answer = tokio::time::timeout_at(
+        (deadline + BACKSTOP).into(),
+        AssertUnwindSafe(next.run(request)).catch_unwind(),
+    );
+    let mut response = match answer.instrument(span.clone()).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_panic)) => {
+            let message = "the server failed on this request; its log says why";
+            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, message).into_response()
+        }
+        Err(_) => {
+            let message =
+                "the request was not finished before its deadline; try again when the server is less busy";
+            ApiError::new(StatusCode::GATEWAY_TIMEOUT, message).into_response()
+        }
+    };
+    drop(in_flight);
+    response.headers_mut().insert(REQUEST_ID, id);
+
+    let took = started.elapsed();
+    let status = response.status().as_u16();
+    span.in_scope(|| log(&method, &route, status, took));
+    context.metrics.duration.get_or_create(&RouteOnly { route: route.clone() }).observe(took.as_secs_f64());
+    context.metrics.requests.get_or_create(&RouteLabels { route, method, status }).inc();
+    response
+}
+
+/// Probes and scrapes come every few seconds and are only worth a line to someone who debugs them.
+fn log(method: &str, route: &str, status: u16, took: Duration) {
+    let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    if route.starts_with("/healthz") || route.starts_with("/v2/health") || route == "/metrics" {
+        tracing::debug!(method, route, status, ms, "answered");
+    } else if status >= 500 {
+        tracing::warn!(method, route, status, ms, "answered");
+    } else {
+        tracing::info!(method, route, status, ms, "answered");
+    }
+}
+
+/// The caller's id if it is a plausible one (it is written to logs and sent on), else a new one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let plausible = |value: &&HeaderValue| {
+        (1..=128).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic)
+    };
+    headers.get(REQUEST_ID).filter(plausible).cloned().unwrap_or_else(|| {
+        let id = uuid::Uuid::new_v4().to_string();
+        HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("none"))
+    })
+}
+
+fn asked_deadline(headers: &HeaderMap) -> Option<Duration> {
+    let millis = headers.get(DEADLINE)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_millis(millis))
+}
+
+/// Counts a request while it is answered, also when its client leaves and the future is dropped.
+struct InFlight(HttpMetrics);
+
+impl InFlight {
+    fn enter(metrics: &HttpMetrics) -> Self {
+        metrics.in_flight.inc();
+        Self(metrics.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.dec();
+    }
+}
+
+#[cfg(test)]
+#[path = "context_tests.rs"]
+mod tests;

@@ -1,0 +1,10 @@
+//! What every role's HTTP server has in common.
+
+pub mod context;
+pub mod error;
+pub mod form;
+pub mod health;
+pub mod service;
+
+pub use context::Deadline;
+pub use error::ApiError;

@@ -1,0 +1,73 @@
+//! Turns a role's routes into a whole service: health, metrics, JSON for unknown paths, and the request context.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::DefaultBodyLimit;
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use prometheus_client::registry::Registry;
+use serde_json::json;
+
+use super::context::{self, Context};
+use super::error::ApiError;
+use super::health::{self, Lifecycle, Readiness};
+use crate::metrics::{self, HttpMetrics};
+
+/// What every role's server is given.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    pub deadline: Duration,
+    /// Bytes of a request's body.
+    pub max_body: usize,
+}
+
+/// A role's own part.
+pub struct Role {
+    pub name: &'static str,
+    pub routes: Router,
+    pub readiness: Arc<dyn Readiness>,
+    pub registry: Arc<Registry>,
+    pub http_metrics: HttpMetrics,
+    /// Brings gauges up to date before they are read.
+    pub before_scrape: BeforeScrape,
+}
+
+pub type BeforeScrape = Arc<dyn Fn() + Send + Sync>;
+
+/// For roles without gauges.
+pub fn nothing() -> BeforeScrape {
+    Arc::new(|| {})
+}
+
+pub fn build(role: Role, lifecycle: &Lifecycle, config: &HttpConfig) -> Router {
+    let context = Context { role: role.name, metrics: role.http_metrics, deadline: config.deadline };
+    let (lifecycle, readiness) = (lifecycle.clone(), role.readiness);
+    let (registry, before_scrape) = (role.registry, role.before_scrape);
+    let ready = move || async move {
+        health::blocked(&lifecycle, readiness.as_ref()).await.map(|()| Json(json!({ "ready": true })))
+    };
+    let scrape = move || async move {
+        before_scrape();
+        metrics::render(&registry)
+    };
+    role.routes
+        .route("/healthz/live", get(|| async { health::live() }))
+        .route("/healthz/ready", get(ready))
+        .route("/metrics", get(scrape))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(config.max_body))
+        .layer(middleware::from_fn_with_state(Arc::new(context), context::around))
+}
+
+async fn unknown_path(uri: Uri) -> impl IntoResponse {
+    ApiError::new(StatusCode::NOT_FOUND, format!("nothing is served at {}", uri.path()))
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> impl IntoResponse {
+    let message = format!("{} does not take {method}; the Allow header says what it takes", uri.path());
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, message)
+}

@@ -1,0 +1,213 @@
+//! How large an image is, read from its first bytes without decoding it.
+//!
+//! A few hundred bytes can decode to gigabytes, so the size must be known before any decoder sees them. Each reader
+//! takes the same field that the decoder will allocate by: PNG's IHDR, JPEG's first frame header, TIFF's first
+//! directory, BMP's information header, the WebP canvas, GIF's logical screen.
+
+/// A format that Leptonica decodes.
+#[derive(Clone, Copy)]
+enum Format {
+    Png,
+    Jpeg,
+    Tiff,
+    Bmp,
+    Webp,
+    Gif,
+}
+
+/// Pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dimensions {
+    pub width: u32,
+    pub height: u32,
+}
+
+/// The size, or nothing when these are not the first bytes of an image that can be read.
+pub fn read(bytes: &[u8]) -> Option<Dimensions> {
+    let (width, height) = match sniff(bytes)? {
+        Format::Png => png(bytes)?,
+        Format::Jpeg => jpeg(bytes)?,
+        Format::Tiff => tiff(bytes)?,
+        Format::Bmp => bmp(bytes)?,
+        Format::Webp => webp(bytes)?,
+        Format::Gif => (u16_le(bytes, 6)?.into(), u16_le(bytes, 8)?.into()),
+    };
+    Some(Dimensions { width, height })
+}
+
+fn sniff(bytes: &[u8]) -> Option<Format> {
+    let starts = |magic: &[u8]| bytes.starts_with(magic);
+    match () {
+        () if starts(b"\x89PNG\r\n\x1a\n") => Some(Format::Png),
+        () if starts(b"\xff\xd8\xff") => Some(Format::Jpeg),
+        () if starts(b"II\x2a\0") || starts(b"MM\0\x2a") => Some(Format::Tiff),
+        () if starts(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") => Some(Format::Webp),
+        () if starts(b"GIF87a") || starts(b"GIF89a") => Some(Format::Gif),
+        () if starts(b"BM") => Some(Format::Bmp),
+        () => None,
+    }
+}
+
+fn png(bytes: &[u8]) -> Option<(u32, u32)> {
+    (bytes.get(12..16)? == b"IHDR").then_some(())?;
+    Some((u32_be(bytes, 16)?, u32_be(bytes, 20)?))
+}
+
+/// Walks the segments up to the first frame header (SOF0 to SOF15 without DHT, JPG and DAC, which share the range).
+fn jpeg(bytes: &[u8]) -> Option<(u32, u32)> {
+    let mut at = 2;
+    loop {
+        // Any number of 0xff may pad a marker.
+        while *bytes.get(at)? == 0xff && *bytes.get(at + 1)? == 0xff {
+            at += 1;
+        }
+        (*bytes.get(at)? == 0xff).then_some(())?;
+        let marker = *bytes.get(at + 1)?;
+        match marker {
+            0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => {
+                return Some((u16_be(bytes, at + 7)?.into(), u16_be(bytes, at + 5)?.into()));
+            }
+            0x01 | 0xd0..=0xd8 => at += 2,
+            // A scan or the end before any frame header.
+            0xd9 | 0xda => return None,
+            _ => at += 2 + usize::from(u16_be(bytes, at + 2)?.max(2)),
+        }
+    }
+}
+
+/// Tags 256 and 257 of the first directory; SHORT or LONG, as TIFF 6.0 allows.
+fn tiff(bytes: &[u8]) -> Option<(u32, u32)> {
+    let big = bytes.first()? == &b'M';
+    let short = |at| if big { u16_be(bytes, at) } else { u16_le(bytes, at) };
+    let long = |at| if big { u32_be(bytes, at) } else { u32_le(bytes, at) };
+    let directory = usize::try_from(long(4)?).ok()?;
+    let entries = usize::from(short(directory)?);
+    let (mut width, mut height) = (None, None);
+    for index in 0..entries {
+        let entry = directory.checked_add(2 + 12 * index)?;
+        let value = match short(entry.checked_add(2)?)? {
+            3 => u32::from(short(entry.checked_add(8)?)?),
+            4 => long(entry.checked_add(8)?)?,
+            _ => continue,
+        };
+        match short(entry)? {
+            256 => width = width.or(Some(value)),
+            257 => height = height.or(Some(value)),
+            _ => {}
+        }
+        if let (Some(width), Some(height)) = (width, height) {
+            return Some((width, height));
+        }
+    }
+    None
+}
+
+/// A negative height means rows from the top down; OS/2's first header has 16-bit fields.
+fn bmp(bytes: &[u8]) -> Option<(u32, u32)> {
+    if u32_le(bytes, 14)? == 12 {
+        return Some((u16_le(bytes, 18)?.into(), u16_le(bytes, 20)?.into()));
+    }
+    let signed = |at| u32_le(bytes, at).map(|raw| raw.cast_signed().unsigned_abs());
+    Some((signed(18)?, signed(22)?))
+}
+
+fn webp(bytes: &[u8]) -> Option<(u32, u32)> {
+    match bytes.get(12..16)? {
+        b"VP8X" => Some((u24_le(bytes, 24)? + 1, u24_le(bytes, 27)? + 1)),
+        b"VP8L" => {
+            let bits = u32_le(bytes, 21)?;
+            Some(((bits & 0x3fff) + 1, ((bits >> 14) & 0x3fff) + 1))
+        }
+        b"VP8 " => {
+            (bytes.get(23..26)? == b"\x9d\x01\x2a").then_some(())?;
+            Some(((u16_le(bytes, 26)? & 0x3fff).into(), (u16_le(bytes, 28)? & 0x3fff).into()))
+        }
+        _ => None,
+    }
+}
+
+fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..at.checked_add(N)?)?.try_into().ok()
+}
+
+fn u16_be(bytes: &[u8], at: usize) -> Option<u16> {
+    array(bytes, at).map(u16::from_be_bytes)
+}
+
+fn u16_le(bytes: &[u8], at: usize) -> Option<u16> {
+    array(bytes, at).map(u16::from_le_bytes)
+}
+
+fn u32_be(bytes: &[u8], at: usize) -> Option<u32> {
+    array(bytes, at).map(u32::from_be_bytes)
+}
+
+fn u32_le(bytes: &[u8], at: usize) -> Option<u32> {
+    array(bytes, at).map(u32::from_le_bytes)
+}
+
+fn u24_le(bytes: &[u8], at: usize) -> Option<u32> {
+    let [low, middle, high] = array(bytes, at)?;
+    Some(u32::from_le_bytes([low, middle, high, 0]))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn data(name: &str) -> Vec<u8> {
+        std::fs::read(format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    }
+
+    #[test]
+    fn every_format_gives_its_size() {
+        for (name, width, height) in [
+            ("nutrition-label.png", 900, 1100),
+            ("letter.jpg", 1260, 928),
+            ("line.tif", 200, 56),
+            ("line.bmp", 200, 56),
+            ("line.webp", 200, 56),
+            ("line-lossy.webp", 200, 56),
+            ("line.gif", 200, 56),
+        ] {
+            assert_eq!(read(&data(name)), Some(Dimensions { width, height }), "{name}");
+        }
+    }
+
+    #[test]
+    fn text_and_nothing_are_no_images() {
+        assert_eq!(read(b""), None);
+        assert_eq!(read(b"Hello from your child"), None);
+        assert_eq!(read(b"%PDF-1.7"), None);
+    }
+
+    #[test]
+    fn a_jpeg_with_padded_markers_is_read() {
+        let bytes = b"\xff\xd8\xff\xff\xff\xe0\x00\x04ab\xff\xc2\x00\x0b\x08\x00\x10\x00\x20\x03";
+        let size = Dimensions { width: 32, height: 16 };
+        assert_eq!(read(bytes), Some(size));
+    }
+
+    #[test]
+    fn a_bmp_from_the_top_down_has_a_positive_height() {
+        let mut bytes = b"BM".to_vec();
+        bytes.resize(14, 0);
+        for word in [40_u32, 7, (-9_i32).cast_unsigned()] {
+            bytes.extend(word.to_le_bytes());
+        }
+        assert_eq!(read(&bytes), Some(Dimensions { width: 7, height: 9 }));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(magic in 0_usize..7, tail in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let magics: [&[u8]; 7] =
+                [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II\x2a\0", b"MM\0\x2a", b"BM", b"GIF89a", b"RIFF1234WEBPVP8"];
+            let mut bytes = magics[magic].to_vec();
+            bytes.extend(tail);
+            let _ = read(&bytes);
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The OCR service's parts: engines, protocol, HTTP and roles. The binary only wires them.
+
+pub mod app;
+pub mod capacity;
+pub mod cli;
+pub mod duration;
+pub mod engine;
+pub mod env_file;
+pub mod http;
+pub mod identity;
+pub mod image;
+pub mod logging;
+pub mod metrics;
+pub mod net;
+pub mod readiness;
+pub mod role;
+pub mod shutdown;
+pub mod threads;
+pub mod v2;

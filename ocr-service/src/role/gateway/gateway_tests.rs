@@ -1,0 +1,223 @@
+//! The gateway against models that the test scripts.
+
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, to_bytes};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use bytes::Bytes;
+use tokio::net::TcpListener;
+use tower::ServiceExt;
+
+use super::upstream::UpstreamConfig;
+use super::*;
+use crate::engine::options::Asked;
+use crate::http::health::{Lifecycle, Readiness};
+use crate::http::service::{self, HttpConfig};
+use crate::metrics::{Catalogue, HttpMetrics, UpstreamMetrics};
+use crate::role::INSTANCE;
+use crate::v2::{HEADER_LENGTH, codec};
+
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01";
+
+type Seen = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
+
+/// A model that gives the same answer to everything and remembers what it was asked.
+async fn model(answer: impl Fn() -> Response + Clone + Send + Sync + 'static) -> (SocketAddr, Seen) {
+    let seen = Seen::default();
+    let handler = {
+        let seen = seen.clone();
+        move |headers: HeaderMap, body: Bytes| {
+            seen.lock().unwrap().push((headers, body));
+            let response = answer();
+            async move { response }
+        }
+    };
+    let router = Router::new().route("/v2/models/ocr-model/infer", post(handler));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (address, seen)
+}
+
+fn text(words: &'static str, instance: &'static str) -> impl Fn() -> Response + Clone {
+    let output = json!({ "name": "text", "shape": [1], "datatype": "BYTES", "data": [words] });
+    let body = json!({ "model_name": "ocr-model", "outputs": [output] });
+    move || ([(INSTANCE, instance)], Json(body.clone())).into_response()
+}
+
+fn refusal(status: u16, retry_after: Option<&'static str>) -> impl Fn() -> Response + Clone {
+    move || {
+        let status = StatusCode::from_u16(status).unwrap();
+        let mut response = (status, Json(json!({ "error": "the model says no" }))).into_response();
+        if let Some(after) = retry_after {
+            response.headers_mut().insert("retry-after", HeaderValue::from_static(after));
+        }
+        response
+    }
+}
+
+/// An address at which nothing listens: bound and given back.
+async fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+}
+
+fn upstream(endpoints: &[SocketAddr]) -> Upstream {
+    let endpoints = endpoints.iter().map(|address| format!("http://{address}").parse().unwrap()).collect();
+    let config = UpstreamConfig { endpoints, connect_timeout: Duration::from_millis(500) };
+    Upstream::new(config, UpstreamMetrics::default()).unwrap()
+}
+
+fn gateway(endpoints: &[SocketAddr]) -> Router {
+    let upstream = Arc::new(upstream(endpoints));
+    let limits = Limits { max_pixels: 1_000_000 };
+    let role = service::Role {
+        name: "gateway",
+        routes: routes(Gateway { upstream: upstream.clone(), limits }),
+        readiness: upstream,
+        registry: Catalogue::default().finish(),
+        http_metrics: HttpMetrics::default(),
+        before_scrape: service::nothing(),
+    };
+    let config = HttpConfig { deadline: Duration::from_secs(10), max_body: 10_000 };
+    service::build(role, &Lifecycle::default(), &config)
+}
+
+fn upload(field: &str, image: &[u8]) -> Request {
+    let head = format!("--b\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"a.png\"\r\n\r\n");
+    let body = [head.as_bytes(), image, b"\r\n--b--\r\n"].concat();
+    let request = Request::post("/gateway/ocr?psm=6").header(CONTENT_TYPE, "multipart/form-data; boundary=b");
+    request.header("x-request-id", "letter-7").body(Body::from(body)).unwrap()
+}
+
+async fn send(gateway: &Router, request: Request) -> (StatusCode, HeaderMap, serde_json::Value) {
+    let response = gateway.clone().oneshot(request).await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    (status, headers, serde_json::from_slice(&body).unwrap())
+}
+
+#[tokio::test]
+async fn the_image_travels_raw_and_the_answer_says_who_gave_it() {
+    let (address, seen) = model(text("Hello from your child\n", "model-0")).await;
+    let (status, headers, body) = send(&gateway(&[address]), upload("image_file", PNG)).await;
+    assert_eq!((status, body), (StatusCode::OK, json!({ "text": "Hello from your child\n" })));
+    assert_eq!(headers[&ENDPOINT], "model-0");
+    assert_eq!(headers[&TRIES], "1");
+    assert_eq!(headers["x-request-id"], "letter-7");
+    let (headers, body) = seen.lock().unwrap()[0].clone();
+    let length = headers[&HEADER_LENGTH].to_str().unwrap();
+    let asked = codec::decode_request(Some(length), &body).unwrap();
+    assert_eq!(asked.inputs[0].elements, [PNG]);
+    assert_eq!(asked.id.as_deref(), Some("letter-7"));
+    assert_eq!(asked.parameters.unwrap()["psm"], "6");
+    assert_eq!(headers["x-request-id"], "letter-7");
+}
+
+#[tokio::test]
+async fn a_model_that_is_gone_costs_a_second_try_and_not_the_request() {
+    let (alive, _) = model(text("alive", "model-1")).await;
+    let gateway = gateway(&[nobody().await, alive]);
+    let (mut tries, mut answers) = (Vec::new(), Vec::new());
+    for _ in 0..2 {
+        let (status, headers, _) = send(&gateway, upload("image_file", PNG)).await;
+        answers.push(status);
+        tries.push(headers[&TRIES].to_str().unwrap().to_owned());
+    }
+    assert_eq!(answers, [StatusCode::OK, StatusCode::OK]);
+    assert_eq!(tries, ["2", "1"]);
+}
+
+#[tokio::test]
+async fn a_503_without_retry_after_is_tried_elsewhere() {
+    let (draining, _) = model(refusal(503, None)).await;
+    let (alive, _) = model(text("alive", "model-1")).await;
+    let (status, _, _) = send(&gateway(&[draining, alive]), upload("image_file", PNG)).await;
+    assert_eq!(status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn backpressure_is_passed_on_and_not_spread() {
+    let (full, _) = model(refusal(503, Some("7"))).await;
+    let (other, seen) = model(text("alive", "model-1")).await;
+    let (status, headers, body) = send(&gateway(&[full, other]), upload("image_file", PNG)).await;
+    assert_eq!(
+        (status, &headers["retry-after"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &HeaderValue::from_static("7"))
+    );
+    assert_eq!(body["error"], "the model says no");
+    assert!(seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn when_no_model_answers_the_error_names_the_address() {
+    let address = nobody().await;
+    let (status, headers, body) = send(&gateway(&[address]), upload("image_file", PNG)).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(headers.contains_key("retry-after"));
+    assert!(body["error"].as_str().unwrap().contains(&address.to_string()), "{body}");
+}
+
+#[tokio::test]
+async fn a_model_that_hangs_ends_with_the_deadline() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = upstream(&[listener.local_addr().unwrap()]);
+    let image = Image::check(Bytes::from_static(PNG), Limits { max_pixels: 1 }).unwrap();
+    let deadline = Deadline(Instant::now() + Duration::from_millis(200));
+    let id = HeaderValue::from_static("1");
+    let error = upstream.infer(&image, &Asked::default(), &id, deadline).await.unwrap_err();
+    assert_eq!(error.status, StatusCode::GATEWAY_TIMEOUT);
+}
+
+#[tokio::test]
+async fn what_is_no_image_never_reaches_a_model() {
+    let (address, seen) = model(text("never", "model-0")).await;
+    let (status, _, body) = send(&gateway(&[address]), upload("image_file", b"hello")).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(body["error"].as_str().unwrap().contains("not an image"), "{body}");
+    assert!(seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_form_without_image_file_is_told_which_field_it_lacks() {
+    let (status, _, body) = send(&gateway(&[nobody().await]), upload("file", PNG)).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(body["error"].as_str().unwrap().contains("image_file"), "{body}");
+}
+
+#[tokio::test]
+async fn an_upload_beyond_the_limit_is_413() {
+    let (status, _, body) = send(&gateway(&[nobody().await]), upload("image_file", &vec![0; 20_000])).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(body["error"].is_string());
+}
+
+#[tokio::test]
+async fn unknown_paths_and_wrong_methods_are_answered_in_json() {
+    let gateway = gateway(&[nobody().await]);
+    let (status, _, body) = send(&gateway, Request::get("/nothing").body(Body::empty()).unwrap()).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(body["error"].as_str().unwrap().contains("/nothing"));
+    let (status, headers, body) =
+        send(&gateway, Request::get("/gateway/ocr").body(Body::empty()).unwrap()).await;
+    assert_eq!(
+        (status, &headers["allow"]),
+        (StatusCode::METHOD_NOT_ALLOWED, &HeaderValue::from_static("POST"))
+    );
+    assert!(body["error"].is_string());
+}
+
+#[tokio::test]
+async fn the_gateway_is_ready_only_after_a_model_was_and_stays_so() {
+    assert!(upstream(&[nobody().await]).check().await.is_err());
+    let router = Router::new().route("/v2/health/ready", axum::routing::get(|| async { "{}" }));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = upstream(&[listener.local_addr().unwrap()]);
+    let server = tokio::spawn(async move { axum::serve(listener, router).await });
+    assert_eq!(upstream.check().await, Ok(()));
+    server.abort();
+    assert_eq!(upstream.check().await, Ok(()));
+}

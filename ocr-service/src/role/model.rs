@@ -1,0 +1,174 @@
+//! The model server: the Open Inference Protocol over the pool of engines.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use bytes::Bytes;
+use serde_json::json;
+
+use super::{INSTANCE, NODE};
+use crate::engine::options::Allowed;
+use crate::engine::{Language, Pool};
+use crate::http::health::{self, Lifecycle};
+use crate::http::{ApiError, Deadline};
+use crate::identity::Identity;
+use crate::image::{Image, Limits};
+use crate::metrics::{InferenceMetrics, ModelLabels};
+use crate::readiness::PoolReady;
+use crate::v2::ocr::{self, OcrRequest};
+use crate::v2::{self, HEADER_LENGTH, codec, metadata};
+
+pub const LABELS: ModelLabels = ModelLabels { model_name: ocr::MODEL };
+
+#[derive(Clone)]
+pub struct Model {
+    pub pool: Pool,
+    pub allowed: Arc<Allowed>,
+    pub limits: Limits,
+    pub metrics: InferenceMetrics,
+    pub identity: Identity,
+    pub lifecycle: Lifecycle,
+}
+
+pub fn routes(model: Model) -> Router {
+    let of_model = Router::new()
+        .route("/", get(describe))
+        .route("/ready", get(model_ready))
+        .route("/infer", post(infer));
+    Router::new()
+        .route("/v2", get(|| async { Json(metadata::server()) }))
+        .route("/v2/health/live", get(|| async { health::live() }))
+        .route("/v2/health/ready", get(server_ready))
+        .nest("/v2/models/{model}", of_model.clone())
+        .nest("/v2/models/{model}/versions/{version}", of_model)
+        .with_state(model)
+}
+
+/// Which model a path names.
+#[derive(Debug, serde::Deserialize)]
+struct Target {
+    model: String,
+    version: Option<String>,
+}
+
+impl Target {
+    fn check(&self) -> Result<(), ApiError> {
+        let version = self.version.as_deref().unwrap_or(ocr::VERSION);
+        if self.model == ocr::MODEL && version == ocr::VERSION {
+            return Ok(());
+        }
+        let message = format!(
+            "no model {} version {version} here; {} version {} is",
+            self.model,
+            ocr::MODEL,
+            ocr::VERSION
+        );
+        Err(ApiError::new(StatusCode::NOT_FOUND, message))
+    }
+}
+
+async fn server_ready(State(model): State<Model>) -> Result<Response, ApiError> {
+    ready(&model).await?;
+    // The specification's body says live, KServe's client reads ready: one body for both.
+    Ok(Json(json!({ "live": true, "ready": true })).into_response())
+}
+
+async fn model_ready(State(model): State<Model>, Path(target): Path<Target>) -> Result<Response, ApiError> {
+    target.check()?;
+    ready(&model).await?;
+    Ok(Json(json!({ "name": ocr::MODEL, "ready": true })).into_response())
+}
+
+async fn ready(model: &Model) -> Result<(), ApiError> {
+    health::blocked(&model.lifecycle, &PoolReady(model.pool.clone())).await
+}
+
+async fn describe(State(model): State<Model>, Path(target): Path<Target>) -> Result<Response, ApiError> {
+    target.check()?;
+    let languages: Vec<_> = model.allowed.languages().iter().map(Language::to_string).collect();
+    Ok(Json(metadata::model(&languages)).into_response())
+}
+
+async fn infer(
+    State(model): State<Model>,
+    Path(target): Path<Target>,
+    Extension(deadline): Extension<Deadline>,
+    headers: HeaderMap,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Response {
+    let started = Instant::now();
+    let answer = async {
+        target.check()?;
+        recognize(&model, deadline, &headers, &body?).await
+    };
+    let answer = answer.await;
+    record(&model.metrics, started.elapsed(), answer.is_ok());
+    let mut response = answer.unwrap_or_else(IntoResponse::into_response);
+    if let Some(instance) = model.identity.instance() {
+        response.headers_mut().insert(INSTANCE, instance);
+    }
+    if let Some(node) = model.identity.node() {
+        response.headers_mut().insert(NODE, node);
+    }
+    response
+}
+
+async fn recognize(
+    model: &Model,
+    deadline: Deadline,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<Response, ApiError> {
+    let length = headers.get(HEADER_LENGTH).map(|value| value.to_str().unwrap_or("not text"));
+    let request = OcrRequest::new(codec::decode_request(length, body)?)?;
+    let options = model.allowed.choose(&request.asked)?;
+    let limits = model.limits;
+    let images = request.images.iter().map(|bytes| Image::check(bytes.clone(), limits));
+    let images = images.collect::<Result<Vec<_>, _>>().map_err(|rejected| invalid(rejected.into()))?;
+    let texts = model.pool.recognize(images, &options, deadline.0).await;
+    let texts = texts.map_err(|error| invalid(error.into()))?;
+    let texts: Vec<_> = texts.into_iter().map(|recognition| recognition.text).collect();
+    let encoded = codec::encode_response(request.response(), ocr::OUTPUT, &texts, request.raw_output)?;
+    let mut response = Response::new(Body::from(encoded.body.clone()));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, encoded.content_type().parse().map_err(internal)?);
+    if let Some(length) = encoded.json_length {
+        headers.insert(HEADER_LENGTH, length.into());
+    }
+    Ok(response)
+}
+
+/// KServe's clients know one status for whatever is wrong with the input.
+fn invalid(error: ApiError) -> ApiError {
+    match error.status {
+        StatusCode::UNPROCESSABLE_ENTITY | StatusCode::PAYLOAD_TOO_LARGE => {
+            error.with_status(StatusCode::BAD_REQUEST)
+        }
+        _ => error,
+    }
+}
+
+fn internal(error: impl std::fmt::Display) -> ApiError {
+    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+}
+
+fn record(metrics: &InferenceMetrics, took: Duration, well: bool) {
+    metrics.requests.get_or_create(&LABELS).inc();
+    metrics.duration.get_or_create(&LABELS).observe(took.as_secs_f64());
+    if !well {
+        metrics.errors.get_or_create(&LABELS).inc();
+    }
+}
+
+impl From<v2::Error> for ApiError {
+    fn from(error: v2::Error) -> Self {
+        Self::bad_request(error.to_string())
+    }
+}

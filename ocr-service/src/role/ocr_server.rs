@@ -1,0 +1,41 @@
+//! The OCR backend: one image in, its text out, in this process.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::routing::post;
+use axum::{Extension, Json, Router};
+use serde_json::{Value, json};
+
+use crate::engine::Pool;
+use crate::engine::options::Allowed;
+use crate::http::form::{self, FileField};
+use crate::http::{ApiError, Deadline};
+use crate::image::{Image, Limits};
+
+/// The messages are the users' clients' to read: they stay as they are.
+const FILE: FileField = FileField { name: "file", missing: "No file part", unselected: "No selected file" };
+
+#[derive(Clone)]
+pub struct OcrServer {
+    pub pool: Pool,
+    pub allowed: Arc<Allowed>,
+    pub limits: Limits,
+}
+
+pub fn routes(server: OcrServer) -> Router {
+    Router::new().route("/ocr", post(ocr)).with_state(server)
+}
+
+async fn ocr(
+    State(server): State<OcrServer>,
+    Extension(deadline): Extension<Deadline>,
+    request: Request,
+) -> Result<Json<Value>, ApiError> {
+    let upload = form::read(request, FILE).await?;
+    let options = server.allowed.choose(&upload.asked)?;
+    let image = Image::check(upload.file, server.limits)?;
+    let texts = server.pool.recognize(vec![image], &options, deadline.0).await?;
+    let text: String = texts.into_iter().map(|recognition| recognition.text).collect();
+    Ok(Json(json!({ "text": text })))
+}

@@ -1,0 +1,175 @@
+//! Bodies of requests and responses: JSON alone, or JSON followed by raw tensors (the binary extension).
+
+use bytes::{Bytes, BytesMut};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::wire::{InferRequest, InferResponse, Parameters, RequestedOutput, Tensor};
+use super::{Error, tensor};
+
+const BINARY_SIZE: &str = "binary_data_size";
+const BYTES: &str = "BYTES";
+
+/// A BYTES tensor with its elements taken out of JSON or of the raw part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elements {
+    pub name: String,
+    pub elements: Vec<Bytes>,
+}
+
+/// A request whose tensors are resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decoded {
+    pub id: Option<String>,
+    pub parameters: Option<Parameters>,
+    pub inputs: Vec<Elements>,
+    pub outputs: Option<Vec<RequestedOutput>>,
+}
+
+/// A body and, when raw tensors follow its JSON, the length of the JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    pub body: Bytes,
+    pub json_length: Option<usize>,
+}
+
+impl Encoded {
+    pub fn content_type(&self) -> &'static str {
+        // Exactly so: KServe's client parses JSON, errors too, only when nothing follows the type.
+        if self.json_length.is_some() { "application/octet-stream" } else { "application/json" }
+    }
+}
+
+/// A request's body; `header_length` is the value of `Inference-Header-Content-Length`, if sent.
+pub fn decode_request(header_length: Option<&str>, body: &Bytes) -> Result<Decoded, Error> {
+    let (json, mut raw) = parts(header_length, body)?;
+    let request: InferRequest = parse(&json)?;
+    let mut inputs = Vec::with_capacity(request.inputs.len());
+    for input in request.inputs {
+        let elements = input_elements(&input, &mut raw)?;
+        inputs.push(Elements { name: input.name, elements });
+    }
+    if !raw.is_empty() {
+        return Err(Error::Trailing(raw.len()));
+    }
+    Ok(Decoded { id: request.id, parameters: request.parameters, inputs, outputs: request.outputs })
+}
+
+/// A request with one image, its bytes raw behind the JSON: no base64, and no copy but into the body.
+pub fn encode_request(
+    id: Option<String>,
+    parameters: Parameters,
+    input: &str,
+    image: &Bytes,
+) -> Result<Encoded, Error> {
+    let raw = tensor::join(std::slice::from_ref(image)).map_err(|detail| Error::tensor(input, detail))?;
+    let tensor = Tensor {
+        name: input.to_owned(),
+        shape: vec![1],
+        datatype: BYTES.into(),
+        parameters: Some(size_parameter(&raw)),
+        data: None,
+    };
+    let request = InferRequest {
+        id,
+        parameters: (!parameters.is_empty()).then_some(parameters),
+        inputs: vec![tensor],
+        outputs: None,
+    };
+    Ok(binary(&request, &[raw]))
+}
+
+/// A response with one BYTES tensor of texts, raw if the caller wants it so.
+pub fn encode_response(
+    mut response: InferResponse,
+    output: &str,
+    texts: &[String],
+    raw: bool,
+) -> Result<Encoded, Error> {
+    let mut tensor = Tensor {
+        name: output.to_owned(),
+        shape: vec![texts.len() as u64],
+        datatype: BYTES.into(),
+        parameters: None,
+        data: None,
+    };
+    if !raw {
+        tensor.data = Some(Value::from(texts));
+        response.outputs.push(tensor);
+        return Ok(Encoded { body: to_json(&response).into(), json_length: None });
+    }
+    let data = tensor::join(texts).map_err(|detail| Error::tensor(output, detail))?;
+    tensor.parameters = Some(size_parameter(&data));
+    response.outputs.push(tensor);
+    Ok(binary(&response, &[data]))
+}
+
+/// A JSON response's texts of `output`.
+pub fn decode_texts(body: &Bytes, output: &str) -> Result<Vec<String>, Error> {
+    let response: InferResponse = parse(body)?;
+    let tensor = response.outputs.into_iter().find(|tensor| tensor.name == output);
+    let tensor = tensor.ok_or_else(|| Error::tensor(output, "missing from the response"))?;
+    let data = tensor.data.ok_or_else(|| Error::tensor(output, "has no data"))?;
+    serde_json::from_value(data).map_err(|error| Error::tensor(output, error.to_string()))
+}
+
+/// The JSON and what follows it.
+fn parts(header_length: Option<&str>, body: &Bytes) -> Result<(Bytes, Bytes), Error> {
+    let Some(text) = header_length else { return Ok((body.clone(), Bytes::new())) };
+    let length = text.trim().parse::<usize>().ok().filter(|length| *length <= body.len());
+    let length = length.ok_or_else(|| Error::HeaderLength(text.to_owned()))?;
+    Ok((body.slice(..length), body.slice(length..)))
+}
+
+fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(json).map_err(|error| Error::Json(error.to_string()))
+}
+
+fn input_elements(input: &Tensor, raw: &mut Bytes) -> Result<Vec<Bytes>, Error> {
+    let fault = |detail: String| Error::tensor(&input.name, detail);
+    if input.datatype != BYTES {
+        return Err(fault(format!("datatype is {:?}; this model takes BYTES", input.datatype)));
+    }
+    let size = input.parameters.as_ref().and_then(|parameters| parameters.get(BINARY_SIZE));
+    let elements = match (size, &input.data) {
+        (Some(size), None) => {
+            let size = size.as_u64().and_then(|size| usize::try_from(size).ok());
+            let size = size.ok_or(Error::Parameter { name: BINARY_SIZE, expected: "a number of bytes" })?;
+            if size > raw.len() {
+                return Err(Error::TensorBeyondBody { tensor: input.name.clone() });
+            }
+            tensor::split(raw.split_to(size)).map_err(fault)?
+        }
+        (None, Some(data)) => tensor::from_base64(data).map_err(fault)?,
+        (Some(_), Some(_)) => return Err(fault("has both data and binary_data_size; send one".into())),
+        (None, None) => return Err(fault("has neither data nor binary_data_size".into())),
+    };
+    if tensor::elements(&input.shape) != Some(elements.len()) {
+        return Err(fault(format!("shape is {:?}, but it carries {} elements", input.shape, elements.len())));
+    }
+    Ok(elements)
+}
+
+fn size_parameter(raw: &Bytes) -> Parameters {
+    Parameters::from_iter([(BINARY_SIZE.to_owned(), json!(raw.len()))])
+}
+
+fn binary(header: &impl Serialize, tensors: &[Bytes]) -> Encoded {
+    let json = to_json(header);
+    let json_length = json.len();
+    let mut body = BytesMut::from(json.as_slice());
+    for tensor in tensors {
+        body.extend_from_slice(tensor);
+    }
+    Encoded { body: body.freeze(), json_length: Some(json_length) }
+}
+
+/// The wire types have string keys and no maps with others, so writing them to memory cannot fail.
+fn to_json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[path = "codec_tests.rs"]
+mod tests;

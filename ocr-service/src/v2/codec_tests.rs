@@ -1,0 +1,110 @@
+//! The codec against the protocol's examples, and against anything.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+
+fn json_body(value: &Value) -> Bytes {
+    serde_json::to_vec(value).unwrap().into()
+}
+
+fn one_image(tensor: &Value) -> Value {
+    json!({ "id": "42", "inputs": [tensor] })
+}
+
+fn error(value: &Value) -> String {
+    decode_request(None, &json_body(value)).unwrap_err().to_string()
+}
+
+#[test]
+fn base64_in_a_list_is_an_image_for_each_element() {
+    let tensor = json!({ "name": "image", "shape": [2], "datatype": "BYTES", "data": ["SGVsbG8=", "eW91"] });
+    let decoded = decode_request(None, &json_body(&one_image(&tensor))).unwrap();
+    assert_eq!(decoded.id.as_deref(), Some("42"));
+    assert_eq!(decoded.inputs[0].elements, ["Hello", "you"]);
+}
+
+#[test]
+fn each_way_a_tensor_can_be_wrong_is_named() {
+    for (tensor, expected) in [
+        (json!({ "name": "image", "shape": [1], "datatype": "BYTES" }), "neither data nor binary_data_size"),
+        (json!({ "name": "image", "shape": [1], "datatype": "FP32", "data": [1.0] }), "takes BYTES"),
+        (json!({ "name": "image", "shape": [2], "datatype": "BYTES", "data": ["eW91"] }), "shape is [2]"),
+        (json!({ "name": "image", "shape": [1], "datatype": "BYTES", "data": "eW91" }), "list of base64"),
+        (json!({ "name": "image", "shape": [1], "datatype": "BYTES", "data": ["~"] }), "not base64"),
+        (json!({ "name": "image", "shape": [1], "datatype": "BYTES", "data": [7] }), "not a string"),
+    ] {
+        let message = error(&one_image(&tensor));
+        assert!(message.contains(expected), "{message} for {tensor}");
+    }
+}
+
+#[test]
+fn a_body_that_is_no_request_is_an_error() {
+    assert!(error(&json!({ "id": "1" })).contains("inputs"));
+    assert!(error(&json!([])).contains("V2"));
+}
+
+#[test]
+fn a_header_length_beyond_the_body_or_no_number_is_an_error() {
+    for length in ["99", "-1", "ten", ""] {
+        let error = decode_request(Some(length), &Bytes::from_static(b"{}")).unwrap_err();
+        assert_eq!(error, Error::HeaderLength(length.into()));
+    }
+}
+
+#[test]
+fn raw_bytes_that_no_tensor_claims_are_an_error() {
+    let encoded = encode_request(None, Parameters::new(), "image", &Bytes::from_static(b"PNG")).unwrap();
+    let mut body = encoded.body.to_vec();
+    body.push(0);
+    let length = encoded.json_length.unwrap().to_string();
+    assert_eq!(decode_request(Some(&length), &body.into()), Err(Error::Trailing(1)));
+}
+
+#[test]
+fn a_json_response_has_no_binary_parts_and_a_raw_one_has() {
+    let response = InferResponse {
+        model_name: "ocr-model".into(),
+        model_version: Some("1".into()),
+        id: Some("42".into()),
+        parameters: None,
+        outputs: Vec::new(),
+    };
+    let texts = vec!["안녕".to_owned()];
+    let json = encode_response(response.clone(), "text", &texts, false).unwrap();
+    assert_eq!(json.content_type(), "application/json");
+    assert_eq!(decode_texts(&json.body, "text").unwrap(), texts);
+    let raw = encode_response(response, "text", &texts, true).unwrap();
+    assert_eq!(raw.content_type(), "application/octet-stream");
+    assert_eq!(&raw.body[raw.json_length.unwrap() + 4..], "안녕".as_bytes());
+}
+
+proptest! {
+    #[test]
+    fn an_image_comes_back_as_it_was_sent(image in vec(any::<u8>(), 0..300), id in proptest::option::of(".{0,20}")) {
+        let parameters = Parameters::from_iter([("psm".to_owned(), json!("6"))]);
+        let image = Bytes::from(image);
+        let encoded = encode_request(id.clone(), parameters.clone(), "image", &image).unwrap();
+        let length = encoded.json_length.unwrap().to_string();
+        let decoded = decode_request(Some(&length), &encoded.body).unwrap();
+        let inputs = vec![Elements { name: "image".into(), elements: vec![image] }];
+        prop_assert_eq!(decoded, Decoded { id, parameters: Some(parameters), inputs, outputs: None });
+    }
+
+    #[test]
+    fn no_body_and_no_header_make_it_panic(length in proptest::option::of("[0-9]{1,3}"), body in vec(any::<u8>(), 0..99)) {
+        let _ = decode_request(length.as_deref(), &body.into());
+    }
+
+    #[test]
+    fn no_binary_size_makes_it_panic(size in any::<u64>(), shape in vec(any::<u64>(), 0..3), raw in vec(any::<u8>(), 0..99)) {
+        let tensor = json!({
+            "name": "image", "shape": shape, "datatype": "BYTES", "parameters": { "binary_data_size": size },
+        });
+        let json = serde_json::to_vec(&one_image(&tensor)).unwrap();
+        let length = json.len().to_string();
+        let _ = decode_request(Some(&length), &[json, raw].concat().into());
+    }
+}

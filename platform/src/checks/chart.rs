@@ -1,0 +1,133 @@
+//! The chart as Helm renders it: every kind of values that it is meant for, and some that it must refuse.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+use crate::event::Step;
+use crate::helm::{Chart, Helm, Release};
+use crate::host::Host;
+use crate::manifests::{restricted, strict};
+use crate::tools::{self, Tool};
+
+/// The chart's folder under the project's root.
+const CHART: &str = "charts/ocr-app";
+
+pub async fn check(host: &Host, step: &Step) -> Result<String> {
+    let program = tools::ensure(host, Tool::Helm).await?;
+    let helm = Helm::offline(host.processes.clone(), program);
+    let path = host.root.join(CHART);
+    step.message("lint");
+    helm.lint(&path).await?;
+    let chart = Chart::Path(path);
+    let release = Release::new("ocr", "ocr");
+    let mut objects = 0;
+    for (name, values) in accepted() {
+        step.message(format!("rendering {name}"));
+        let text = helm.template(&release, &chart, &values).await?;
+        let documents = documents(&text)?;
+        for document in &documents {
+            sound(document)
+                .map_err(|error| Error::unhealthy(format!("with {name}: {error}"), hint(&error)))?;
+        }
+        objects += documents.len();
+    }
+    for (name, values) in refused() {
+        step.message(format!("refusing {name}"));
+        match helm.template(&release, &chart, &values).await {
+            Err(Error::Usage { .. }) => {}
+            Err(error) => return Err(error),
+            Ok(_) => {
+                let what = format!("the chart takes {name}, which its schema must refuse: {values}");
+                return Err(Error::unhealthy(what, "correct charts/ocr-app/values.schema.json"));
+            }
+        }
+    }
+    Ok(format!("{objects} objects from {} sets of values", accepted().len()))
+}
+
+fn hint(error: &Error) -> String {
+    error.hint().unwrap_or_default()
+}
+
+fn accepted() -> Vec<(&'static str, Value)> {
+    let pull = json!([{"name": "regcred"}]);
+    let digest = format!("sha256:{}", "0".repeat(64));
+    vec![
+        ("its own values", json!({})),
+        (
+            "a gateway on every node",
+            json!({"gateway": {"replicas": 3, "service": {"externalTrafficPolicy": "Local"}}}),
+        ),
+        ("a private image by digest", json!({"image": {"digest": digest}, "imagePullSecrets": pull})),
+        ("a gateway inside only", json!({"gateway": {"service": {"type": "ClusterIP"}}})),
+        ("a headless model", json!({"model": {"service": {"headless": true}}})),
+        ("single pods", json!({"gateway": {"replicas": 1}, "model": {"replicas": 1}})),
+        (
+            "the gateway alone",
+            json!({
+                "gateway": {"modelUrl": "http://model.example:8080"},
+                "model": {"enabled": false}, "ocrServer": {"enabled": false},
+            }),
+        ),
+        (
+            "all that is optional",
+            json!({
+                "drain": {"sleepSeconds": 0},
+                "metrics": {"scrapeAnnotations": false},
+                "model": {
+                    "extraArgs": ["--engines", "2"],
+                    "extraEnv": [{"name": "PLATEN_QUEUE", "value": "4"}],
+                    "nodeSelector": {"kubernetes.io/arch": "amd64"},
+                    "tolerations": [{"key": "dedicated", "operator": "Equal", "value": "ocr", "effect": "NoSchedule"}],
+                },
+            }),
+        ),
+    ]
+}
+
+fn refused() -> Vec<(&'static str, Value)> {
+    vec![
+        ("a key that there is not", json!({"gateway": {"replcas": 2}})),
+        ("a NodePort out of range", json!({"gateway": {"service": {"nodePort": 80}}})),
+        ("a number in words", json!({"model": {"replicas": "two"}})),
+        ("an image with its tag twice", json!({"image": {"repository": "localhost:5000/ocr:1@x"}})),
+        ("a digest that is none", json!({"image": {"digest": "sha256:abc"}})),
+    ]
+}
+
+fn documents(text: &str) -> Result<Vec<Value>> {
+    let parsed: std::result::Result<Vec<Value>, _> =
+        serde_yaml::Deserializer::from_str(text).map(Value::deserialize).collect();
+    let documents = parsed.map_err(|error| {
+        Error::malformed("what helm rendered", error, format!("see it: helm template {CHART}"))
+    })?;
+    Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
+}
+
+/// Known fields only; a namespace; and, for what runs pods, Pod Security `restricted`.
+fn sound(document: &Value) -> Result<()> {
+    strict::verify(document)?;
+    let name = document.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("?");
+    if document.pointer("/metadata/namespace").is_none() {
+        return Err(Error::malformed(
+            name,
+            "it names no namespace",
+            "add metadata.namespace to its template",
+        ));
+    }
+    if document["kind"] != "Deployment" {
+        return Ok(());
+    }
+    let deployment: Deployment = strict::object(document)?;
+    let violations = deployment.spec.template.spec.as_ref().map(restricted::violations).unwrap_or_default();
+    if violations.is_empty() {
+        return Ok(());
+    }
+    Err(Error::malformed(
+        name,
+        violations.join("; "),
+        "Pod Security `restricted` refuses it: correct _helpers.tpl",
+    ))
+}

@@ -1,0 +1,43 @@
+//! Kubernetes clients: every one names its kubeconfig context explicitly.
+
+use std::time::Duration;
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+
+use crate::error::{Doing, Error, Result};
+
+/// A client for the context; an unknown context is named with those that exist.
+pub async fn client(context: &str) -> Result<kube::Client> {
+    let kubeconfig = read()?;
+    let known: Vec<String> = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
+    if !known.iter().any(|name| name == context) {
+        let hint = if known.is_empty() {
+            "the kubeconfig holds no context at all".to_owned()
+        } else {
+            format!("it holds: {}; KUBECONFIG can name another file", known.join(", "))
+        };
+        return Err(Error::usage(format!("the kubeconfig holds no context {context}"), hint));
+    }
+    let options = KubeConfigOptions { context: Some(context.to_owned()), ..KubeConfigOptions::default() };
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| {
+        Error::usage(format!("the context {context} cannot be used: {error}"), "correct the kubeconfig")
+    })?;
+    config.connect_timeout = Some(Duration::from_secs(5));
+    config.read_timeout = Some(Duration::from_mins(1));
+    kube::Client::try_from(config).doing(format!("connecting to {context}"))
+}
+
+/// The user's kubeconfig; one that is not there holds nothing.
+fn read() -> Result<Kubeconfig> {
+    use kube::config::KubeconfigError::ReadConfig;
+    match Kubeconfig::read() {
+        Ok(kubeconfig) => Ok(kubeconfig),
+        Err(ReadConfig(error, _)) if error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(Kubeconfig::default())
+        }
+        Err(error) => Err(Error::usage(
+            format!("the kubeconfig cannot be read: {error}"),
+            "mend it, or set KUBECONFIG to another file",
+        )),
+    }
+}

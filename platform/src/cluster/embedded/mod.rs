@@ -1,0 +1,10 @@
+//! The quick start: the same service as supervised processes on this machine. Each "node" is one process group. It is
+//! not a cluster: no scheduler, no Kubernetes API.
+
+mod control;
+mod grace;
+mod spec;
+pub mod supervisor;
+
+pub use control::{Embedded, RoleStatus};
+pub use spec::{NodeSpec, Role, RoleSpec, Spec};

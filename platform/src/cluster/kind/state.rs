@@ -1,0 +1,123 @@
+//! What the nodes' containers mean for the state of the cluster.
+
+use std::path::{Path, PathBuf};
+
+use super::{ClusterState, Node, NodeContainer, NodeState};
+use crate::host::Host;
+
+/// How far this checkout came with a cluster. Containers without any were made by somebody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Written before anything is made: what there is may be the rest of a creation that was cut off.
+    Creating,
+    Created,
+}
+
+impl Progress {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Creating => "creating",
+            Self::Created => "created",
+        }
+    }
+
+    pub(super) fn read(path: &Path) -> Option<Self> {
+        let text = std::fs::read_to_string(path).ok()?;
+        [Self::Creating, Self::Created].into_iter().find(|progress| progress.as_str() == text)
+    }
+}
+
+/// Whether this checkout ever began to make a cluster in the profile, and did not remove it since.
+pub fn was_begun(host: &Host) -> bool {
+    progress_file(host).is_file()
+}
+
+pub(super) fn progress_file(host: &Host) -> PathBuf {
+    host.profile_dir(&host.config.cluster.profile).join("kind")
+}
+
+/// What the containers mean.
+pub(super) fn judge(
+    containers: &[NodeContainer],
+    progress: Option<Progress>,
+    wanted: &[String],
+) -> ClusterState {
+    let there: Vec<&String> = containers.iter().map(|node| &node.name).collect();
+    if containers.is_empty() {
+        return ClusterState::Absent;
+    }
+    match progress {
+        None => return ClusterState::Mismatched { why: "it was not made from this checkout".into() },
+        Some(Progress::Creating) => return ClusterState::Broken { why: "its creation was cut off".into() },
+        Some(Progress::Created) => {}
+    }
+    if there.len() != wanted.len() || !wanted.iter().all(|name| there.contains(&name)) {
+        let why = format!("it has {} nodes and {} are configured", there.len(), wanted.len());
+        return ClusterState::Mismatched { why };
+    }
+    if containers.iter().all(|node| node.running) {
+        return ClusterState::Running { nodes: nodes(containers, &[]) };
+    }
+    ClusterState::Stopped
+}
+
+pub(super) fn nodes(containers: &[NodeContainer], ready: &[String]) -> Vec<Node> {
+    containers
+        .iter()
+        .map(|container| Node {
+            name: container.name.clone(),
+            container: Some(container.name.clone()),
+            state: match container.running {
+                false => NodeState::Stopped,
+                true if ready.contains(&container.name) => NodeState::Ready,
+                true => NodeState::NotReady,
+            },
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::node_names;
+    use super::*;
+    use crate::config::Config;
+
+    fn containers(running: &[bool]) -> Vec<NodeContainer> {
+        let names = node_names(&Config::default());
+        std::iter::zip(names, running)
+            .map(|(name, running)| NodeContainer { name, running: *running })
+            .collect()
+    }
+
+    fn judged(running: &[bool], progress: Option<Progress>) -> ClusterState {
+        judge(&containers(running), progress, &node_names(&Config::default()))
+    }
+
+    const CREATED: Option<Progress> = Some(Progress::Created);
+
+    #[test]
+    fn a_cluster_of_somebody_else_is_never_touched() {
+        assert!(matches!(judged(&[true; 3], None), ClusterState::Mismatched { .. }));
+    }
+
+    #[test]
+    fn containers_of_a_creation_that_was_cut_off_are_a_broken_cluster() {
+        assert!(matches!(judged(&[true], Some(Progress::Creating)), ClusterState::Broken { .. }));
+    }
+
+    #[test]
+    fn a_stopped_node_makes_the_cluster_stopped() {
+        assert_eq!(judged(&[true, false, true], CREATED), ClusterState::Stopped);
+    }
+
+    #[test]
+    fn another_number_of_nodes_is_never_mended_by_deleting() {
+        assert!(matches!(judged(&[true, true], CREATED), ClusterState::Mismatched { .. }));
+    }
+
+    #[test]
+    fn all_running_is_running() {
+        assert!(matches!(judged(&[true; 3], CREATED), ClusterState::Running { .. }));
+        assert_eq!(judged(&[], CREATED), ClusterState::Absent);
+    }
+}

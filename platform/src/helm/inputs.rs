@@ -1,0 +1,99 @@
+//! A digest of everything that decides what a release is: written into its description, read back by the next run.
+
+use std::fmt;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::Chart;
+use crate::error::{Doing, Error, Result};
+
+const PREFIX: &str = "platen inputs sha256:";
+
+/// SHA-256 over the chart's files (or its address and version) and the values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputsHash(String);
+
+impl InputsHash {
+    pub fn of(chart: &Chart, values: &serde_json::Value) -> Result<Self> {
+        let mut hasher = Sha256::new();
+        match chart {
+            Chart::Path(path) => hash_path(&mut hasher, path)?,
+            Chart::Oci { url, version, .. } => part(&mut hasher, format!("{url}@{version}").as_bytes()),
+        }
+        // serde_json keeps the keys of its maps sorted, so equal values give equal bytes.
+        part(&mut hasher, values.to_string().as_bytes());
+        Ok(Self(hex::encode(hasher.finalize())))
+    }
+
+    /// Whether a release's description says that it was made from these inputs.
+    pub fn describes(&self, description: &str) -> bool {
+        description == self.to_string()
+    }
+}
+
+impl fmt::Display for InputsHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{PREFIX}{}", self.0)
+    }
+}
+
+fn hash_path(hasher: &mut Sha256, path: &Path) -> Result<()> {
+    for entry in walkdir::WalkDir::new(path).sort_by_file_name() {
+        let entry = entry.map_err(|error| {
+            Error::malformed(
+                format!("the chart {}", path.display()),
+                error,
+                "look whether the folder is there",
+            )
+        })?;
+        if !entry.file_type().is_file() {
+            continue;
+        }
+        let name = entry.path().strip_prefix(path).unwrap_or(entry.path());
+        part(hasher, name.to_string_lossy().as_bytes());
+        part(hasher, &std::fs::read(entry.path()).doing(format!("reading {}", entry.path().display()))?);
+    }
+    Ok(())
+}
+
+/// Length first, so that no two lists of parts run together to the same bytes.
+fn part(hasher: &mut Sha256, bytes: &[u8]) {
+    hasher.update((bytes.len() as u64).to_le_bytes());
+    hasher.update(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn chart(text: &str) -> (tempfile::TempDir, Chart) {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("Chart.yaml"), text).unwrap();
+        let chart = Chart::Path(dir.path().to_owned());
+        (dir, chart)
+    }
+
+    #[test]
+    fn the_same_chart_elsewhere_has_the_same_hash() {
+        let (one, two) = (chart("name: a"), chart("name: a"));
+        let values = json!({"b": 1, "a": 2});
+        assert_eq!(InputsHash::of(&one.1, &values).unwrap(), InputsHash::of(&two.1, &values).unwrap());
+    }
+
+    #[test]
+    fn a_changed_file_or_value_changes_the_hash() {
+        let (one, two) = (chart("name: a"), chart("name: b"));
+        let base = InputsHash::of(&one.1, &json!({})).unwrap();
+        assert_ne!(base, InputsHash::of(&two.1, &json!({})).unwrap());
+        assert_ne!(base, InputsHash::of(&one.1, &json!({"a": 1})).unwrap());
+    }
+
+    #[test]
+    fn a_missing_chart_is_named() {
+        let error = InputsHash::of(&Chart::Path("/no/such/chart".into()), &json!({})).unwrap_err();
+        assert!(error.to_string().contains("/no/such/chart"), "{error}");
+    }
+}

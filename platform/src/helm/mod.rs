@@ -1,0 +1,313 @@
+//! Helm through its command line: typed calls, JSON answers, failures told apart by their cause.
+
+mod failure;
+mod inputs;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::process::{Cmd, Processes};
+pub use failure::Failure;
+pub use inputs::InputsHash;
+
+/// Queries of the cluster that should answer at once.
+const QUERY_DEADLINE: Duration = Duration::from_mins(1);
+/// Over helm's own time-out, so that helm can say what it waited for before it is killed.
+const GRACE: Duration = Duration::from_secs(30);
+/// Revisions that helm keeps of a release, and that are looked at.
+const HISTORY: &str = "10";
+
+/// Which cluster helm talks to. Always named: never the context that happens to be current.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// `None` reads the user's own kubeconfig.
+    pub kubeconfig: Option<PathBuf>,
+    pub context: String,
+}
+
+/// A release by name and the namespace that its record lies in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    pub name: String,
+    pub namespace: String,
+}
+
+impl Release {
+    pub fn new(name: impl Into<String>, namespace: impl Into<String>) -> Self {
+        Self { name: name.into(), namespace: namespace.into() }
+    }
+}
+
+impl std::fmt::Display for Release {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "release {} in namespace {}", self.name, self.namespace)
+    }
+}
+
+/// Where a chart is read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Chart {
+    /// A folder or a packaged chart on this machine.
+    Path(PathBuf),
+    /// A chart in a registry: `oci://host/path` at one version.
+    Oci { url: String, version: String, plain_http: bool },
+}
+
+impl Chart {
+    fn args(&self) -> Vec<String> {
+        match self {
+            Self::Path(path) => vec![path.display().to_string()],
+            Self::Oci { url, version, plain_http } => {
+                let mut args = vec![url.clone(), "--version".into(), version.clone()];
+                if *plain_http {
+                    args.push("--plain-http".into());
+                }
+                args
+            }
+        }
+    }
+}
+
+/// What a release is to be.
+#[derive(Debug, Clone)]
+pub struct Upgrade {
+    pub release: Release,
+    pub chart: Chart,
+    /// Laid over the chart's own values.
+    pub values: serde_json::Value,
+    /// How long the objects may take to become ready.
+    pub timeout: Duration,
+    /// Apply it also where the release is current by its record: its objects were changed behind helm's back.
+    pub restore: bool,
+}
+
+/// What [`Helm::upgrade_install`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// The release already was what was asked for.
+    Unchanged { revision: u32 },
+    /// Installed or upgraded, and all its objects ready.
+    Changed { revision: u32 },
+}
+
+/// One revision of a release.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Revision {
+    pub revision: u32,
+    pub status: Status,
+    /// Chart name and version, as `ocr-app-0.1.0`.
+    pub chart: String,
+    #[serde(default)]
+    pub app_version: String,
+    #[serde(default)]
+    pub description: String,
+}
+
+/// The states that helm gives a revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    Unknown,
+    Deployed,
+    Uninstalled,
+    Superseded,
+    Failed,
+    Uninstalling,
+    PendingInstall,
+    PendingUpgrade,
+    PendingRollback,
+}
+
+impl Status {
+    /// Left by a helm that was killed; it refuses every further change until this is mended.
+    fn interrupted(self) -> bool {
+        matches!(
+            self,
+            Self::PendingInstall | Self::PendingUpgrade | Self::PendingRollback | Self::Uninstalling
+        )
+    }
+}
+
+/// The driver. Calls that change a release must not run at the same time for the same release.
+#[derive(Clone)]
+pub struct Helm {
+    processes: Processes,
+    program: PathBuf,
+    target: Option<Target>,
+}
+
+impl Helm {
+    pub fn new(processes: Processes, program: impl Into<PathBuf>, target: Target) -> Self {
+        Self { processes, program: program.into(), target: Some(target) }
+    }
+
+    /// For what needs no cluster: template, lint, package.
+    pub fn offline(processes: Processes, program: impl Into<PathBuf>) -> Self {
+        Self { processes, program: program.into(), target: None }
+    }
+
+    /// Makes the release what `upgrade` says and waits until its objects are ready. A release that already is so is
+    /// left alone; one that an interrupted run left half-way is mended first.
+    pub async fn upgrade_install(&self, upgrade: &Upgrade) -> Result<Applied> {
+        let inputs = InputsHash::of(&upgrade.chart, &upgrade.values)?;
+        if let Some(current) = self.status(&upgrade.release).await? {
+            if !upgrade.restore
+                && current.status == Status::Deployed
+                && inputs.describes(&current.description)
+            {
+                return Ok(Applied::Unchanged { revision: current.revision });
+            }
+            if current.status.interrupted() {
+                self.mend(&upgrade.release, current.status).await?;
+            }
+        }
+        let revision = self.apply(upgrade, &inputs).await?;
+        Ok(Applied::Changed { revision })
+    }
+
+    /// Whether [`Helm::upgrade_install`] would change anything.
+    pub async fn is_current(&self, upgrade: &Upgrade) -> Result<bool> {
+        let inputs = InputsHash::of(&upgrade.chart, &upgrade.values)?;
+        let current = self.status(&upgrade.release).await?;
+        Ok(current.is_some_and(|it| it.status == Status::Deployed && inputs.describes(&it.description)))
+    }
+
+    /// The newest revision; `None` where the release does not exist.
+    pub async fn status(&self, release: &Release) -> Result<Option<Revision>> {
+        Ok(self.history(release).await?.pop())
+    }
+
+    /// The revisions that helm still has, oldest first; none where the release does not exist.
+    pub async fn history(&self, release: &Release) -> Result<Vec<Revision>> {
+        let cmd = self
+            .cmd(&["history", &release.name])
+            .args(["--namespace", &release.namespace, "--max", HISTORY, "--output", "json"])
+            .deadline(QUERY_DEADLINE);
+        match self.processes.run(&cmd).await {
+            Ok(output) => {
+                let mut revisions: Vec<Revision> = json(&output.stdout, "helm history's answer")?;
+                revisions.sort_by_key(|revision| revision.revision);
+                Ok(revisions)
+            }
+            Err(error) if Failure::of(&error) == Failure::NotFound => Ok(Vec::new()),
+            Err(error) => Err(failure::explained(error, release)),
+        }
+    }
+
+    /// Removes the release and waits until its objects are gone; `false` where there was none.
+    pub async fn uninstall(&self, release: &Release, timeout: Duration) -> Result<bool> {
+        let cmd = self
+            .cmd(&["uninstall", &release.name])
+            .args(["--namespace", &release.namespace, "--wait", "--timeout", &seconds(timeout)])
+            .deadline(timeout + GRACE);
+        match self.processes.run(&cmd).await {
+            Ok(_) => Ok(true),
+            Err(error) if Failure::of(&error) == Failure::NotFound => Ok(false),
+            Err(error) => Err(failure::explained(error, release)),
+        }
+    }
+
+    /// The manifests as YAML, rendered without a cluster.
+    pub async fn template(
+        &self,
+        release: &Release,
+        chart: &Chart,
+        values: &serde_json::Value,
+    ) -> Result<String> {
+        let cmd = self
+            .cmd(&["template", &release.name])
+            .args(chart.args())
+            .args(["--namespace", &release.namespace, "--values", "-"])
+            .stdin(values.to_string());
+        let output = self.processes.run(&cmd).await.map_err(|error| failure::explained(error, release))?;
+        Ok(output.stdout_text())
+    }
+
+    /// Refuses a chart with errors or warnings.
+    pub async fn lint(&self, chart: &Path) -> Result<()> {
+        let cmd = self.cmd(&["lint", "--strict", "--quiet"]).arg(chart);
+        self.processes.run(&cmd).await?;
+        Ok(())
+    }
+
+    /// Packs the chart into `to` at `version` and returns the file.
+    pub async fn package(&self, chart: &Path, to: &Path, version: &str) -> Result<PathBuf> {
+        let cmd = self.cmd(&["package"]).arg(chart).args(["--version", version, "--destination"]).arg(to);
+        let said = self.processes.run(&cmd).await?.stdout_text();
+        said.lines()
+            .find_map(|line| line.split_once("saved it to: "))
+            .map(|(_, path)| path.trim().into())
+            .ok_or_else(|| {
+                Error::malformed("helm package's answer", said.clone(), "look which helm it is: helm version")
+            })
+    }
+
+    /// Brings a release that an interrupted helm left pending to a state that can be upgraded.
+    async fn mend(&self, release: &Release, status: Status) -> Result<()> {
+        if matches!(status, Status::PendingUpgrade | Status::PendingRollback) {
+            let cmd = self
+                .cmd(&["rollback", &release.name])
+                .args(["--namespace", &release.namespace])
+                .deadline(QUERY_DEADLINE + GRACE);
+            self.processes.run(&cmd).await.map_err(|error| failure::explained(error, release))?;
+        } else {
+            self.uninstall(release, QUERY_DEADLINE).await?;
+        }
+        Ok(())
+    }
+
+    async fn apply(&self, upgrade: &Upgrade, inputs: &InputsHash) -> Result<u32> {
+        #[derive(Deserialize)]
+        struct Answer {
+            version: u32,
+        }
+        // On stdin, so that nothing secret in the values stands in the argv that every user of the machine can read.
+        let cmd = self
+            .cmd(&["upgrade", &upgrade.release.name])
+            .args(upgrade.chart.args())
+            .args(["--namespace", &upgrade.release.namespace, "--install", "--reset-values", "--values", "-"])
+            .args(["--wait", "--timeout", &seconds(upgrade.timeout)])
+            .args(["--history-max", HISTORY, "--description", &inputs.to_string(), "--output", "json"])
+            .args(upgrade.restore.then_some("--force-conflicts"))
+            .stdin(upgrade.values.to_string())
+            .deadline(upgrade.timeout + GRACE);
+        let run = self.processes.run(&cmd).await;
+        let output = run.map_err(|error| match Failure::of(&error) {
+            Failure::TimedOut => Error::timed_out(
+                format!("the objects of {} to become ready", upgrade.release),
+                upgrade.timeout,
+                format!(
+                    "look at what is not ready: kubectl get pods --namespace {}",
+                    upgrade.release.namespace
+                ),
+            ),
+            _ => failure::explained(error, &upgrade.release),
+        })?;
+        json(&output.stdout, "helm upgrade's answer").map(|answer: Answer| answer.version)
+    }
+
+    fn cmd(&self, args: &[&str]) -> Cmd {
+        let mut cmd = Cmd::new(&self.program).args(args);
+        if let Some(target) = &self.target {
+            cmd = cmd.args(["--kube-context", &target.context]);
+            if let Some(kubeconfig) = &target.kubeconfig {
+                cmd = cmd.arg("--kubeconfig").arg(kubeconfig);
+            }
+        }
+        cmd
+    }
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{}s", duration.as_secs())
+}
+
+fn json<T: serde::de::DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Error::malformed(what, error, "look which helm it is: helm version"))
+}

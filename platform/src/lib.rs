@@ -1,0 +1,26 @@
+//! Plans, applies and verifies an OCR platform on Kubernetes. Never prints: what happens is told as [`event::Event`]s.
+
+pub mod checks;
+pub mod cluster;
+pub mod config;
+pub mod demo;
+pub mod diagnose;
+pub mod engine;
+pub mod error;
+pub mod event;
+pub mod helm;
+pub mod host;
+pub mod images;
+pub mod manifests;
+pub mod mirror;
+pub mod ports;
+pub mod process;
+pub mod room;
+pub mod service;
+pub mod status;
+pub mod tls;
+pub mod tools;
+pub mod up;
+pub mod wait;
+
+pub use error::{Error, Exit, Result};

@@ -1,0 +1,146 @@
+//! The folder of what was built: each artifact appears whole or not at all, and one run at a time builds.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::FlockOperation;
+
+use crate::error::{Doing, Result};
+use crate::event::Events;
+use crate::host::Host;
+
+const STAGED: &str = ".staged-";
+const POLL: Duration = Duration::from_millis(500);
+
+/// The cache folder of this module.
+#[derive(Debug, Clone)]
+pub struct Store {
+    dir: PathBuf,
+}
+
+/// Held while something is built; the system releases it when the process dies.
+pub struct Lock(#[expect(dead_code, reason = "held, never read")] File);
+
+impl Store {
+    pub fn new(host: &Host) -> Self {
+        Self { dir: host.cache.join("mirror") }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Names of all that is whole.
+    pub fn folders(&self) -> BTreeSet<String> {
+        let Ok(entries) = std::fs::read_dir(&self.dir) else { return BTreeSet::new() };
+        entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter(|name| !name.starts_with('.'))
+            .collect()
+    }
+
+    /// Waits until no other run builds, then clears what a killed one left half done.
+    pub async fn lock(&self, events: &Events) -> Result<Lock> {
+        std::fs::create_dir_all(&self.dir).doing(format!("creating {}", self.dir.display()))?;
+        let path = self.dir.join(".lock");
+        let file = File::create(&path).doing(format!("opening {}", path.display()))?;
+        let mut told = false;
+        while rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            if !std::mem::replace(&mut told, true) {
+                events.note("another run is building the same things: waiting for it");
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        self.clear_staged();
+        Ok(Lock(file))
+    }
+
+    /// A folder to build in. Dropped without [`Store::publish`] it goes away.
+    pub fn stage(&self) -> Result<tempfile::TempDir> {
+        tempfile::Builder::new()
+            .prefix(STAGED)
+            .tempdir_in(&self.dir)
+            .doing(format!("creating a folder in {}", self.dir.display()))
+    }
+
+    /// Gives a built folder its name.
+    pub fn publish(&self, staged: tempfile::TempDir, name: &str) -> Result<PathBuf> {
+        let target = self.path(name);
+        let staged = staged.keep();
+        std::fs::rename(&staged, &target).doing(format!("moving {} into place", target.display()))?;
+        Ok(target)
+    }
+
+    fn clear_staged(&self) {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let entries = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        for entry in entries {
+            let staged = entry.file_name().to_string_lossy().starts_with(STAGED);
+            if staged && !is_mounted_under(&mounts, &entry.path()) {
+                // What cannot be removed now is tried again by the next run.
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+}
+
+/// Whether anything is mounted at or below `dir`: then it must not be removed, the mount would be emptied.
+fn is_mounted_under(mountinfo: &str, dir: &Path) -> bool {
+    mountinfo
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(4))
+        .any(|mount_point| Path::new(mount_point).starts_with(dir))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store { dir: dir.path().join("mirror") };
+        (dir, store)
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_run_left_is_cleared_and_what_is_whole_is_kept() {
+        let (_dir, store) = store();
+        std::fs::create_dir_all(store.path(".staged-abc/usr")).unwrap();
+        std::fs::create_dir_all(store.path("programs-1234")).unwrap();
+        let _lock = store.lock(&Events::silent()).await.unwrap();
+        assert!(!store.path(".staged-abc").exists());
+        assert_eq!(store.folders(), BTreeSet::from(["programs-1234".to_owned()]));
+    }
+
+    #[tokio::test]
+    async fn a_staged_folder_appears_whole() {
+        let (_dir, store) = store();
+        let _lock = store.lock(&Events::silent()).await.unwrap();
+        let staged = store.stage().unwrap();
+        std::fs::write(staged.path().join("rootfs.tar"), b"x").unwrap();
+        assert!(store.folders().is_empty());
+        store.publish(staged, "base-1").unwrap();
+        assert!(store.path("base-1/rootfs.tar").is_file());
+    }
+
+    #[tokio::test]
+    async fn two_runs_do_not_build_at_once() {
+        let (_dir, store) = store();
+        let held = store.lock(&Events::silent()).await.unwrap();
+        let silent = Events::silent();
+        let second = tokio::time::timeout(Duration::from_millis(50), store.lock(&silent)).await;
+        assert!(second.is_err());
+        drop(held);
+        store.lock(&Events::silent()).await.unwrap();
+    }
+
+    #[test]
+    fn a_folder_with_a_mount_in_it_is_recognised() {
+        let mountinfo = "36 25 0:32 / /cache/mirror/.staged-x/proc rw - proc proc rw\n";
+        assert!(is_mounted_under(mountinfo, Path::new("/cache/mirror/.staged-x")));
+        assert!(!is_mounted_under(mountinfo, Path::new("/cache/mirror/.staged-y")));
+    }
+}

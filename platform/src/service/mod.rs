@@ -1,0 +1,83 @@
+//! The OCR service's sources: their content hash, and the binary that the embedded provider runs.
+
+mod binary;
+mod serve;
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::error::{Doing, Result};
+
+pub(crate) use binary::without_cargo_env;
+pub use binary::{PACKAGES, binary_path, build_binary};
+pub use serve::serve;
+
+/// Everything that the service's binary and image are made from, relative to the project's root.
+const SOURCES: [&str; 5] =
+    ["Cargo.toml", "Cargo.lock", ".dockerignore", "rust-toolchain.toml", "ocr-service"];
+/// What below them has no part in the result.
+const IGNORED: [&str; 2] = ["tests", "benches"];
+
+/// The files that the service is built from, sorted, relative to `root`.
+pub fn source_files(root: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for source in SOURCES {
+        let walk = walkdir::WalkDir::new(root.join(source)).sort_by_file_name().into_iter();
+        let wanted = walk.filter_entry(|entry| !IGNORED.iter().any(|name| entry.file_name() == *name));
+        for entry in wanted {
+            match entry {
+                Ok(entry) if entry.file_type().is_file() => {
+                    files.push(entry.path().strip_prefix(root).unwrap_or(entry.path()).to_owned());
+                }
+                Ok(_) => {}
+                // An optional file that is not there.
+                Err(error) if error.depth() == 0 => {}
+                Err(error) => return Err(std::io::Error::from(error)).doing("reading the service's sources"),
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// Twelve hexadecimal digits that change with any source of the service.
+pub fn inputs_hash(root: &Path) -> Result<String> {
+    let mut hash = Sha256::new();
+    for file in source_files(root)? {
+        let bytes = std::fs::read(root.join(&file)).doing(format!("reading {}", file.display()))?;
+        hash.update(file.to_string_lossy().as_bytes());
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(&bytes);
+    }
+    Ok(hex::encode(hash.finalize())[..12].to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn project() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("ocr-service/src")).unwrap();
+        std::fs::create_dir_all(dir.path().join("ocr-service/tests")).unwrap();
+        std::fs::write(dir.path().join("Cargo.toml"), "[workspace]").unwrap();
+        std::fs::write(dir.path().join("ocr-service/src/main.rs"), "fn main() {}").unwrap();
+        dir
+    }
+
+    #[test]
+    fn the_hash_changes_with_a_source() {
+        let dir = project();
+        let before = inputs_hash(dir.path()).unwrap();
+        std::fs::write(dir.path().join("ocr-service/src/main.rs"), "fn main() { }").unwrap();
+        assert_ne!(inputs_hash(dir.path()).unwrap(), before);
+    }
+
+    #[test]
+    fn the_hash_does_not_change_with_a_test() {
+        let dir = project();
+        let before = inputs_hash(dir.path()).unwrap();
+        std::fs::write(dir.path().join("ocr-service/tests/new.rs"), "").unwrap();
+        assert_eq!(inputs_hash(dir.path()).unwrap(), before);
+    }
+}

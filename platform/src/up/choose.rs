@@ -1,0 +1,169 @@
+//! Which provider a run uses, and why.
+
+use serde::{Deserialize, Serialize};
+
+use super::record::UpRecord;
+use super::supply::Supply;
+use crate::config::{ImageSource, ProviderChoice};
+use crate::engine;
+use crate::error::{Error, Result};
+use crate::host::Host;
+
+/// A provider that was settled on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "provider")]
+pub enum Target {
+    Embedded,
+    Kind { images: Supply },
+    Minikube,
+    Existing { context: String },
+}
+
+impl Target {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Kind { .. } => "kind",
+            Self::Minikube => "minikube",
+            Self::Existing { .. } => "existing",
+        }
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Kind { images } => write!(f, "kind with images {images}"),
+            Self::Existing { context } => write!(f, "the existing cluster {context}"),
+            Self::Embedded | Self::Minikube => f.write_str(self.name()),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice {
+    #[serde(flatten)]
+    pub target: Target,
+    /// One line for the user.
+    pub because: String,
+}
+
+/// What the choice depends on.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub recorded: Option<UpRecord>,
+    pub docker_answers: bool,
+    /// Where images of a new cluster would come from.
+    pub supply: Supply,
+}
+
+pub fn choose(wanted: ProviderChoice, context: Option<&str>, seen: &Seen) -> Result<Choice> {
+    let target = match wanted {
+        ProviderChoice::Auto => return Ok(automatic(seen)),
+        ProviderChoice::Embedded => Target::Embedded,
+        ProviderChoice::Kind => Target::Kind { images: seen.supply },
+        ProviderChoice::Minikube => Target::Minikube,
+        ProviderChoice::Existing => Target::Existing {
+            context: context.map(ToOwned::to_owned).ok_or_else(|| {
+                Error::usage(
+                    "an existing cluster needs its kubeconfig context",
+                    "name it: --context NAME (kubectl config get-contexts lists them)",
+                )
+            })?,
+        },
+    };
+    match &seen.recorded {
+        Some(recorded) if recorded.choice.target != target => Err(Error::usage(
+            format!("this profile already runs on {}", recorded.choice.target),
+            "take it down first (cargo xtask down), or use another one: --profile NAME",
+        )),
+        _ => Ok(Choice { target, because: "as asked for".into() }),
+    }
+}
+
+fn automatic(seen: &Seen) -> Choice {
+    let (target, because) = match &seen.recorded {
+        Some(recorded) => (recorded.choice.target.clone(), "as made before"),
+        None if seen.docker_answers => (
+            Target::Kind { images: seen.supply },
+            "Docker answers; to serve within seconds and without a cluster: cargo xtask up --provider embedded",
+        ),
+        None => (
+            Target::Embedded,
+            "no Docker answers; for a real Kubernetes cluster, about 15 minutes the first time on two cores: cargo xtask up --provider kind",
+        ),
+    };
+    Choice { target, because: because.into() }
+}
+
+pub(super) async fn choose_for(host: &Host, recorded: Option<UpRecord>) -> Result<Choice> {
+    let cluster = &host.config.cluster;
+    let docker_answers = matches!(engine::observe(host).await?, engine::State::Ready(_));
+    let mut seen = Seen { recorded, docker_answers, supply: Supply::Source };
+    let choice = choose(cluster.provider, cluster.context.as_deref(), &seen);
+    // Only a new cluster asks whether images can be pulled, or one that is asked for otherwise than it was made.
+    let made = seen.recorded.as_ref().map(|recorded| &recorded.choice.target);
+    seen.supply = match (made, host.config.images.source) {
+        (Some(Target::Kind { images }), ImageSource::Auto) => *images,
+        (_, ImageSource::Auto) if !matches!(choice, Ok(Choice { target: Target::Kind { .. }, .. })) => {
+            return choice;
+        }
+        _ => Supply::decide(host).await?,
+    };
+    choose(cluster.provider, cluster.context.as_deref(), &seen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Exit;
+    use crate::config::{NodeCount, PortsConfig};
+
+    const NOTHING: Seen = Seen { recorded: None, docker_answers: false, supply: Supply::Source };
+    const KIND: Target = Target::Kind { images: Supply::Source };
+
+    fn recorded(target: Target) -> Seen {
+        let choice = Choice { target, because: String::new() };
+        let record = UpRecord { choice, nodes: NodeCount::default(), ports: PortsConfig::default() };
+        Seen { recorded: Some(record), ..NOTHING }
+    }
+
+    #[test]
+    fn what_was_made_before_is_used_again() {
+        let seen = Seen { docker_answers: true, ..recorded(Target::Embedded) };
+        assert_eq!(choose(ProviderChoice::Auto, None, &seen).unwrap().target, Target::Embedded);
+    }
+
+    #[test]
+    fn without_docker_it_is_embedded_and_says_how_to_get_a_cluster() {
+        let choice = choose(ProviderChoice::Auto, None, &NOTHING).unwrap();
+        assert_eq!(choice.target, Target::Embedded);
+        assert!(choice.because.contains("up --provider kind"));
+    }
+
+    #[test]
+    fn with_docker_it_is_a_real_cluster() {
+        let seen = Seen { docker_answers: true, ..NOTHING };
+        assert_eq!(choose(ProviderChoice::Auto, None, &seen).unwrap().target, KIND);
+    }
+
+    #[test]
+    fn other_images_than_the_cluster_was_made_with_are_refused() {
+        let seen = Seen { supply: Supply::Pull, ..recorded(KIND) };
+        let error = choose(ProviderChoice::Kind, None, &seen).unwrap_err();
+        assert!(error.to_string().contains("built from source"), "{error}");
+    }
+
+    #[test]
+    fn another_provider_in_the_same_profile_is_refused() {
+        let error = choose(ProviderChoice::Kind, None, &recorded(Target::Embedded)).unwrap_err();
+        assert_eq!(error.exit(), Exit::Usage);
+        assert!(error.to_string().contains("embedded"));
+    }
+
+    #[test]
+    fn an_existing_cluster_needs_its_context() {
+        let error = choose(ProviderChoice::Existing, None, &NOTHING).unwrap_err();
+        assert!(error.hint().unwrap().contains("--context"));
+    }
+}

@@ -1,0 +1,198 @@
+//! The steps of the embedded provider: packages, the service's binary, its processes.
+
+use super::plan::{Action, StepId};
+use super::provider::Provider;
+use crate::cluster::embedded::{Embedded, RoleStatus, Spec};
+use crate::cluster::{ClusterState, Endpoint, NodeState};
+use crate::error::Result;
+use crate::event::Step;
+use crate::host::Host;
+use crate::room::Needs;
+use crate::status::{StatusReport, Workload};
+use crate::{service, tools};
+
+pub struct EmbeddedProvider {
+    host: Host,
+    embedded: Embedded,
+    inputs: String,
+    spec: Spec,
+}
+
+/// What the plan depends on.
+#[derive(Debug, Clone)]
+struct World {
+    missing_packages: Vec<String>,
+    binary_is_current: bool,
+    cluster: ClusterState,
+}
+
+impl EmbeddedProvider {
+    pub fn new(host: &Host) -> Result<Self> {
+        let inputs = service::inputs_hash(&host.root)?;
+        let spec = Spec::new(&host.config, service::binary_path(host, &inputs));
+        Ok(Self { host: host.clone(), embedded: Embedded::new(host)?, inputs, spec })
+    }
+}
+
+#[async_trait::async_trait]
+impl Provider for EmbeddedProvider {
+    async fn missing(&self) -> Result<Vec<Action>> {
+        let world = World {
+            missing_packages: tools::missing_packages(&self.host, &service::PACKAGES).await?,
+            binary_is_current: self.spec.binary.is_file(),
+            cluster: self.embedded.observe(Some(&self.spec)).await,
+        };
+        Ok(plan(&world, &self.spec))
+    }
+
+    async fn apply(&self, step: StepId, tell: &Step) -> Result<()> {
+        match step {
+            StepId::Packages => {
+                tools::ensure_packages(&self.host, &service::PACKAGES, "the OCR service").await
+            }
+            StepId::Service => service::build_binary(&self.host, &self.inputs, tell).await.map(drop),
+            StepId::Cluster => {
+                let tell = |message| tell.message(message);
+                match self.embedded.observe(Some(&self.spec)).await {
+                    // The supervisor is at it already: a role that died is on its way back.
+                    ClusterState::Running { .. } => self.embedded.wait_until_ready(tell).await,
+                    _ => self.embedded.start(&self.spec, &self.host.supervisor(), tell).await,
+                }
+            }
+            StepId::Engine | StepId::Sources | StepId::Registry | StepId::Image | StepId::Apps => Ok(()),
+        }
+    }
+
+    fn needs(&self, plan: &[Action]) -> Option<Needs> {
+        // Tesseract's headers and compiler take most of the disk.
+        let compiles = plan.iter().any(|action| action.step == StepId::Service);
+        (!plan.is_empty()).then_some(Needs { disk_gib: if compiles { 3 } else { 0 }, memory_gib: 1 })
+    }
+
+    fn endpoints(&self) -> Vec<Endpoint> {
+        Embedded::endpoints(&self.host.config)
+    }
+
+    async fn status(&self) -> Result<StatusReport> {
+        let roles = self.embedded.roles().await;
+        let (ready, all) = (roles.iter().filter(|role| role.ready).count(), roles.len());
+        Ok(StatusReport {
+            summary: format!("embedded (processes on this machine, not Kubernetes): {ready} of {all} ready"),
+            healthy: all > 0 && ready == all,
+            cluster: Some(self.embedded.observe(None).await),
+            findings: roles.iter().filter(|role| !role.ready).map(finding).collect(),
+            workloads: roles.into_iter().map(workload).collect(),
+            endpoints: self.endpoints(),
+        })
+    }
+
+    async fn remains(&self) -> Result<Vec<String>> {
+        let alive = self.embedded.alive();
+        Ok(match (self.embedded.spec(), alive) {
+            (None, 0) => Vec::new(),
+            (Some(spec), 0) => vec![format!("{} stopped embedded nodes", spec.nodes.len())],
+            (_, alive) => vec![format!("{alive} processes of embedded nodes")],
+        })
+    }
+
+    async fn stop(&self) -> Result<()> {
+        self.embedded.stop().await
+    }
+
+    async fn remove(&self) -> Result<()> {
+        self.embedded.stop().await?;
+        self.embedded.forget()
+    }
+}
+
+fn finding(role: &RoleStatus) -> String {
+    format!("{} on {} is not ready; start it again: cargo xtask up", role.role.name(), role.node)
+}
+
+fn workload(role: RoleStatus) -> Workload {
+    Workload {
+        name: role.role.name().into(),
+        ready: role.ready,
+        leaving: false,
+        restarts: role.restarts,
+        place: match role.pid {
+            Some(pid) => format!("pid {pid}, port {}", role.port),
+            None => format!("not running, port {}", role.port),
+        },
+        node: role.node,
+    }
+}
+
+fn plan(world: &World, spec: &Spec) -> Vec<Action> {
+    let mut actions = Vec::new();
+    if !world.missing_packages.is_empty() {
+        let why = format!("missing: {}", world.missing_packages.join(" "));
+        actions.push(Action::new(StepId::Packages, "install Tesseract and its headers", why, 30));
+    }
+    if !world.binary_is_current {
+        let why = "there is no binary of these sources yet";
+        actions.push(Action::new(StepId::Service, "compile the OCR service", why, 90));
+    }
+    let nodes = spec.nodes.len();
+    let start = |why: &str| Action::new(StepId::Cluster, format!("start {nodes} embedded nodes"), why, 3);
+    match &world.cluster {
+        ClusterState::Absent => actions.push(start("none is there")),
+        ClusterState::Stopped => actions.push(start("they are stopped")),
+        ClusterState::Broken { why } | ClusterState::Mismatched { why } => actions.push(start(why)),
+        ClusterState::Running { nodes } => {
+            let late: Vec<&str> =
+                nodes.iter().filter(|n| n.state != NodeState::Ready).map(|n| n.name.as_str()).collect();
+            if !late.is_empty() {
+                let why = format!("not ready: {}", late.join(", "));
+                actions.push(Action::new(StepId::Cluster, "wait for the embedded nodes", why, 3));
+            }
+        }
+    }
+    actions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::Node;
+    use crate::config::Config;
+
+    fn steps(world: &World) -> Vec<StepId> {
+        let spec = Spec::new(&Config::default(), "/bin/ocr-service".into());
+        plan(world, &spec).into_iter().map(|action| action.step).collect()
+    }
+
+    fn running(state: NodeState) -> ClusterState {
+        ClusterState::Running { nodes: vec![Node { name: "platen-1".into(), container: None, state }] }
+    }
+
+    #[test]
+    fn a_bare_machine_gets_every_step() {
+        let world = World {
+            missing_packages: vec!["clang".into()],
+            binary_is_current: false,
+            cluster: ClusterState::Absent,
+        };
+        assert_eq!(steps(&world), [StepId::Packages, StepId::Service, StepId::Cluster]);
+    }
+
+    #[test]
+    fn when_all_is_ready_there_is_nothing_to_do() {
+        let world = World {
+            missing_packages: Vec::new(),
+            binary_is_current: true,
+            cluster: running(NodeState::Ready),
+        };
+        assert_eq!(steps(&world), []);
+    }
+
+    #[test]
+    fn a_node_that_is_not_ready_is_waited_for() {
+        let world = World {
+            missing_packages: Vec::new(),
+            binary_is_current: true,
+            cluster: running(NodeState::NotReady),
+        };
+        assert_eq!(steps(&world), [StepId::Cluster]);
+    }
+}

@@ -1,0 +1,107 @@
+//! A cluster that somebody else runs: only the service's image and its chart are ours.
+
+use super::apps::{Apps, NAMESPACES};
+use super::plan::{Action, StepId};
+use super::provider::Provider;
+use crate::cluster::client::client;
+use crate::cluster::objects::nodes;
+use crate::cluster::{ClusterState, Endpoint};
+use crate::engine;
+use crate::error::{Error, Result};
+use crate::event::Step;
+use crate::host::Host;
+use crate::images::{self, ImageRef};
+use crate::room::Needs;
+use crate::service;
+use crate::status::{StatusReport, kubernetes_status};
+
+pub struct ExistingProvider {
+    host: Host,
+    context: String,
+}
+
+impl ExistingProvider {
+    pub fn new(host: &Host, context: &str) -> Self {
+        Self { host: host.clone(), context: context.into() }
+    }
+
+    /// Its nodes pull from a registry that the user names: there is no other way for an image to get there.
+    fn image(&self) -> Result<ImageRef> {
+        let registry = self.host.config.images.registry.as_deref().ok_or_else(|| {
+            Error::usage(
+                "an existing cluster needs a registry that its nodes can pull from",
+                "name one that you can push to, in platen.toml: [images] registry = \"HOST:PORT/PATH\"",
+            )
+        })?;
+        Ok(ImageRef::service(registry, &service::inputs_hash(&self.host.root)?))
+    }
+
+    fn apps(&self) -> Apps {
+        Apps::new(&self.host, self.context.clone(), self.endpoints())
+    }
+}
+
+#[async_trait::async_trait]
+impl Provider for ExistingProvider {
+    async fn missing(&self) -> Result<Vec<Action>> {
+        let image = self.image()?;
+        // Names an unknown context, and finds out whether the cluster answers at all.
+        nodes(&client(&self.context).await?).await?;
+        let mut missing = Vec::new();
+        if !images::is_in_registry(&image).await? {
+            let why = format!("{} has no image of these sources", image.registry);
+            missing.push(Action::new(StepId::Image, "build and push the OCR service's image", why, 240));
+        }
+        missing.extend(self.apps().missing(&image).await?);
+        Ok(missing)
+    }
+
+    async fn apply(&self, step: StepId, tell: &Step) -> Result<()> {
+        match step {
+            StepId::Image => {
+                let ready = engine::ensure(&self.host).await?;
+                let image = self.image()?;
+                images::build(&self.host, &ready.docker, &image, tell).await?;
+                images::push(&ready.docker, &image, tell).await
+            }
+            StepId::Apps => self.apps().install(&self.image()?, tell).await,
+            _ => Ok(()),
+        }
+    }
+
+    fn needs(&self, _plan: &[Action]) -> Option<Needs> {
+        None
+    }
+
+    fn endpoints(&self) -> Vec<Endpoint> {
+        let gateway = self.host.config.cluster.gateway;
+        gateway.map(|address| Endpoint { node: self.context.clone(), address }).into_iter().collect()
+    }
+
+    async fn status(&self) -> Result<StatusReport> {
+        let cluster = ClusterState::Running { nodes: nodes(&client(&self.context).await?).await? };
+        kubernetes_status("existing", &self.context, cluster, self.endpoints()).await
+    }
+
+    async fn remains(&self) -> Result<Vec<String>> {
+        let installed = self.apps().is_installed().await?;
+        Ok(installed.then(|| format!("the OCR service in {}", self.context)).into_iter().collect())
+    }
+
+    async fn stop(&self) -> Result<()> {
+        Err(Error::usage(
+            "a cluster that somebody else runs is not stopped from here",
+            format!(
+                "scale the service down: kubectl --context {} -n {} scale deployment --all --replicas 0",
+                self.context, NAMESPACES[0]
+            ),
+        ))
+    }
+
+    async fn remove(&self) -> Result<()> {
+        if self.remains().await?.is_empty() {
+            return Ok(());
+        }
+        self.apps().uninstall().await
+    }
+}

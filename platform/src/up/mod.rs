@@ -1,0 +1,127 @@
+//! From a bare machine to a serving platform: observe the world, plan what is missing, apply it, verify that nothing
+//! is missing any more. Every run starts from what it finds, so any run can be repeated.
+
+mod apps;
+mod choose;
+mod down;
+mod embedded_provider;
+mod existing_provider;
+mod kind_provider;
+mod plan;
+mod provider;
+mod record;
+mod supply;
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::cluster::Endpoint;
+use crate::config::NodeCount;
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::room;
+use record::lock_profile;
+
+pub use apps::NAMESPACES;
+pub use choose::{Choice, Target, choose};
+pub use down::{DownOptions, DownReport, down};
+pub use plan::{Action, Plan, StepId};
+pub use provider::{Provider, provider};
+pub use record::{UpRecord, forget_record, read_record};
+pub use supply::Supply;
+
+/// What the caller of `up` decided beyond the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct UpOptions {
+    pub dry_run: bool,
+    /// As many nodes as asked for on the command line; it is in the configuration as well.
+    pub nodes: Option<NodeCount>,
+    /// Nothing but these steps; empty: all.
+    pub only: Vec<StepId>,
+    pub skip: Vec<StepId>,
+}
+
+/// How a run of `up` ended.
+#[derive(Debug, Clone, Serialize)]
+pub struct UpReport {
+    pub plan: Plan,
+    /// Whether the plan was carried out; false after a dry run.
+    pub applied: bool,
+    /// Whether all steps were asked for: only then does it serve for certain.
+    pub whole: bool,
+    pub endpoints: Vec<Endpoint>,
+    pub elapsed_seconds: f64,
+}
+
+/// The doors to the gateway of what `up` made.
+pub fn endpoints(host: &Host) -> Result<Vec<Endpoint>> {
+    let profile = &host.config.cluster.profile;
+    let record = read_record(host, profile)?.ok_or_else(|| {
+        Error::unhealthy(format!("nothing runs under the profile {profile}"), "start it: cargo xtask up")
+    })?;
+    Ok(provider(&record.host(host), &record.choice.target)?.endpoints())
+}
+
+pub async fn up(host: &Host, options: &UpOptions) -> Result<UpReport> {
+    let begun = Instant::now();
+    let _lock = lock_profile(host)?;
+    let recorded = made(host, read_record(host, &host.config.cluster.profile)?).await?;
+    let settled = recorded.as_ref().map_or_else(|| host.clone(), |record| record.settle(host, options.nodes));
+    let host = &settled;
+    host.config.ports.check(host.config.cluster.nodes)?;
+    let choice = choose::choose_for(host, recorded).await?;
+    let provider = provider(host, &choice.target)?;
+    let wanted = |action: &Action| {
+        (options.only.is_empty() || options.only.contains(&action.step))
+            && !options.skip.contains(&action.step)
+    };
+    let actions = provider.missing().await?.into_iter().filter(wanted).collect();
+    let plan = Plan::new(choice, actions);
+    host.events.emit(crate::event::Event::Planned { plan: plan.clone() });
+    let report = |applied| UpReport {
+        plan: plan.clone(),
+        applied,
+        whole: options.only.is_empty() && options.skip.is_empty(),
+        endpoints: provider.endpoints(),
+        elapsed_seconds: begun.elapsed().as_secs_f64(),
+    };
+    if options.dry_run {
+        return Ok(report(false));
+    }
+    if let Some(needs) = provider.needs(&plan.actions) {
+        room::ensure(needs, &host.cache, &format!("the provider {}", plan.choice.target.name()))?;
+    }
+    record::write_record(host, &plan.choice)?;
+    for action in &plan.actions {
+        let step = host.events.step(action.step.name(), &action.title, Some(action.expected));
+        provider.apply(action.step, &step).await?;
+        step.done();
+    }
+    if !plan.actions.is_empty() {
+        verify(provider.missing().await?.into_iter().filter(wanted).collect())?;
+    }
+    Ok(report(true))
+}
+
+/// A record counts when something of it is there: a run that failed before it made anything binds nobody. What an
+/// existing cluster holds cannot be asked so early, and is never lost sight of.
+async fn made(host: &Host, recorded: Option<UpRecord>) -> Result<Option<UpRecord>> {
+    let Some(record) = recorded else { return Ok(None) };
+    let local = matches!(record.choice.target, Target::Embedded | Target::Kind { .. });
+    if local && provider(&record.host(host), &record.choice.target)?.remains().await?.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(record))
+}
+
+/// After all steps nothing may be missing: a step that claims to be done and is not is found here.
+fn verify(still_missing: Vec<Action>) -> Result<()> {
+    match still_missing.into_iter().next() {
+        None => Ok(()),
+        Some(action) => Err(Error::unhealthy(
+            format!("after all steps this is still to be done: {} ({})", action.title, action.why),
+            "run the same command again; if it stays so: cargo xtask status",
+        )),
+    }
+}

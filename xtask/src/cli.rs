@@ -1,0 +1,76 @@
+//! The command line: what can be said, and its help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use platform::config::ProfileName;
+
+use crate::cmd;
+
+/// Builds, deploys, observes and breaks an OCR platform on Kubernetes.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    version,
+    max_term_width = 100,
+    after_help = "Examples:\n  cargo xtask up                      serve OCR from a bare machine\n  \
+                  cargo xtask up --provider kind      the same on a real 3-node Kubernetes cluster\n  \
+                  cargo xtask demo --image letter.jpg show the text that is read from an image\n  \
+                  cargo xtask down                    remove all of it"
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub output: OutputArgs,
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Args)]
+pub struct OutputArgs {
+    /// How the result is written to stdout
+    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+    /// Nothing but the result and errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Every step of progress, also when it is not a terminal
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub verbose: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    #[default]
+    Text,
+    /// The result as one JSON document on stdout, events as JSON lines on stderr
+    Json,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct GlobalArgs {
+    /// The cluster's name; several can live side by side
+    #[arg(long, global = true, env = "PLATEN_PROFILE", value_name = "NAME")]
+    pub profile: Option<ProfileName>,
+    /// The configuration [default: platen.toml in the checkout, where there is one]
+    #[arg(long, global = true, env = "PLATEN_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Install nothing on this machine; say what is missing instead
+    #[arg(long, global = true)]
+    pub no_install: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Up(cmd::up::UpArgs),
+    Down(cmd::down::DownArgs),
+    Status(cmd::status::StatusArgs),
+    Demo(cmd::demo::DemoArgs),
+    Serve(cmd::serve::ServeArgs),
+    Render(cmd::render::RenderArgs),
+    Test(cmd::test::TestArgs),
+    #[command(hide = true)]
+    Internal(cmd::internal::InternalArgs),
+}

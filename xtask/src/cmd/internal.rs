@@ -1,0 +1,52 @@
+//! `internal`: how this program starts itself as the supervisor of the embedded provider, and as one of its nodes.
+
+use clap::{Args, Subcommand};
+use platform::cluster::embedded::supervisor;
+use platform::event::Events;
+use platform::process::Cmd;
+use platform::{Exit, Result};
+use tracing_subscriber::filter::LevelFilter;
+
+use super::host;
+use crate::cli::GlobalArgs;
+
+#[derive(Debug, Args)]
+pub struct InternalArgs {
+    #[command(subcommand)]
+    what: Internal,
+}
+
+#[derive(Debug, Subcommand)]
+enum Internal {
+    Supervise,
+    Node { name: String },
+}
+
+pub async fn run(global: &GlobalArgs, args: InternalArgs) -> Result<Exit> {
+    log_to_stderr();
+    let host = host(global, Events::silent())?;
+    let dir = host.profile_dir(&host.config.cluster.profile);
+    match args.what {
+        Internal::Supervise => {
+            // This very file, even when a build has replaced it at its path since.
+            let program = format!("/proc/{}/exe", std::process::id());
+            let node = |name: &str| {
+                Cmd::new(&program)
+                    .args(["internal", "node", "--profile", host.config.cluster.profile.as_str(), name])
+                    .cwd(&host.root)
+            };
+            supervisor::supervise(&dir, node).await?;
+        }
+        Internal::Node { name } => supervisor::run_node(&dir, &name).await?,
+    }
+    Ok(Exit::Done)
+}
+
+/// Their standard error is a log file of the profile's.
+fn log_to_stderr() {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_max_level(LevelFilter::INFO)
+        .init();
+}

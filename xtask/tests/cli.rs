@@ -1,0 +1,95 @@
+//! Bad input: each gets a message that names the thing, a next step, and its exit code.
+
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Tests run side by side, each in a profile of its own.
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// Runs the command with a configuration of this content.
+fn xtask(config: &str, args: &[&str]) -> Output {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), config).expect("writing the configuration");
+    let profile = format!("cli-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["--profile", &profile, "--config"])
+        .arg(file.path())
+        .args(args)
+        .output()
+        .expect("starting xtask")
+}
+
+#[track_caller]
+fn refused(output: &Output, code: i32, words: &[&str]) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    for word in words {
+        assert!(said.contains(word), "{word:?} is not in: {said}");
+    }
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_the_one_that_was_meant() {
+    refused(&xtask("[cluster]\nnods = 3\n", &["up"]), 2, &["nods", "hint: did you mean `nodes`?"]);
+}
+
+#[test]
+fn zero_nodes_are_refused() {
+    refused(&xtask("", &["up", "--nodes", "0"]), 2, &["at least 1 node"]);
+    refused(&xtask("[cluster]\nnodes = 0\n", &["up"]), 2, &["at least 1 node"]);
+}
+
+#[test]
+fn an_invalid_profile_name_is_refused() {
+    refused(&xtask("[cluster]\nprofile = \"My Cluster\"\n", &["up"]), 2, &["My Cluster", "profile name"]);
+}
+
+#[test]
+fn an_unknown_step_is_refused_with_those_that_exist() {
+    refused(&xtask("", &["up", "--only", "everything"]), 2, &["everything", "cluster", "apps"]);
+}
+
+#[test]
+fn a_context_that_does_not_exist_is_named_with_those_that_do() {
+    let config = "[images]\nregistry = \"127.0.0.1:5000\"\n";
+    refused(
+        &xtask(config, &["up", "--provider", "existing", "--context", "no-such-one"]),
+        2,
+        &["no-such-one"],
+    );
+}
+
+#[test]
+fn an_existing_cluster_without_a_registry_is_refused() {
+    let output = xtask("", &["up", "--provider", "existing", "--context", "any"]);
+    refused(&output, 2, &["registry", "platen.toml"]);
+}
+
+#[test]
+fn status_and_demo_without_a_platform_say_how_to_start_one() {
+    // With the profile and the configuration of this call: as it stands, it can be typed.
+    refused(&xtask("", &["demo"]), 1, &["hint: start it: cargo xtask --profile cli-", " --config ", " up\n"]);
+    let status = xtask("", &["status"]);
+    assert_eq!(status.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&status.stdout);
+    assert!(said.contains("start it: cargo xtask --profile cli-") && said.ends_with(" up\n"), "{said}");
+}
+
+#[test]
+fn a_missing_configuration_file_is_named() {
+    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["status", "--config", "no-such.toml"])
+        .output()
+        .expect("starting xtask");
+    refused(&output, 2, &["no-such.toml"]);
+}
+
+#[test]
+fn errors_are_json_where_json_is_asked_for() {
+    let output = xtask("", &["demo", "-o", "json"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let error: serde_json::Value = serde_json::from_str(said.lines().last().expect("a line")).expect("JSON");
+    assert_eq!(error["exit_code"], 1);
+    let hint = error["hint"].as_str().expect("a hint");
+    assert!(hint.starts_with("start it: cargo xtask --profile cli-") && hint.ends_with(" up"), "{hint}");
+}

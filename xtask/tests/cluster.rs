@@ -1,0 +1,303 @@
+//! End to end on a real Kubernetes cluster made by kind: one cluster serves all tests.
+
+#![expect(clippy::unnecessary_wraps, reason = "all tests have the same shape, so that each may use `?`")]
+
+#[expect(dead_code, reason = "each of the end-to-end tests uses a part of it")]
+mod support;
+
+use std::collections::BTreeSet;
+use std::process::{Command, ExitCode};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
+use libtest_mimic::{Arguments, Trial};
+use support::{Outcome, Xtask, letter, post_file};
+
+const PROFILE: &str = "e2e-cluster";
+/// Steps of `up` at which it is killed, and how long after their beginning.
+const KILLS: [(&str, u64); 6] = [
+    ("engine", 1000),
+    ("sources", 5000),
+    ("registry", 300),
+    ("cluster", 8000),
+    ("image", 3000),
+    ("apps", 1500),
+];
+
+fn main() -> ExitCode {
+    platform::tls::install();
+    let mut arguments = Arguments::from_args();
+    // The tests stand on one cluster and follow each other.
+    arguments.test_threads = Some(1);
+    let trials = vec![
+        trial("up killed at each of its steps converges", killed_up_converges),
+        trial("up again changes nothing, says so, and is quick", second_up_changes_nothing),
+        trial("three nodes are Ready, gateway and models are spread over them", pods_are_spread),
+        trial("every pod would pass Pod Security restricted", namespaces_are_restricted),
+        trial("demo reads the letter by a model on a worker", demo_reads_the_letter),
+        trial("every node's door on loopback leads to the gateway", every_door_answers),
+        trial("the OCR backend answers in the cluster as documented", ocr_server_answers),
+        trial("the registry is announced and answers inside each node", registry_is_wired),
+        trial("status shows every pod ready and its node", status_is_healthy),
+        trial("another number of nodes is refused and nothing is deleted", other_node_count_is_refused),
+        trial("what was changed behind its back is restored by the next up", changes_are_restored),
+        trial("another checkout's cluster is not touched", foreign_cluster_is_refused),
+        trial("the cluster can be used as an existing one by its context", existing_context),
+        trial("a stopped cluster starts again", stop_and_start),
+        trial("down leaves no container, no context and no record", down_leaves_nothing),
+    ];
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if !arguments.list {
+        // Also after a failure: no cluster of the tests stays behind.
+        XTASK.run(&["down"]);
+    }
+    conclusion.exit_code()
+}
+
+fn trial(name: &str, test: fn(&Xtask) -> Outcome) -> Trial {
+    Trial::test(name, move || test(&XTASK))
+}
+
+/// Made at the first use, so that listing the tests starts nothing.
+static XTASK: LazyLock<Xtask> = LazyLock::new(|| Xtask::new(PROFILE));
+static RUNTIME: LazyLock<tokio::runtime::Runtime> =
+    LazyLock::new(|| tokio::runtime::Runtime::new().expect("a runtime"));
+
+fn up(xtask: &Xtask) -> support::Ran {
+    xtask.run(&["up", "--provider", "kind"])
+}
+
+fn client() -> kube::Client {
+    RUNTIME
+        .block_on(platform::cluster::client::client(&format!("kind-{PROFILE}")))
+        .expect("a client of the cluster")
+}
+
+fn pods(namespace: &str, component: &str) -> Vec<Pod> {
+    let selector = format!("app.kubernetes.io/component={component}");
+    let api = Api::<Pod>::namespaced(client(), namespace);
+    RUNTIME.block_on(api.list(&ListParams::default().labels(&selector))).expect("the pods").items
+}
+
+fn nodes_of(pods: &[Pod]) -> BTreeSet<String> {
+    pods.iter().filter_map(|pod| pod.spec.as_ref()?.node_name.clone()).collect()
+}
+
+fn docker(args: &[&str]) -> String {
+    let output = Command::new("docker").args(args).output().expect("docker");
+    assert!(output.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+fn killed_up_converges(xtask: &Xtask) -> Outcome {
+    for (step, after) in KILLS {
+        // So that the last step is still to be done when its turn to be killed comes.
+        let skipped: &[&str] = if step == "apps" { &[] } else { &["--skip", "apps"] };
+        let args = [&["up", "--provider", "kind"], skipped].concat();
+        let plan = xtask.run(&[&args[..], &["--dry-run"]].concat()).expect_code(0).json();
+        let actions = plan["plan"]["actions"].as_array().expect("actions").clone();
+        if actions.iter().any(|action| action["step"] == step) {
+            assert!(xtask.kill_in_step(&args, step, Duration::from_millis(after)), "not killed in {step}");
+        } else {
+            // What lies in caches is not done again.
+            assert!(matches!(step, "engine" | "sources" | "image"), "{step} was to be planned: {actions:?}");
+        }
+    }
+    up(xtask).expect_code(0);
+    xtask.run(&["status"]).expect_code(0);
+    Ok(())
+}
+
+/// The pods of `status` that are not on their way out.
+fn staying(xtask: &Xtask) -> Vec<support::Json> {
+    let workloads = xtask.run(&["status"]).json()["workloads"].as_array().expect("workloads").clone();
+    workloads.into_iter().filter(|workload| workload["leaving"] == false).collect()
+}
+
+fn second_up_changes_nothing(xtask: &Xtask) -> Outcome {
+    let before = staying(xtask);
+    let again = up(xtask).expect_code(0);
+    assert_eq!(again.json()["plan"]["actions"], serde_json::json!([]));
+    assert_eq!(staying(xtask), before, "the same pods go on");
+    assert!(again.elapsed < Duration::from_secs(5), "took {:?}", again.elapsed);
+    Ok(())
+}
+
+fn pods_are_spread(_: &Xtask) -> Outcome {
+    let nodes = RUNTIME.block_on(Api::<Node>::all(client()).list(&ListParams::default()))?;
+    assert_eq!(nodes.items.len(), 3);
+    for node in &nodes.items {
+        let version =
+            &node.status.as_ref().and_then(|it| it.node_info.as_ref()).expect("its version").kubelet_version;
+        assert!(version.starts_with("v1.36."), "{version}");
+    }
+    let (gateways, models) = (nodes_of(&pods("ocr", "gateway")), nodes_of(&pods("ocr", "model")));
+    assert_eq!(gateways.len(), 3, "a gateway on every node: {gateways:?}");
+    let workers: BTreeSet<String> = [format!("{PROFILE}-worker"), format!("{PROFILE}-worker2")].into();
+    assert_eq!(models, workers, "a model on every worker");
+    Ok(())
+}
+
+fn namespaces_are_restricted(_: &Xtask) -> Outcome {
+    let api = Api::<k8s_openapi::api::core::v1::Namespace>::all(client());
+    for name in ["ocr", "backend"] {
+        let labels = RUNTIME.block_on(api.get(name))?.metadata.labels.unwrap_or_default();
+        assert_eq!(labels.get("pod-security.kubernetes.io/enforce").map(String::as_str), Some("restricted"));
+    }
+    Ok(())
+}
+
+fn demo_reads_the_letter(xtask: &Xtask) -> Outcome {
+    let demo = xtask.run(&["demo", "--image", letter().to_str().expect("a path")]).expect_code(0).json();
+    assert!(demo["text"].as_str().expect("text").contains("Hello from your child"));
+    let served_by = demo["served_by"].as_str().expect("a model's name");
+    let models = pods("ocr", "model");
+    let model = models.iter().find(|pod| served_by.contains(pod.metadata.name.as_deref().expect("a name")));
+    let node = model.and_then(|pod| pod.spec.as_ref()?.node_name.clone()).expect("the model's node");
+    assert!(node.contains("worker"), "{served_by} on {node}");
+    Ok(())
+}
+
+fn every_door_answers(xtask: &Xtask) -> Outcome {
+    let image = std::fs::read(letter())?;
+    for node in 0..3 {
+        let url = format!("http://127.0.0.1:{}/gateway/ocr", xtask.node_port() + 10 * node);
+        let read = post_file(&RUNTIME, &url, "image_file", "letter.jpg", image.clone());
+        assert_eq!(read.status, 200, "{url}: {}", read.body);
+    }
+    let refused = format!("http://127.0.0.1:{}/gateway/ocr", xtask.node_port());
+    assert_eq!(post_file(&RUNTIME, &refused, "image_file", "x.jpg", b"no image".to_vec()).status, 422);
+    Ok(())
+}
+
+/// Through the API server's proxy: the Service is a ClusterIP, as other services in the cluster see it.
+fn ocr_server_answers(_: &Xtask) -> Outcome {
+    let ask = |field: &str, name: &str, bytes: &[u8]| {
+        let boundary = "platen-boundary";
+        let head = format!(
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"{name}\"\r\n\r\n"
+        );
+        let body = [head.as_bytes(), bytes, format!("\r\n--{boundary}--\r\n").as_bytes()].concat();
+        let path = "/api/v1/namespaces/backend/services/ocr-server-service:80/proxy/ocr";
+        let request = http::Request::post(path)
+            .header("content-type", format!("multipart/form-data; boundary={boundary}"))
+            .body(kube::client::Body::from(body))
+            .expect("a request");
+        let client = client();
+        RUNTIME.block_on(async {
+            let response = client.send(request).await.expect("an answer");
+            let status = response.status().as_u16();
+            let body = response.into_body().collect_bytes().await.expect("its body");
+            (status, serde_json::from_slice::<support::Json>(&body).expect("a JSON answer"))
+        })
+    };
+    let (status, read) = ask("file", "letter.jpg", &std::fs::read(letter())?);
+    assert_eq!(status, 200);
+    assert!(read["text"].as_str().expect("text").contains("Hello from your child"), "{read}");
+    assert_eq!(ask("other", "letter.jpg", b"x"), (400, serde_json::json!({"error": "No file part"})));
+    assert_eq!(ask("file", "", b"x"), (400, serde_json::json!({"error": "No selected file"})));
+    Ok(())
+}
+
+fn registry_is_wired(_: &Xtask) -> Outcome {
+    let api = Api::<ConfigMap>::namespaced(client(), "kube-public");
+    let hosting = RUNTIME.block_on(api.get("local-registry-hosting"))?.data.unwrap_or_default();
+    assert!(hosting["localRegistryHosting.v1"].contains("localhost:5000"), "{hosting:?}");
+    for node in ["control-plane", "worker", "worker2"] {
+        let node = format!("{PROFILE}-{node}");
+        let images = docker(&["exec", &node, "ctr", "-n", "k8s.io", "images", "ls", "-q"]);
+        assert!(images.contains("localhost:5000/platen/ocr-service"), "{node}: {images}");
+    }
+    Ok(())
+}
+
+fn status_is_healthy(xtask: &Xtask) -> Outcome {
+    let status = xtask.run(&["status"]).expect_code(0).json();
+    assert_eq!(status["healthy"], true);
+    let workloads = staying(xtask);
+    assert_eq!(workloads.len(), 6, "{workloads:?}");
+    assert!(workloads.iter().all(|it| it["node"].as_str().expect("a node").starts_with(PROFILE)));
+    Ok(())
+}
+
+fn other_node_count_is_refused(xtask: &Xtask) -> Outcome {
+    let refused = xtask.run(&["up", "--nodes", "2"]).expect_code(2);
+    assert!(refused.stderr().contains("3 nodes"), "{}", refused.stderr());
+    xtask.run(&["status"]).expect_code(0);
+    Ok(())
+}
+
+fn changes_are_restored(xtask: &Xtask) -> Outcome {
+    let deployments = Api::<Deployment>::namespaced(client(), "ocr");
+    RUNTIME.block_on(deployments.delete("ocr-model", &DeleteParams::default()))?;
+    let scaled = serde_json::json!({"spec": {"replicas": 0}});
+    RUNTIME.block_on(deployments.patch("ocr-gateway", &PatchParams::default(), &Patch::Merge(scaled)))?;
+    let restored = up(xtask).expect_code(0).json();
+    let why = restored["plan"]["actions"][0]["why"].as_str().expect("a reason").to_owned();
+    assert!(why.contains("ocr-model is gone") && why.contains("ocr-gateway has 0 replicas"), "{why}");
+    demo_reads_the_letter(xtask)
+}
+
+/// The same profile from a checkout that knows nothing of it: a copy without records.
+fn foreign_cluster_is_refused(xtask: &Xtask) -> Outcome {
+    let records = support::root().join(".platen").join(PROFILE);
+    let aside = support::root().join(".platen/aside-for-a-test");
+    std::fs::rename(&records, &aside)?;
+    let refused = up(xtask);
+    let down = xtask.run(&["down"]);
+    let _ = std::fs::remove_dir_all(&records);
+    std::fs::rename(&aside, &records)?;
+    assert!(refused.expect_code(2).stderr().contains("not made from this checkout"));
+    down.expect_code(0);
+    xtask.run(&["status"]).expect_code(0);
+    Ok(())
+}
+
+fn existing_context(xtask: &Xtask) -> Outcome {
+    let door = format!("127.0.0.1:{}", xtask.node_port());
+    let config = format!("[images]\nregistry = \"localhost:5000\"\n[cluster]\ngateway = \"{door}\"\n");
+    // A killed run's record names a context that is gone; `down` rightly refuses to forget it.
+    let _ = std::fs::remove_dir_all(support::root().join(".platen/e2e-existing"));
+    let existing = Xtask::configured("e2e-existing", &config);
+    let context = format!("kind-{PROFILE}");
+
+    let unknown =
+        existing.run(&["up", "--provider", "existing", "--context", "no-such-context"]).expect_code(2);
+    assert!(unknown.stderr().contains(&context), "those that exist are named: {}", unknown.stderr());
+    let up_there = ["up", "--provider", "existing", "--context", &context];
+    let adopted = existing.run(&up_there).expect_code(0);
+    assert_eq!(
+        adopted.json()["plan"]["actions"],
+        serde_json::json!([]),
+        "what is there is not installed again"
+    );
+    existing.run(&["demo"]).expect_code(0);
+    existing.run(&["down"]).expect_code(0);
+    assert!(pods("ocr", "gateway").iter().all(|pod| pod.metadata.deletion_timestamp.is_some()));
+    let nodes = RUNTIME.block_on(Api::<Node>::all(client()).list(&ListParams::default()))?;
+    assert_eq!(nodes.items.len(), 3, "the cluster itself is somebody else's");
+    up(xtask).expect_code(0);
+    Ok(())
+}
+
+fn stop_and_start(xtask: &Xtask) -> Outcome {
+    xtask.run(&["down", "--stop"]).expect_code(0);
+    xtask.run(&["status"]).expect_code(1);
+    up(xtask).expect_code(0);
+    demo_reads_the_letter(xtask)
+}
+
+fn down_leaves_nothing(xtask: &Xtask) -> Outcome {
+    xtask.run(&["down"]).expect_code(0);
+    let label = format!("label=io.x-k8s.kind.cluster={PROFILE}");
+    assert_eq!(docker(&["ps", "-a", "-q", "--filter", &label]), "");
+    let kubeconfig = kube::config::Kubeconfig::read().map(|it| it.contexts).unwrap_or_default();
+    assert!(kubeconfig.iter().all(|context| context.name != format!("kind-{PROFILE}")));
+    assert!(!support::root().join(".platen").join(PROFILE).exists());
+    let again = xtask.run(&["down"]).expect_code(0);
+    assert_eq!(again.json()["removed"], serde_json::json!([]));
+    Ok(())
+}

@@ -1,0 +1,220 @@
+//! End to end on the embedded provider: the real command, the real service, one platform for all tests.
+
+#![expect(clippy::unnecessary_wraps, reason = "all tests have the same shape, so that each may use `?`")]
+
+#[expect(dead_code, reason = "each of the end-to-end tests uses a part of it")]
+mod support;
+
+use std::net::TcpListener;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Trial};
+use support::{Outcome, Xtask, eventually, letter, post_file, processes_with};
+
+const PROFILE: &str = "e2e-embedded";
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // The tests stand on one platform and follow each other.
+    arguments.test_threads = Some(1);
+    let trials = vec![
+        trial("a taken port is reported with its holder, and the next run mends it", taken_port),
+        trial("down right after a killed up leaves no process", down_after_killed_up),
+        trial("up killed while it starts the nodes converges on the next run", killed_start_converges),
+        trial("up again changes nothing, says so, and is quick", second_up_changes_nothing),
+        trial("demo reads the letter", demo_reads_the_letter),
+        trial("the gateway and the OCR server answer as documented", rows_answer),
+        trial("an image that is no image is refused with its reason", no_image_is_refused),
+        trial("status shows every role ready", status_is_healthy),
+        trial("a killed role comes back by itself", killed_role_comes_back),
+        trial("a killed supervisor takes all with it and up brings all back", killed_supervisor),
+        trial("another provider in the same profile is refused", other_provider_is_refused),
+        trial("down leaves no process and no record", down_leaves_nothing),
+        trial("serve drains at Ctrl-C, on the ports of the configuration", serve_drains_at_interrupt),
+        trial("serve drains at SIGTERM", serve_drains_at_term),
+    ];
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trial(name: &str, test: fn(&Xtask) -> Outcome) -> Trial {
+    Trial::test(name, move || test(xtask()))
+}
+
+/// Made at the first use, so that listing the tests starts nothing.
+fn xtask() -> &'static Xtask {
+    static XTASK: std::sync::LazyLock<Xtask> = std::sync::LazyLock::new(|| Xtask::new(PROFILE));
+    &XTASK
+}
+
+fn up(xtask: &Xtask) -> support::Ran {
+    xtask.run(&["up", "--provider", "embedded"])
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Runtime::new().expect("a runtime")
+}
+
+fn taken_port(xtask: &Xtask) -> Outcome {
+    let holder = TcpListener::bind(("127.0.0.1", xtask.ports.gateway))?;
+    let refused = up(xtask).expect_code(3);
+    let said = refused.stderr();
+    assert!(said.contains(&format!("port {}", xtask.ports.gateway)), "{said}");
+    assert!(said.contains(&format!("pid {}", std::process::id())), "{said}");
+    drop(holder);
+    up(xtask).expect_code(0);
+    xtask.run(&["down"]).expect_code(0);
+    Ok(())
+}
+
+fn down_after_killed_up(xtask: &Xtask) -> Outcome {
+    for after in [0, 20, 100] {
+        xtask.kill_in_step(&["up", "--provider", "embedded"], "cluster", Duration::from_millis(after));
+        xtask.run(&["down"]).expect_code(0);
+        assert_eq!(processes_with(&format!("--profile {PROFILE}")), [0_u32; 0], "killed after {after} ms");
+        assert!(!support::root().join(".platen").join(PROFILE).exists(), "killed after {after} ms");
+    }
+    Ok(())
+}
+
+fn killed_start_converges(xtask: &Xtask) -> Outcome {
+    for after in [0, 20, 100, 300] {
+        let killed =
+            xtask.kill_in_step(&["up", "--provider", "embedded"], "cluster", Duration::from_millis(after));
+        // A quick machine may have started all before the later ones.
+        assert!(killed || after > 0, "up ended before it could be killed");
+        up(xtask).expect_code(0);
+        xtask.run(&["status"]).expect_code(0);
+        xtask.run(&["down"]).expect_code(0);
+    }
+    up(xtask).expect_code(0);
+    Ok(())
+}
+
+fn second_up_changes_nothing(xtask: &Xtask) -> Outcome {
+    let before = xtask.run(&["status"]).json()["workloads"].clone();
+    let again = up(xtask).expect_code(0);
+    assert_eq!(again.json()["plan"]["actions"], serde_json::json!([]));
+    assert_eq!(xtask.run(&["status"]).json()["workloads"], before, "the same processes go on");
+    assert!(again.elapsed < Duration::from_secs(5), "took {:?}", again.elapsed);
+    Ok(())
+}
+
+fn demo_reads_the_letter(xtask: &Xtask) -> Outcome {
+    let demo = xtask.run(&["demo", "--image", letter().to_str().expect("a path")]).expect_code(0);
+    assert!(demo.json()["text"].as_str().expect("text").contains("Hello from your child"));
+    Ok(())
+}
+
+fn rows_answer(xtask: &Xtask) -> Outcome {
+    let (runtime, image) = (runtime(), std::fs::read(letter())?);
+    let gateway = format!("http://127.0.0.1:{}/gateway/ocr", xtask.ports.gateway);
+    let read = post_file(&runtime, &gateway, "image_file", "letter.jpg", image.clone());
+    assert_eq!(read.status, 200);
+    assert!(read.body["text"].as_str().expect("text").contains("Hello from your child"));
+
+    let server = format!("http://127.0.0.1:{}/ocr", xtask.ports.ocr_server);
+    let read = post_file(&runtime, &server, "file", "letter.jpg", image.clone());
+    assert_eq!(read.status, 200);
+    assert!(read.body["text"].as_str().expect("text").contains("Hello from your child"));
+    let missing = post_file(&runtime, &server, "other", "letter.jpg", image.clone());
+    assert_eq!((missing.status, &missing.body), (400, &serde_json::json!({"error": "No file part"})));
+    let unnamed = post_file(&runtime, &server, "file", "", image);
+    assert_eq!((unnamed.status, &unnamed.body), (400, &serde_json::json!({"error": "No selected file"})));
+    Ok(())
+}
+
+fn no_image_is_refused(xtask: &Xtask) -> Outcome {
+    let server = format!("http://127.0.0.1:{}/ocr", xtask.ports.ocr_server);
+    let refused = post_file(&runtime(), &server, "file", "letter.jpg", b"no image at all".to_vec());
+    assert_eq!(refused.status, 422);
+    let not_an_image = support::root().join("Cargo.toml");
+    let demo = xtask.run(&["demo", "--image", not_an_image.to_str().expect("a path")]).expect_code(1);
+    assert!(demo.stderr().contains("not an image"), "{}", demo.stderr());
+    xtask.run(&["demo", "--image", "no-such-file.png"]).expect_code(2);
+    Ok(())
+}
+
+fn status_is_healthy(xtask: &Xtask) -> Outcome {
+    let status = xtask.run(&["status"]).expect_code(0).json();
+    assert_eq!(status["healthy"], true);
+    assert_eq!(status["workloads"].as_array().expect("workloads").len(), 9);
+    Ok(())
+}
+
+fn killed_role_comes_back(xtask: &Xtask) -> Outcome {
+    let model = |status: &support::Json| {
+        let workloads = status["workloads"].as_array().expect("workloads").clone();
+        workloads.into_iter().find(|it| it["name"] == "model").expect("a model")
+    };
+    let before = model(&xtask.run(&["status"]).json());
+    let place = before["place"].as_str().expect("a place");
+    let pid = place.trim_start_matches("pid ").split(',').next().expect("a pid").to_owned();
+    std::process::Command::new("kill").args(["-9", &pid]).status()?;
+    eventually("the model is back", Duration::from_secs(20), || {
+        let now = model(&xtask.run(&["status"]).json());
+        now["ready"] == true && now["restarts"] == 1
+    });
+    let logs = support::root().join(".platen").join(PROFILE).join("embedded/logs");
+    let node = before["node"].as_str().expect("a node");
+    let log = std::fs::read_to_string(logs.join(format!("{node}.log")))?;
+    assert!(log.contains("ended; it is started again"), "{log}");
+    Ok(())
+}
+
+fn killed_supervisor(xtask: &Xtask) -> Outcome {
+    let supervisor = processes_with(&format!("internal supervise --profile {PROFILE}"));
+    assert_eq!(supervisor.len(), 1, "one supervisor");
+    std::process::Command::new("kill").args(["-9", &supervisor[0].to_string()]).status()?;
+    eventually("nothing is orphaned", Duration::from_secs(10), || {
+        processes_with(&format!("internal node --profile {PROFILE}")).is_empty()
+    });
+    xtask.run(&["status"]).expect_code(1);
+    up(xtask).expect_code(0);
+    xtask.run(&["status"]).expect_code(0);
+    Ok(())
+}
+
+fn other_provider_is_refused(xtask: &Xtask) -> Outcome {
+    let refused = xtask.run(&["up", "--provider", "kind", "--dry-run"]).expect_code(2);
+    assert!(refused.stderr().contains("embedded"), "{}", refused.stderr());
+    Ok(())
+}
+
+fn down_leaves_nothing(xtask: &Xtask) -> Outcome {
+    xtask.run(&["down"]).expect_code(0);
+    assert!(processes_with(&format!("--profile {PROFILE}")).is_empty());
+    assert!(!support::root().join(".platen").join(PROFILE).exists());
+    let again = xtask.run(&["down"]).expect_code(0);
+    assert_eq!(again.json()["removed"], serde_json::json!([]));
+    Ok(())
+}
+
+fn serve_drains_at_interrupt(xtask: &Xtask) -> Outcome {
+    // As the terminal does: the signal goes to the whole group.
+    serve_drains(xtask, |group| vec!["-INT".into(), "--".into(), format!("-{group}")])
+}
+
+fn serve_drains_at_term(xtask: &Xtask) -> Outcome {
+    serve_drains(xtask, |parent| vec!["-TERM".into(), parent.to_string()])
+}
+
+fn serve_drains(xtask: &Xtask, kill: impl Fn(u32) -> Vec<String>) -> Outcome {
+    use std::os::unix::process::CommandExt;
+    const DRAIN: Duration = Duration::from_millis(700);
+    let mut serve = xtask
+        .command(&["serve"])
+        .env("PLATEN_DRAIN_DELAY", format!("{}ms", DRAIN.as_millis()))
+        .process_group(0)
+        .stderr(std::process::Stdio::null())
+        .spawn()?;
+    let is_served = || std::net::TcpStream::connect(("127.0.0.1", xtask.ports.gateway)).is_ok();
+    eventually("the gateway listens", Duration::from_secs(20), is_served);
+    let begun = std::time::Instant::now();
+    std::process::Command::new("kill").args(kill(serve.id())).status()?;
+    let status = serve.wait()?;
+    assert_eq!(status.code(), Some(0));
+    assert!(begun.elapsed() >= DRAIN, "cut off after {:?}", begun.elapsed());
+    assert!(!is_served(), "somebody still listens");
+    Ok(())
+}

@@ -1,0 +1,182 @@
+//! What the end-to-end tests share: the real command in a profile of its own, on ports of its own.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+pub type Outcome = Result<(), libtest_mimic::Failed>;
+
+/// The command under test, always with the same profile and configuration.
+pub struct Xtask {
+    pub profile: &'static str,
+    pub ports: Ports,
+    config: tempfile::NamedTempFile,
+}
+
+/// First ports of each kind; every node's are `STRIDE` further.
+#[derive(Debug, Clone, Copy)]
+pub struct Ports {
+    pub gateway: u16,
+    pub ocr_server: u16,
+}
+
+const STRIDE: u16 = 10;
+const NODES: u16 = 3;
+
+impl Xtask {
+    /// A profile with free ports, after anything that a killed run of the same tests left is gone.
+    pub fn new(profile: &'static str) -> Self {
+        Self::configured(profile, "")
+    }
+
+    /// As [`Xtask::new`], with more of `platen.toml` before the ports.
+    pub fn configured(profile: &'static str, more: &str) -> Self {
+        let base = free_block();
+        let ports = Ports { gateway: base, ocr_server: base + 2 };
+        let text = format!(
+            "{more}\n[ports]\ngateway = {}\nmodel = {}\nocr_server = {}\nnode_ports = [{}, {}, {}]\nstride = {STRIDE}\n",
+            ports.gateway,
+            base + 1,
+            ports.ocr_server,
+            base + 3,
+            base + 4,
+            base + 5,
+        );
+        let config = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(config.path(), text).expect("writing the configuration");
+        let xtask = Self { profile, ports, config };
+        xtask.run(&["down"]).expect_code(0);
+        xtask
+    }
+
+    /// The NodePort of the gateway on the first node.
+    pub fn node_port(&self) -> u16 {
+        self.ports.gateway + 3
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command
+            .args(args)
+            .args(["-o", "json", "--profile", self.profile, "--config"])
+            .arg(self.config.path())
+            .current_dir(root())
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Ran {
+        let begun = Instant::now();
+        let output = self.command(args).output().expect("starting xtask");
+        Ran { what: args.join(" "), output, elapsed: begun.elapsed() }
+    }
+
+    /// Starts the command and kills it (SIGKILL) `after` the beginning of `step`. True: it was killed there; false: it
+    /// ended before, because that step had nothing to do.
+    pub fn kill_in_step(&self, args: &[&str], step: &str, after: Duration) -> bool {
+        let mut child =
+            self.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("starting xtask");
+        let stderr = BufReader::new(child.stderr.take().expect("its stderr"));
+        let wanted = format!("\"event\":\"step_started\",\"id\":\"{step}\"");
+        let reached = stderr.lines().map_while(Result::ok).any(|line| line.contains(&wanted));
+        if reached {
+            std::thread::sleep(after);
+        }
+        let killed = reached && child.try_wait().expect("its state").is_none();
+        let _ = child.kill();
+        let _ = child.wait();
+        killed
+    }
+}
+
+/// What a run of the command left.
+pub struct Ran {
+    what: String,
+    output: Output,
+    pub elapsed: Duration,
+}
+
+impl Ran {
+    #[track_caller]
+    pub fn expect_code(self, code: i32) -> Self {
+        assert_eq!(self.output.status.code(), Some(code), "xtask {}:\n{}", self.what, self.stderr());
+        self
+    }
+
+    pub fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.output.stderr).into_owned()
+    }
+
+    #[track_caller]
+    pub fn json(&self) -> Json {
+        serde_json::from_slice(&self.output.stdout)
+            .unwrap_or_else(|error| panic!("xtask {}: {error}", self.what))
+    }
+}
+
+pub type Json = serde_json::Value;
+
+/// The project's root.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the project")
+}
+
+pub fn letter() -> PathBuf {
+    root().join("platform/stack/sample.jpg")
+}
+
+/// The first of a block of ports that nobody listens on, below those that the system hands out by itself.
+fn free_block() -> u16 {
+    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    (20_000..30_000)
+        .step_by(100)
+        .find(|base| (*base..base + STRIDE * NODES).all(is_free))
+        .expect("thirty free ports in a row")
+}
+
+/// A blocking view of an HTTP answer.
+pub struct Answer {
+    pub status: u16,
+    pub body: Json,
+}
+
+/// Posts one file as multipart form data.
+pub fn post_file(
+    runtime: &tokio::runtime::Runtime,
+    url: &str,
+    field: &str,
+    name: &str,
+    bytes: Vec<u8>,
+) -> Answer {
+    runtime.block_on(async {
+        let part = reqwest::multipart::Part::bytes(bytes).file_name(name.to_owned());
+        let form = reqwest::multipart::Form::new().part(field.to_owned(), part);
+        let client =
+            reqwest::Client::builder().no_proxy().timeout(Duration::from_mins(1)).build().expect("a client");
+        let response = client.post(url).multipart(form).send().await.expect("an answer");
+        Answer { status: response.status().as_u16(), body: response.json().await.expect("a JSON answer") }
+    })
+}
+
+/// Polls until `look` is true.
+#[track_caller]
+pub fn eventually(what: &str, within: Duration, mut look: impl FnMut() -> bool) {
+    let until = Instant::now() + within;
+    while !look() {
+        assert!(Instant::now() < until, "not within {} s: {what}", within.as_secs());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Process ids of live processes whose command line holds `text`.
+pub fn processes_with(text: &str) -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| {
+        std::fs::read(format!("/proc/{pid}/cmdline"))
+            .is_ok_and(|line| String::from_utf8_lossy(&line).replace('\0', " ").contains(text))
+    })
+    .collect()
+}
