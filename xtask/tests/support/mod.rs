@@ -78,9 +78,10 @@ impl Xtask {
     pub fn kill_in_step(&self, args: &[&str], step: &str, after: Duration) -> bool {
         let mut child =
             self.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("starting xtask");
-        let stderr = BufReader::new(child.stderr.take().expect("its stderr"));
+        // Open until the end: what is killed must not end before, by a pipe that nobody reads.
+        let mut stderr = BufReader::new(child.stderr.take().expect("its stderr")).lines();
         let wanted = format!("\"event\":\"step_started\",\"id\":\"{step}\"");
-        let reached = stderr.lines().map_while(Result::ok).any(|line| line.contains(&wanted));
+        let reached = stderr.by_ref().map_while(Result::ok).any(|line| line.contains(&wanted));
         if reached {
             std::thread::sleep(after);
         }
