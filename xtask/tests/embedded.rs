@@ -170,7 +170,8 @@ fn killed_supervisor(xtask: &Xtask) -> Outcome {
     eventually("nothing is orphaned", Duration::from_secs(10), || {
         processes_with(&format!("internal node --profile {PROFILE}")).is_empty()
     });
-    xtask.run(&["status"]).expect_code(1);
+    let status = xtask.run(&["status"]).expect_code(1).json();
+    assert!(status["summary"].as_str().expect("a sentence").contains("killed or crashed"), "{status}");
     up(xtask).expect_code(0);
     xtask.run(&["status"]).expect_code(0);
     Ok(())

@@ -65,8 +65,9 @@ impl Embedded {
             .collect()
     }
 
-    pub fn supervisor_runs(&self) -> bool {
-        Record::read(&self.layout.record("supervisor")).is_some_and(|record| record.is_alive())
+    /// The supervisor removes its record when it ends in order.
+    fn supervisor(&self) -> Option<Record> {
+        Record::read(&self.layout.record("supervisor"))
     }
 
     /// Each role that is to run, with what it is now.
@@ -95,8 +96,12 @@ impl Embedded {
     /// What there is, against `wanted` where that is known.
     pub async fn observe(&self, wanted: Option<&Spec>) -> ClusterState {
         let Some(spec) = self.spec() else { return ClusterState::Absent };
-        if !self.supervisor_runs() {
-            return ClusterState::Stopped;
+        match self.supervisor() {
+            None => return ClusterState::Stopped,
+            Some(record) if !record.is_alive() => {
+                return ClusterState::Broken { why: "their supervisor was killed or crashed".into() };
+            }
+            Some(_) => {}
         }
         if wanted.is_some_and(|wanted| *wanted != spec) {
             return ClusterState::Broken {
