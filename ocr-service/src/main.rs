@@ -1,6 +1,8 @@
 //! The OCR service: one binary, a subcommand per role. Here: configuration, log lines, the crypto provider, and the
 //! exit code; everything else is the library's.
 
+#![forbid(unsafe_code)]
+
 use std::path::Path;
 use std::process::ExitCode;
 

@@ -77,7 +77,7 @@ impl Engines {
         let factory: Arc<dyn Factory> = Arc::new(factory);
         let size = PoolSize { engines: args.engines.unwrap_or_else(capacity::engines), places: args.queue };
         let pool = Pool::start(&factory, size, EngineMetrics::default())?;
-        let allowed = Allowed::new(args.lang.clone(), args.other_langs.clone(), args.psm);
+        let allowed = Allowed::new(args.lang.clone(), args.other_langs.clone(), args.psm, args.prepare);
         Ok(Self { pool, allowed: Arc::new(allowed) })
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod options;
 pub mod pool;
+pub mod prepare;
 mod queue;
 pub mod tesseract;
 mod worker;

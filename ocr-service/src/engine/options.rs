@@ -4,6 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::prepare::Preparation;
+
 /// A language, or several joined by `+` in order of preference: `kor+eng` and `eng+kor` give different text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Language(String);
@@ -37,7 +39,7 @@ impl fmt::Display for Language {
 }
 
 /// Tesseract's page segmentation mode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Segmentation(u8);
 
 impl Segmentation {
@@ -69,10 +71,12 @@ impl fmt::Display for Segmentation {
 }
 
 /// The options of one recognition, complete.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Options {
     pub language: Language,
-    pub segmentation: Segmentation,
+    /// None: found out for each picture.
+    pub segmentation: Option<Segmentation>,
+    pub preparation: Preparation,
 }
 
 /// What callers may choose from, and what they get when they choose nothing.
@@ -80,14 +84,20 @@ pub struct Options {
 pub struct Allowed {
     /// Never empty; the first is the default.
     languages: Vec<Language>,
-    segmentation: Segmentation,
+    segmentation: Option<Segmentation>,
+    preparation: Preparation,
 }
 
 impl Allowed {
-    pub fn new(default: Language, others: Vec<Language>, segmentation: Segmentation) -> Self {
+    pub fn new(
+        default: Language,
+        others: Vec<Language>,
+        segmentation: Option<Segmentation>,
+        preparation: Preparation,
+    ) -> Self {
         let mut languages = vec![default];
         languages.extend(others);
-        Self { languages, segmentation }
+        Self { languages, segmentation, preparation }
     }
 
     pub fn languages(&self) -> &[Language] {
@@ -106,9 +116,9 @@ impl Allowed {
         };
         let segmentation = match asked.psm.as_deref() {
             None => self.segmentation,
-            Some(psm) => psm.parse()?,
+            Some(psm) => Some(psm.parse()?),
         };
-        Ok(Options { language: language.clone(), segmentation })
+        Ok(Options { language: language.clone(), segmentation, preparation: self.preparation })
     }
 
     fn unknown_language(&self, lang: &str) -> OptionError {
@@ -139,14 +149,14 @@ mod tests {
     use super::*;
 
     fn allowed() -> Allowed {
-        Allowed::new("kor+eng".parse().unwrap(), vec!["eng".parse().unwrap()], Segmentation::AUTO)
+        Allowed::new("kor+eng".parse().unwrap(), vec!["eng".parse().unwrap()], None, Preparation::On)
     }
 
     #[test]
     fn nothing_asked_gives_the_defaults() {
         let options = allowed().choose(&Asked::default()).unwrap();
         assert_eq!(options.language.as_str(), "kor+eng");
-        assert_eq!(options.segmentation, Segmentation::AUTO);
+        assert_eq!(options.segmentation, None);
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::sync::mpsc;
 use bytes::Bytes;
 
 use super::*;
-use crate::engine::{Engine, Segmentation};
+use crate::engine::Engine;
+use crate::engine::prepare::Preparation;
 use crate::image::Limits;
 
 /// Says what it was given when the test lets it, and panics on "poison".
@@ -52,7 +53,7 @@ fn image(word: &str) -> Image {
 }
 
 fn options() -> Options {
-    Options { language: "eng".parse().unwrap(), segmentation: Segmentation::AUTO }
+    Options { language: "eng".parse().unwrap(), segmentation: None, preparation: Preparation::Off }
 }
 
 fn soon() -> Instant {

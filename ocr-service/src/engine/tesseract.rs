@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use leptess::{LepTess, Variable};
 
+use super::prepare::Preparation;
 use super::{Engine, Factory, Failure, Language, Options, Recognition, Segmentation};
 use crate::image::{Image, Limits};
 
@@ -28,7 +29,8 @@ impl Factory for TesseractFactory {
         let limits = Limits { max_pixels: u64::MAX };
         let image = Image::check(Bytes::from_static(WARM_UP), limits)
             .map_err(|rejected| Failure::Engine(rejected.to_string()))?;
-        let options = Options { language: self.language.clone(), segmentation: Segmentation::AUTO };
+        let options =
+            Options { language: self.language.clone(), segmentation: None, preparation: Preparation::Off };
         engine.recognize(&image, &options)?;
         Ok(Box::new(engine))
     }
@@ -45,7 +47,11 @@ impl Engine for Tesseract {
             Entry::Occupied(handle) => handle.into_mut(),
             Entry::Vacant(place) => place.insert(open(self.data.as_deref(), &options.language)?),
         };
-        set(handle, Variable::TesseditPagesegMode, &options.segmentation.to_string())?;
+        set(
+            handle,
+            Variable::TesseditPagesegMode,
+            &options.segmentation.unwrap_or(Segmentation::AUTO).to_string(),
+        )?;
         handle.set_image_from_mem(image.bytes()).map_err(|_| Failure::Undecodable)?;
         // Asked for first because leptess panics on the null that a failed recognition gives instead of text.
         if handle.recognize() != 0 {
