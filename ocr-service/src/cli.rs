@@ -61,11 +61,6 @@ impl Command {
             Self::Serve(args) => &args.server,
         }
     }
-
-    /// Images are read in this process.
-    pub fn has_engines(&self) -> bool {
-        !matches!(self, Self::Gateway(_))
-    }
 }
 
 #[derive(Debug, Args)]

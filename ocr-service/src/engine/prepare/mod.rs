@@ -10,7 +10,7 @@ pub use picture::Picture;
 use super::Segmentation;
 
 /// Pixels, from the top left corner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Rect {
     pub x: u32,
     pub y: u32,
@@ -26,7 +26,9 @@ pub struct Region {
 }
 
 /// Whether pictures are changed and cut where the caller leaves the segmentation to the service.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, clap::ValueEnum, serde::Serialize, serde::Deserialize,
+)]
 pub enum Preparation {
     #[default]
     On,
