@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use reqwest::Url;
 
 use crate::duration;
+use crate::engine::prepare::Preparation;
 use crate::engine::{Language, Segmentation};
 use crate::image::Limits;
 
@@ -59,11 +60,6 @@ impl Command {
             Self::OcrServer(args) => &args.server,
             Self::Serve(args) => &args.server,
         }
-    }
-
-    /// Images are read in this process.
-    pub fn has_engines(&self) -> bool {
-        !matches!(self, Self::Gateway(_))
     }
 }
 
@@ -194,9 +190,12 @@ pub struct EngineArgs {
     /// Other languages that requests may name
     #[arg(long, env = "PLATEN_LANGS", value_delimiter = ',', default_value = "kor,eng")]
     pub other_langs: Vec<Language>,
-    /// The page segmentation mode used when a request names none
-    #[arg(long, env = "PLATEN_PSM", default_value_t = Segmentation::AUTO)]
-    pub psm: Segmentation,
+    /// The page segmentation mode used when a request names none [default: found out for each image]
+    #[arg(long, env = "PLATEN_PSM")]
+    pub psm: Option<Segmentation>,
+    /// Whether an image is prepared before it is read, where neither the request nor --psm names a mode
+    #[arg(long, env = "PLATEN_PREPARE", value_enum, default_value_t = Preparation::On)]
+    pub prepare: Preparation,
     /// The folder of the trained data [default: Tesseract's own]
     #[arg(long, env = "TESSDATA_PREFIX")]
     pub tessdata: Option<PathBuf>,

@@ -15,5 +15,4 @@ pub mod net;
 pub mod readiness;
 pub mod role;
 pub mod shutdown;
-pub mod threads;
 pub mod v2;

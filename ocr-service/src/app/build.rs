@@ -10,8 +10,8 @@ use super::doors::Door;
 use crate::capacity;
 use crate::cli::{Command, EngineArgs, LimitArgs, ServerArgs, UpstreamArgs};
 use crate::engine::options::Allowed;
-use crate::engine::tesseract::TesseractFactory;
-use crate::engine::{Factory, Pool, PoolSize};
+use crate::engine::process::EngineProcess;
+use crate::engine::{Launcher, Pool, PoolSize};
 use crate::http::health::Lifecycle;
 use crate::http::service::{self, HttpConfig};
 use crate::identity::Identity;
@@ -38,18 +38,18 @@ pub fn build(command: &Command, doors: &[Door], lifecycle: &Lifecycle) -> Result
         }
         Command::Model(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
-            let engines = Engines::start(&args.engine)?;
+            let engines = Engines::start(&args.engine);
             Ok(Built { routers: vec![builder.model(&engines)], pool: Some(engines.pool) })
         }
         Command::OcrServer(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
-            let engines = Engines::start(&args.engine)?;
+            let engines = Engines::start(&args.engine);
             let catalogue = Catalogue::default().engines(engines.pool.metrics());
             Ok(Built { routers: vec![builder.ocr_server(&engines, catalogue)], pool: Some(engines.pool) })
         }
         Command::Serve(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
-            let engines = Engines::start(&args.engine)?;
+            let engines = Engines::start(&args.engine);
             let model = doors.iter().find(|door| door.role == "model").map(own_url).transpose()?;
             let gateway = builder.gateway(Vec::from_iter(model), &args.upstream)?;
             let model = builder.model(&engines);
@@ -72,13 +72,13 @@ struct Engines {
 }
 
 impl Engines {
-    fn start(args: &EngineArgs) -> Result<Self, AppError> {
-        let factory = TesseractFactory { data: args.tessdata.clone(), language: args.lang.clone() };
-        let factory: Arc<dyn Factory> = Arc::new(factory);
+    fn start(args: &EngineArgs) -> Self {
+        let launcher: Arc<dyn Launcher> =
+            Arc::new(EngineProcess::new(args.tessdata.clone(), args.lang.clone()));
         let size = PoolSize { engines: args.engines.unwrap_or_else(capacity::engines), places: args.queue };
-        let pool = Pool::start(&factory, size, EngineMetrics::default())?;
-        let allowed = Allowed::new(args.lang.clone(), args.other_langs.clone(), args.psm);
-        Ok(Self { pool, allowed: Arc::new(allowed) })
+        let pool = Pool::start(&launcher, size, EngineMetrics::default());
+        let allowed = Allowed::new(args.lang.clone(), args.other_langs.clone(), args.psm, args.prepare);
+        Self { pool, allowed: Arc::new(allowed) }
     }
 }
 
