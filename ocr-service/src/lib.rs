@@ -16,4 +16,5 @@ pub mod readiness;
 pub mod role;
 pub mod shutdown;
 pub mod threads;
+pub mod train;
 pub mod v2;

@@ -1,0 +1,3 @@
+//! Experiments: recorded in a database, run as Jobs.
+
+pub mod parameters;
