@@ -44,9 +44,7 @@ pub async fn open(command: &Command) -> Result<Vec<Door>, AppError> {
         Command::Gateway(args) => Ok(vec![Door::open("gateway", bind, args.port, "--port").await?]),
         Command::Model(args) => Ok(vec![Door::open("model", bind, args.port, "--port").await?]),
         Command::OcrServer(args) => Ok(vec![Door::open("ocr-server", bind, args.port, "--port").await?]),
-        Command::Experiments(args) => {
-            Ok(vec![Door::open("experiments", bind, args.port, "--port").await?])
-        }
+        Command::Experiments(args) => Ok(vec![Door::open("experiments", bind, args.port, "--port").await?]),
         Command::Serve(args) => Ok(vec![
             Door::open("gateway", bind, args.gateway_port, "--gateway-port").await?,
             Door::open("model", bind, args.model_port, "--model-port").await?,

@@ -32,7 +32,8 @@ struct Grey {
 
 /// One row for each image, 0 is black and 1 is white. Other files are passed over and named in the log.
 pub fn read(folder: &Path) -> Result<Array2<f32>, TrainError> {
-    let paths = files(folder).map_err(|source| TrainError::Unreadable { folder: folder.to_owned(), source })?;
+    let paths =
+        files(folder).map_err(|source| TrainError::Unreadable { folder: folder.to_owned(), source })?;
     let (mut rows, mut images, mut skipped) = (Vec::new(), 0, 0);
     for path in paths {
         if images == MOST_IMAGES {

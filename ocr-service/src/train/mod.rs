@@ -89,11 +89,7 @@ pub fn run(args: &TrainArgs) -> Result<(), TrainError> {
 }
 
 /// The loss before training and after each epoch, and whether it diverged.
-fn fit(
-    network: &mut Autoencoder,
-    images: &Array2<f32>,
-    args: &TrainArgs,
-) -> (Vec<f64>, Option<TrainError>) {
+fn fit(network: &mut Autoencoder, images: &Array2<f32>, args: &TrainArgs) -> (Vec<f64>, Option<TrainError>) {
     let untrained = network.loss(images);
     let mut losses = vec![untrained];
     let mut adam = Adam::new(network, args.learning_rate.get());

@@ -63,7 +63,8 @@ impl Autoencoder {
         for index in 0..self.layers.len() {
             values.push(self.pass(index, &values[index]));
         }
-        let scale = 2.0 / f32::from(u16::try_from(images.nrows()).unwrap_or(u16::MAX))
+        let scale = 2.0
+            / f32::from(u16::try_from(images.nrows()).unwrap_or(u16::MAX))
             / f32::from(u16::try_from(images.ncols()).unwrap_or(u16::MAX));
         let mut delta = (&values[self.layers.len()] - images) * scale;
         let mut gradients = Vec::with_capacity(self.layers.len());

@@ -30,12 +30,7 @@ impl Adam {
         let rate = self.learning_rate * warm;
         let moments = self.means.iter_mut().zip(&mut self.squares);
         for ((layer, gradient), (mean, square)) in network.layers.iter_mut().zip(gradients).zip(moments) {
-            update(
-                rate,
-                &mut layer.weights,
-                &gradient.weights,
-                (&mut mean.weights, &mut square.weights),
-            );
+            update(rate, &mut layer.weights, &gradient.weights, (&mut mean.weights, &mut square.weights));
             update(rate, &mut layer.bias, &gradient.bias, (&mut mean.bias, &mut square.bias));
         }
     }

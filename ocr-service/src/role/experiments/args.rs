@@ -29,16 +29,11 @@ pub struct ExperimentsArgs {
     #[command(flatten)]
     pub database: DatabaseArgs,
     /// The folder of the SQLite file, and of the results and logs of local Jobs
-    #[arg(
-        long = "experiments-data",
-        value_name = "DIR",
-        env = "PLATEN_EXPERIMENTS_DATA",
-        default_value = ".platen/experiments"
-    )]
-    pub data: PathBuf,
+    #[arg(long, value_name = "DIR", env = "PLATEN_EXPERIMENTS_DATA", default_value = ".platen/experiments")]
+    pub experiments_data: PathBuf,
     /// The folder with the images that local Jobs train on [default: input in the data folder]
-    #[arg(long = "experiments-input", value_name = "DIR", env = "PLATEN_EXPERIMENTS_INPUT")]
-    pub input: Option<PathBuf>,
+    #[arg(long, value_name = "DIR", env = "PLATEN_EXPERIMENTS_INPUT")]
+    pub experiments_input: Option<PathBuf>,
     #[command(flatten)]
     pub job: JobArgs,
 }
@@ -55,61 +50,62 @@ pub enum JobsKind {
 #[derive(Clone, Debug, Args)]
 pub struct JobArgs {
     /// Where experiments run
-    #[arg(long = "jobs", env = "PLATEN_JOBS", value_enum, default_value = "local")]
-    pub kind: JobsKind,
+    #[arg(long, env = "PLATEN_JOBS", value_enum, default_value = "local")]
+    pub jobs: JobsKind,
     /// The longest that a Job may take
-    #[arg(long = "job-limit", env = "PLATEN_JOB_LIMIT", default_value = "60m", value_parser = duration::parse)]
-    pub limit: Duration,
+    #[arg(long, env = "PLATEN_JOB_LIMIT", default_value = "60m", value_parser = duration::parse)]
+    pub job_limit: Duration,
     /// In a cluster: the image of the Jobs; the service's own
-    #[arg(long = "job-image", env = "PLATEN_JOB_IMAGE")]
-    pub image: Option<String>,
+    #[arg(long, env = "PLATEN_JOB_IMAGE")]
+    pub job_image: Option<String>,
     /// In a cluster: another image for the Jobs, which goes before --job-image
-    #[arg(long = "job-model-image", env = "AE_MODEL_IMAGE_URL")]
-    pub model_image: Option<String>,
+    #[arg(long, env = "AE_MODEL_IMAGE_URL")]
+    pub job_model_image: Option<String>,
     /// In a cluster: what the image is given before --learning-rate and the others, separated by commas
     #[arg(
-        long = "job-first-args",
+        long,
         env = "PLATEN_JOB_FIRST_ARGS",
         value_delimiter = ',',
         default_value = "train",
         allow_hyphen_values = true
     )]
-    pub first_args: Vec<String>,
+    pub job_first_args: Vec<String>,
     /// In a cluster: the claim of the volume with the images
-    #[arg(long = "job-input-claim", env = "PLATEN_JOB_INPUT_CLAIM", default_value = "experiments-input")]
-    pub input_claim: String,
+    #[arg(long, env = "PLATEN_JOB_INPUT_CLAIM", default_value = "experiments-input")]
+    pub job_input_claim: String,
     /// In a cluster: the claim of the volume for the results
-    #[arg(long = "job-output-claim", env = "PLATEN_JOB_OUTPUT_CLAIM", default_value = "experiments-output")]
-    pub output_claim: String,
+    #[arg(long, env = "PLATEN_JOB_OUTPUT_CLAIM", default_value = "experiments-output")]
+    pub job_output_claim: String,
     /// In a cluster: how long a Job that has ended is kept
-    #[arg(long = "job-kept", env = "PLATEN_JOB_KEPT", default_value = "60m", value_parser = duration::parse)]
-    pub kept: Duration,
+    #[arg(long, env = "PLATEN_JOB_KEPT", default_value = "60m", value_parser = duration::parse)]
+    pub job_kept: Duration,
     /// In a cluster: the memory of a Job
-    #[arg(long = "job-memory", env = "PLATEN_JOB_MEMORY", default_value = "512Mi")]
-    pub memory: String,
+    #[arg(long, env = "PLATEN_JOB_MEMORY", default_value = "512Mi")]
+    pub job_memory: String,
     /// In a cluster: pull secrets of the Jobs, separated by commas
-    #[arg(long = "job-pull-secrets", env = "PLATEN_JOB_PULL_SECRETS", value_delimiter = ',')]
-    pub pull_secrets: Vec<String>,
+    #[arg(long, env = "PLATEN_JOB_PULL_SECRETS", value_delimiter = ',')]
+    pub job_pull_secrets: Vec<String>,
     /// In a cluster: the label app.kubernetes.io/instance of the Jobs
-    #[arg(long = "job-instance", env = "PLATEN_JOB_INSTANCE", default_value = "ocr")]
-    pub instance: String,
+    #[arg(long, env = "PLATEN_JOB_INSTANCE", default_value = "ocr")]
+    pub job_instance: String,
 }
 
 impl JobArgs {
     /// Nothing if no image is named. An empty variable counts as not set.
     pub fn config(&self) -> Option<JobConfig> {
         let given = |list: &[String]| list.iter().filter(|item| !item.is_empty()).cloned().collect();
-        let image = [&self.model_image, &self.image].into_iter().flatten().find(|image| !image.is_empty());
+        let image =
+            [&self.job_model_image, &self.job_image].into_iter().flatten().find(|image| !image.is_empty());
         Some(JobConfig {
             image: image?.clone(),
-            first_args: given(&self.first_args),
-            pull_secrets: given(&self.pull_secrets),
-            input_claim: self.input_claim.clone(),
-            output_claim: self.output_claim.clone(),
-            limit: self.limit,
-            kept: self.kept,
-            memory: self.memory.clone(),
-            instance: self.instance.clone(),
+            first_args: given(&self.job_first_args),
+            pull_secrets: given(&self.job_pull_secrets),
+            input_claim: self.job_input_claim.clone(),
+            output_claim: self.job_output_claim.clone(),
+            limit: self.job_limit,
+            kept: self.job_kept,
+            memory: self.job_memory.clone(),
+            instance: self.job_instance.clone(),
         })
     }
 }

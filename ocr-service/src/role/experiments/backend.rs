@@ -36,7 +36,8 @@ pub enum SettingsError {
 /// Settings that have been looked at.
 pub struct Settings {
     target: Target,
-    data: PathBuf,
+    /// To be made where they are not there.
+    folders: Vec<PathBuf>,
     jobs: JobsSettings,
 }
 
@@ -48,19 +49,31 @@ enum JobsSettings {
 impl Settings {
     pub fn of(args: &ExperimentsArgs) -> Result<Self, SettingsError> {
         // A child and a moved working directory must mean the same folders.
-        let data = std::path::absolute(&args.data).unwrap_or_else(|_| args.data.clone());
-        let input = args.input.clone().unwrap_or_else(|| data.join("input"));
-        let jobs = match args.job.kind {
+        let data =
+            std::path::absolute(&args.experiments_data).unwrap_or_else(|_| args.experiments_data.clone());
+        let input = args.experiments_input.clone().unwrap_or_else(|| data.join("input"));
+        let target = Target::from_args(&args.database, &data)?;
+        let is_local = args.job.jobs == JobsKind::Local;
+        let folders = [
+            (target.is_file(), &data),
+            // A folder that somebody names is there, or named wrongly.
+            (is_local && args.experiments_input.is_none(), &input),
+        ];
+        let folders =
+            folders.into_iter().filter(|(needed, _)| *needed).map(|(_, folder)| folder.clone()).collect();
+        let jobs = match args.job.jobs {
             JobsKind::Local => JobsSettings::Local(LocalConfig {
                 program: std::env::current_exe().map_err(SettingsError::Program)?,
                 input,
                 output: data.join("output"),
                 logs: data.join("logs"),
-                limit: args.job.limit,
+                limit: args.job.job_limit,
             }),
-            JobsKind::Kubernetes => JobsSettings::Kubernetes(args.job.config().ok_or(SettingsError::NoImage)?),
+            JobsKind::Kubernetes => {
+                JobsSettings::Kubernetes(args.job.config().ok_or(SettingsError::NoImage)?)
+            }
         };
-        Ok(Self { target: Target::from_args(&args.database, &data)?, data, jobs })
+        Ok(Self { target, folders, jobs })
     }
 }
 
@@ -133,9 +146,9 @@ impl Backend {
 }
 
 async fn open(settings: &Settings) -> Result<Ready, String> {
-    if settings.target.is_file() {
-        std::fs::create_dir_all(&settings.data).map_err(|error| {
-            let folder = settings.data.display();
+    for folder in &settings.folders {
+        std::fs::create_dir_all(folder).map_err(|error| {
+            let folder = folder.display();
             format!("cannot make the folder {folder}: {error}; name another with --experiments-data")
         })?;
     }

@@ -18,7 +18,7 @@ use axum::http::{HeaderName, StatusCode};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use backend::{Backend, LookError, Ready};
-use experiment::{Experiment, State, Status};
+use experiment::{Asked, Experiment, State, Status};
 use jobs::JobsError;
 use k8s_openapi::jiff::Timestamp;
 use parameters::ExperimentId;
@@ -120,15 +120,15 @@ async fn list(Extract(backend): Extract<Backend>) -> Result<Json<Vec<View>>, Api
 }
 
 /// `GET /test/{experiment_id}`: the state of the experiment's Job now; 404 for a name that was never used.
-async fn status(
-    Extract(backend): Extract<Backend>,
-    Path(id): Path<String>,
-) -> Result<Json<View>, ApiError> {
+async fn status(Extract(backend): Extract<Backend>, Path(id): Path<String>) -> Result<Json<View>, ApiError> {
     let id: ExperimentId = id.parse().map_err(ApiError::bad_request)?;
     let ready = reach(&backend)?;
     let found = ready.store.get(id.as_str()).await?;
     let unknown = || {
-        ApiError::new(StatusCode::NOT_FOUND, format!("there is no experiment {id}; GET /model lists those there are"))
+        ApiError::new(
+            StatusCode::NOT_FOUND,
+            format!("there is no experiment {id}; GET /model lists those there are"),
+        )
     };
     Ok(Json(backend::look(ready, found.ok_or_else(unknown)?).await?.into()))
 }
@@ -140,6 +140,19 @@ async fn start(
     request: Request,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<Created>), ApiError> {
     let asked = form::read(request).await?;
+    // A task of its own: a client that leaves must not leave a record without a Job.
+    let id = asked.id.clone();
+    let experiment = tokio::spawn(create(backend, asked)).await.map_err(|_| {
+        let message = "the server failed on this request; its log says why";
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+    })??;
+    let message = format!("Job {} was created; GET /test/{id} says how it goes", id.job());
+    let location = [(LOCATION, format!("/test/{id}"))];
+    Ok((StatusCode::CREATED, location, Json(Created { message, experiment: experiment.into() })))
+}
+
+/// Records it first: of two requests with the same name only one gets further.
+async fn create(backend: Backend, asked: Asked) -> Result<Experiment, ApiError> {
     let ready = reach(&backend)?;
     ready.store.record(&asked).await.map_err(|error| match error {
         StoreError::Used => used(&asked.id, "an experiment of that name is recorded"),
@@ -152,13 +165,10 @@ async fn start(
             other => other.into(),
         });
     }
+    tracing::info!(experiment = %asked.id, "Job created");
     ready.store.update(asked.id.as_str(), &Status::of(State::Pending)).await?;
     let recorded = ready.store.get(asked.id.as_str()).await?;
-    let experiment = recorded.ok_or_else(|| used(&asked.id, "its record was removed"))?;
-    tracing::info!(experiment = %asked.id, "Job created");
-    let message = format!("Job {} was created; GET /test/{} says how it goes", asked.id.job(), asked.id);
-    let location = [(LOCATION, format!("/test/{}", asked.id))];
-    Ok((StatusCode::CREATED, location, Json(Created { message, experiment: experiment.into() })))
+    recorded.ok_or_else(|| used(&asked.id, "its record was removed"))
 }
 
 /// The name of an experiment whose Job was not created is free again.

@@ -87,7 +87,8 @@ fn waiting(pod: &Pod, state: Option<&ContainerState>) -> Status {
         return pending(Some(reason), message);
     }
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    let unscheduled = conditions.into_iter().flatten().find(|it| it.type_ == "PodScheduled" && it.status == "False");
+    let unscheduled =
+        conditions.into_iter().flatten().find(|it| it.type_ == "PodScheduled" && it.status == "False");
     match unscheduled {
         Some(condition) => pending(
             condition.reason.clone(),

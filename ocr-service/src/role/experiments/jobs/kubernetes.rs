@@ -22,12 +22,17 @@ impl Kubernetes {
         let cluster = Config::incluster()
             .map_err(|error| format!("this is no pod with a service account ({error}); use --jobs local"))?;
         let namespace = cluster.default_namespace.clone();
-        let client = Client::try_from(cluster).map_err(|error| format!("no client for the cluster: {error}"))?;
+        let client =
+            Client::try_from(cluster).map_err(|error| format!("no client for the cluster: {error}"))?;
         Ok(Self::new(client, &namespace, config))
     }
 
     pub fn new(client: Client, namespace: &str, config: JobConfig) -> Self {
-        Self { jobs: Api::namespaced(client.clone(), namespace), pods: Api::namespaced(client, namespace), config }
+        Self {
+            jobs: Api::namespaced(client.clone(), namespace),
+            pods: Api::namespaced(client, namespace),
+            config,
+        }
     }
 
     async fn pods_of(&self, job: &str) -> Result<Vec<Pod>, kube::Error> {
@@ -65,7 +70,8 @@ impl Jobs for Kubernetes {
         let pods = self.pods_of(&name).await.map_err(refused_or_unavailable)?;
         let mut status = explain::status(&job, &pods);
         let silent = status.exit_code.is_some() && !said_something(&pods);
-        if status.state == State::Failed && silent
+        if status.state == State::Failed
+            && silent
             && let Some(line) = self.last_log_line(&pods).await
         {
             status.message = Some(line);

@@ -54,7 +54,8 @@ impl Local {
         let path = config.logs.join("lock");
         let lock =
             File::create(&path).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-        lock.try_lock().map_err(|_| format!("another process runs experiments in {}", config.logs.display()))?;
+        lock.try_lock()
+            .map_err(|_| format!("another process runs experiments in {}", config.logs.display()))?;
         Ok(Self { config, place: Arc::new(Semaphore::new(1)), known: Known::default(), _lock: lock })
     }
 }
@@ -104,7 +105,9 @@ async fn run(config: &LocalConfig, asked: &Asked) -> Status {
     let log = config.logs.join(format!("{}.log", asked.id));
     let child = match spawn(config, asked, &log) {
         Ok(child) => child,
-        Err(error) => return Status::failed("CannotStart", format!("the training cannot be started: {error}")),
+        Err(error) => {
+            return Status::failed("CannotStart", format!("the training cannot be started: {error}"));
+        }
     };
     finished(child, config.limit, &log).await
 }

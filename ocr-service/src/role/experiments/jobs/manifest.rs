@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use k8s_openapi::api::batch::v1::{Job, JobSpec, PodFailurePolicy, PodFailurePolicyRule};
 use k8s_openapi::api::batch::v1::PodFailurePolicyOnPodConditionsPattern as OnCondition;
+use k8s_openapi::api::batch::v1::{Job, JobSpec, PodFailurePolicy, PodFailurePolicyRule};
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, EmptyDirVolumeSource, LocalObjectReference, PersistentVolumeClaimVolumeSource,
-    PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile, SecurityContext, Volume,
-    VolumeMount,
+    PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile, SecurityContext,
+    Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -76,11 +76,7 @@ pub fn job(asked: &Asked, config: &JobConfig) -> Job {
         pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
     };
     Job {
-        metadata: ObjectMeta {
-            name: Some(asked.id.job()),
-            labels: Some(labels()),
-            ..ObjectMeta::default()
-        },
+        metadata: ObjectMeta { name: Some(asked.id.job()), labels: Some(labels()), ..ObjectMeta::default() },
         spec: Some(JobSpec {
             // A training is the same each time: one that failed would fail again. A pod that is lost with its node
             // is no such failure.
@@ -127,7 +123,10 @@ fn pod(asked: &Asked, config: &JobConfig) -> PodSpec {
             run_as_user: Some(USER),
             run_as_group: Some(USER),
             fs_group: Some(USER),
-            seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".into(), ..SeccompProfile::default() }),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".into(),
+                ..SeccompProfile::default()
+            }),
             ..PodSecurityContext::default()
         }),
         containers: vec![container(asked, config)],
@@ -145,10 +144,8 @@ fn pod(asked: &Asked, config: &JobConfig) -> PodSpec {
 }
 
 fn claim(name: &str, claim_name: &str, read_only: bool) -> Volume {
-    let claim = PersistentVolumeClaimVolumeSource {
-        claim_name: claim_name.into(),
-        read_only: Some(read_only),
-    };
+    let claim =
+        PersistentVolumeClaimVolumeSource { claim_name: claim_name.into(), read_only: Some(read_only) };
     Volume { name: name.into(), persistent_volume_claim: Some(claim), ..Volume::default() }
 }
 

@@ -14,9 +14,10 @@ const ALL: &[(i64, &str, &str, &str)] = &[(
 )];
 
 pub fn of(target: &Target) -> Migrator {
-    let migration = |(version, description, mysql, sqlite): &(i64, &'static str, &'static str, &'static str)| {
-        let sql = if target.is_file() { *sqlite } else { *mysql };
-        Migration::new(*version, (*description).into(), MigrationType::Simple, sql.into_sql_str(), false)
-    };
+    let migration =
+        |(version, description, mysql, sqlite): &(i64, &'static str, &'static str, &'static str)| {
+            let sql = if target.is_file() { *sqlite } else { *mysql };
+            Migration::new(*version, (*description).into(), MigrationType::Simple, sql.into_sql_str(), false)
+        };
     Migrator::with_migrations(ALL.iter().map(migration).collect())
 }

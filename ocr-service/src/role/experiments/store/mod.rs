@@ -111,8 +111,7 @@ impl Store {
 
     /// The newest first.
     pub async fn list(&self) -> Result<Vec<Experiment>, StoreError> {
-        let select =
-            sqlx::query("SELECT * FROM experiments ORDER BY created_ms DESC, experiment_id LIMIT ?");
+        let select = sqlx::query("SELECT * FROM experiments ORDER BY created_ms DESC, experiment_id LIMIT ?");
         let rows = select.bind(LISTED).fetch_all(&self.0).await?;
         rows.iter().map(experiment).collect()
     }

@@ -84,7 +84,8 @@ impl Target {
     pub(super) fn url(&self) -> String {
         match self {
             Self::File(path) => {
-                let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3F").replace('#', "%23");
+                let escaped =
+                    path.to_string_lossy().replace('%', "%25").replace('?', "%3F").replace('#', "%23");
                 format!("sqlite://{escaped}?mode=rwc")
             }
             Self::Server { .. } => self.server_url().map(String::from).unwrap_or_default(),
@@ -96,8 +97,11 @@ impl Target {
         let mut url: Url = "mysql://localhost".parse().ok()?;
         url.set_host(Some(host)).ok()?;
         url.set_port(Some(*port)).ok()?;
-        url.set_username(user).ok()?;
-        url.set_password(password.as_ref().map(|Secret(password)| password.as_str())).ok()?;
+        // `Url` leaves a percent sign as it is, as if it began an escape.
+        let escaped = |text: &str| text.replace('%', "%25");
+        url.set_username(&escaped(user)).ok()?;
+        let password = password.as_ref().map(|Secret(password)| escaped(password));
+        url.set_password(password.as_deref()).ok()?;
         url.path_segments_mut().ok()?.clear().push(database);
         Some(url)
     }
