@@ -17,6 +17,8 @@ use crate::duration;
 use crate::engine::prepare::Preparation;
 use crate::engine::{Language, Segmentation};
 use crate::image::Limits;
+use crate::role::experiments::args::{ExperimentsArgs, ExperimentsRoleArgs};
+use crate::train::TrainArgs;
 
 /// The OCR service: one binary, a subcommand for each role.
 #[derive(Debug, Parser)]
@@ -48,17 +50,24 @@ pub enum Command {
     Model(ModelArgs),
     /// Reads images: the OCR backend, without a model behind it
     OcrServer(OcrServerArgs),
+    /// Records experiments and runs them as Jobs
+    Experiments(Box<ExperimentsRoleArgs>),
     /// All roles in one process
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
+    /// Trains an autoencoder on the images of a folder: what an experiment's Job runs
+    Train(TrainArgs),
 }
 
 impl Command {
-    pub fn server(&self) -> &ServerArgs {
+    /// Of what serves.
+    pub fn server(&self) -> Option<&ServerArgs> {
         match self {
-            Self::Gateway(args) => &args.server,
-            Self::Model(args) => &args.server,
-            Self::OcrServer(args) => &args.server,
-            Self::Serve(args) => &args.server,
+            Self::Gateway(args) => Some(&args.server),
+            Self::Model(args) => Some(&args.server),
+            Self::OcrServer(args) => Some(&args.server),
+            Self::Experiments(args) => Some(&args.server),
+            Self::Serve(args) => Some(&args.server),
+            Self::Train(_) => None,
         }
     }
 }
@@ -116,6 +125,11 @@ pub struct ServeArgs {
     /// The OCR server's port; 0 takes any free one
     #[arg(long, env = "PLATEN_LISTEN_OCR_SERVER", default_value_t = 5001)]
     pub ocr_server_port: u16,
+    /// The experiments' port; 0 takes any free one
+    #[arg(long, env = "PLATEN_LISTEN_EXPERIMENTS", default_value_t = 5002)]
+    pub experiments_port: u16,
+    #[command(flatten)]
+    pub experiments: ExperimentsArgs,
     #[command(flatten)]
     pub upstream: UpstreamArgs,
     #[command(flatten)]

@@ -18,6 +18,9 @@ use crate::identity::Identity;
 use crate::image::Limits;
 use crate::metrics::{Catalogue, EngineMetrics, HttpMetrics, InferenceMetrics, UpstreamMetrics};
 use crate::readiness::PoolReady;
+use crate::role::experiments;
+use crate::role::experiments::args::ExperimentsArgs;
+use crate::role::experiments::backend::{Backend, Settings};
 use crate::role::gateway::upstream::{Upstream, UpstreamConfig};
 use crate::role::gateway::{self, Gateway};
 use crate::role::model::{self, Model};
@@ -47,6 +50,10 @@ pub fn build(command: &Command, doors: &[Door], lifecycle: &Lifecycle) -> Result
             let catalogue = Catalogue::default().engines(engines.pool.metrics());
             Ok(Built { routers: vec![builder.ocr_server(&engines, catalogue)], pool: Some(engines.pool) })
         }
+        Command::Experiments(args) => {
+            let builder = Builder::new(&args.server, args.limits, lifecycle);
+            Ok(Built { routers: vec![builder.experiments(&args.experiments)?], pool: None })
+        }
         Command::Serve(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
             let engines = Engines::start(&args.engine);
@@ -55,8 +62,11 @@ pub fn build(command: &Command, doors: &[Door], lifecycle: &Lifecycle) -> Result
             let model = builder.model(&engines);
             // The engines are shared: counted by the model's registry alone.
             let ocr_server = builder.ocr_server(&engines, Catalogue::default());
-            Ok(Built { routers: vec![gateway, model, ocr_server], pool: Some(engines.pool) })
+            let experiments = builder.experiments(&args.experiments)?;
+            let routers = vec![gateway, model, ocr_server, experiments];
+            Ok(Built { routers, pool: Some(engines.pool) })
         }
+        Command::Train(_) => Ok(Built { routers: Vec::new(), pool: None }),
     }
 }
 
@@ -129,6 +139,12 @@ impl<'a> Builder<'a> {
         let (pool, allowed) = (engines.pool.clone(), engines.allowed.clone());
         let routes = ocr_server::routes(OcrServer { pool, allowed, limits: self.limits });
         self.with_pool("ocr-server", routes, engines, catalogue)
+    }
+
+    fn experiments(&self, args: &ExperimentsArgs) -> Result<Router, AppError> {
+        let backend = Backend::start(Settings::of(args)?, self.lifecycle);
+        let routes = experiments::routes(backend.clone());
+        Ok(self.finish("experiments", routes, Arc::new(backend), Catalogue::default(), service::nothing()))
     }
 
     fn with_pool(
