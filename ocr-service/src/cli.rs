@@ -16,6 +16,9 @@ use reqwest::Url;
 use crate::duration;
 use crate::engine::{Language, Segmentation};
 use crate::image::Limits;
+use crate::role::frontend::args::{FrontendArgs, PageArgs};
+use crate::role::ocr_server::args::NutritionArgs;
+use crate::role::translate::args::{BackendArgs, TranslateArgs};
 
 /// The OCR service: one binary, a subcommand for each role.
 #[derive(Debug, Parser)]
@@ -47,6 +50,10 @@ pub enum Command {
     Model(ModelArgs),
     /// Reads images: the OCR backend, without a model behind it
     OcrServer(OcrServerArgs),
+    /// Translates texts behind LibreTranslate's interface
+    Translate(TranslateArgs),
+    /// The page on which a letter is read and translated
+    Frontend(FrontendArgs),
     /// All roles in one process
     Serve(ServeArgs),
 }
@@ -57,13 +64,15 @@ impl Command {
             Self::Gateway(args) => &args.server,
             Self::Model(args) => &args.server,
             Self::OcrServer(args) => &args.server,
+            Self::Translate(args) => &args.server,
+            Self::Frontend(args) => &args.server,
             Self::Serve(args) => &args.server,
         }
     }
 
     /// Images are read in this process.
     pub fn has_engines(&self) -> bool {
-        !matches!(self, Self::Gateway(_))
+        matches!(self, Self::Model(_) | Self::OcrServer(_) | Self::Serve(_))
     }
 }
 
@@ -104,6 +113,8 @@ pub struct OcrServerArgs {
     #[command(flatten)]
     pub engine: EngineArgs,
     #[command(flatten)]
+    pub nutrition: NutritionArgs,
+    #[command(flatten)]
     pub server: ServerArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
@@ -120,10 +131,22 @@ pub struct ServeArgs {
     /// The OCR server's port; 0 takes any free one
     #[arg(long, env = "PLATEN_LISTEN_OCR_SERVER", default_value_t = 5001)]
     pub ocr_server_port: u16,
+    /// The translation's port; 0 takes any free one
+    #[arg(long, env = "PLATEN_LISTEN_TRANSLATE", default_value_t = 8002)]
+    pub translate_port: u16,
+    /// The frontend's port; 0 takes any free one
+    #[arg(long, env = "PLATEN_LISTEN_FRONTEND", default_value_t = 8000)]
+    pub frontend_port: u16,
+    #[command(flatten)]
+    pub translate: BackendArgs,
+    #[command(flatten)]
+    pub page: PageArgs,
     #[command(flatten)]
     pub upstream: UpstreamArgs,
     #[command(flatten)]
     pub engine: EngineArgs,
+    #[command(flatten)]
+    pub nutrition: NutritionArgs,
     #[command(flatten)]
     pub server: ServerArgs,
     #[command(flatten)]

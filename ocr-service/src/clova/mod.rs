@@ -38,7 +38,7 @@ impl Secret {
     }
 
     /// `text` without the secret in it, for what others say to us.
-    fn kept_out_of(&self, text: &str) -> String {
+    pub fn kept_out_of(&self, text: &str) -> String {
         if self.0.is_empty() { text.to_owned() } else { text.replace(&self.0, "…") }
     }
 }
@@ -51,7 +51,6 @@ impl fmt::Debug for Secret {
 
 /// The invoke URL with `/general`, the domain's endpoint, where it lacks it.
 pub fn general_url(text: &str) -> Result<Url, String> {
-    // What follows is not repeated: the address names the account's domain.
     let mut url: Url = text
         .trim()
         .parse()

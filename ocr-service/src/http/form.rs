@@ -22,6 +22,8 @@ pub struct FileField {
 pub struct Upload {
     pub file: Bytes,
     pub asked: Asked,
+    /// Which engine reads a nutrition label, from the form.
+    pub engine: Option<String>,
 }
 
 /// The file called `field` in the request's form; `lang` and `psm` from its other fields or from the query.
@@ -35,6 +37,7 @@ pub async fn read(request: Request, field: FileField) -> Result<Upload, ApiError
         .await
         .map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))?;
     let mut file = None;
+    let mut engine = None;
     while let Some(part) = form.next_field().await? {
         let name = part.name().unwrap_or_default().to_owned();
         match (name.as_str(), part.file_name()) {
@@ -45,12 +48,13 @@ pub async fn read(request: Request, field: FileField) -> Result<Upload, ApiError
             (name, Some(_)) if name == field.name && file.is_none() => file = Some(part.bytes().await?),
             ("lang", None) => asked.lang = Some(part.text().await?),
             ("psm", None) => asked.psm = Some(part.text().await?),
+            ("engine", None) => engine = Some(part.text().await?),
             // Forms may carry more than is used here; the rest of the part is skipped.
             _ => {}
         }
     }
     let file = file.ok_or(ApiError::bad_request(field.missing))?;
-    Ok(Upload { file, asked })
+    Ok(Upload { file, asked, engine })
 }
 
 fn is_form(request: &Request) -> bool {
