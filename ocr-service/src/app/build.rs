@@ -8,7 +8,7 @@ use reqwest::Url;
 use super::AppError;
 use super::doors::Door;
 use crate::capacity;
-use crate::cli::{Command, EngineArgs, LimitArgs, ServerArgs, UpstreamArgs};
+use crate::cli::{Command, EngineArgs, LimitArgs, ServerArgs};
 use crate::engine::options::Allowed;
 use crate::engine::tesseract::TesseractFactory;
 use crate::engine::{Factory, Pool, PoolSize};
@@ -18,6 +18,9 @@ use crate::identity::Identity;
 use crate::image::Limits;
 use crate::metrics::{Catalogue, EngineMetrics, HttpMetrics, InferenceMetrics, UpstreamMetrics};
 use crate::readiness::PoolReady;
+use crate::role::gateway::args::UpstreamArgs;
+use crate::role::gateway::attempt::Reason;
+use crate::role::gateway::source::Source;
 use crate::role::gateway::upstream::{Upstream, UpstreamConfig};
 use crate::role::gateway::{self, Gateway};
 use crate::role::model::{self, Model};
@@ -33,7 +36,7 @@ pub fn build(command: &Command, doors: &[Door], lifecycle: &Lifecycle) -> Result
     match command {
         Command::Gateway(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
-            let gateway = builder.gateway(args.model_urls.clone(), &args.upstream)?;
+            let gateway = builder.gateway(args.models.clone(), &args.upstream)?;
             Ok(Built { routers: vec![gateway], pool: None })
         }
         Command::Model(args) => {
@@ -51,7 +54,7 @@ pub fn build(command: &Command, doors: &[Door], lifecycle: &Lifecycle) -> Result
             let builder = Builder::new(&args.server, args.limits, lifecycle);
             let engines = Engines::start(&args.engine)?;
             let model = doors.iter().find(|door| door.role == "model").map(own_url).transpose()?;
-            let gateway = builder.gateway(Vec::from_iter(model), &args.upstream)?;
+            let gateway = builder.gateway(model.map(Source::Fixed).into_iter().collect(), &args.upstream)?;
             let model = builder.model(&engines);
             // The engines are shared: counted by the model's registry alone.
             let ocr_server = builder.ocr_server(&engines, Catalogue::default());
@@ -100,13 +103,16 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn gateway(&self, endpoints: Vec<Url>, args: &UpstreamArgs) -> Result<Router, AppError> {
-        let metrics = UpstreamMetrics::default();
-        let config = UpstreamConfig { endpoints, connect_timeout: args.connect_timeout };
-        let upstream = Arc::new(Upstream::new(config, metrics.clone())?);
+    fn gateway(&self, models: Vec<Source>, args: &UpstreamArgs) -> Result<Router, AppError> {
+        let metrics = UpstreamMetrics::new(&Reason::ALL.map(Reason::name));
+        let config =
+            UpstreamConfig { models, connect_timeout: args.connect_timeout, retries: !args.no_retry };
+        let upstream = Upstream::start(config, metrics.clone())?;
         let routes = gateway::routes(Gateway { upstream: upstream.clone(), limits: self.limits });
         let catalogue = Catalogue::default().upstream(&metrics);
-        Ok(self.finish("gateway", routes, upstream, catalogue, service::nothing()))
+        let observed = upstream.clone();
+        let before_scrape = Arc::new(move || observed.observe());
+        Ok(self.finish("gateway", routes, upstream, catalogue, before_scrape))
     }
 
     fn model(&self, engines: &Engines) -> Router {
