@@ -1,12 +1,19 @@
-"""The official clients of the Open Inference Protocol against a running model: clients.py ADDRESS IMAGE TEXT
+"""The official clients of the Open Inference Protocol against a model: clients.py PATH-OF-OCR-SERVICE
 
-ADDRESS is HOST:PORT, IMAGE a file, TEXT what the model must read in it. Each check is printed; the first that fails
-ends the run with a traceback.
+Starts the model on a free port of loopback and ends it. Each check is printed; the first that fails ends the run with
+a traceback.
 """
 
 import asyncio
 import base64
+import contextlib
+import json
+import os
+import pathlib
+import subprocess
 import sys
+import tempfile
+import time
 
 import httpx
 import numpy as np
@@ -16,9 +23,32 @@ from kserve.protocol.infer_type import RequestedOutput
 from tritonclient.utils import InferenceServerException
 
 MODEL = "ocr-model"
-ADDRESS, IMAGE, TEXT = sys.argv[1:]
-with open(IMAGE, "rb") as file:
-    PICTURE = file.read()
+PICTURE = pathlib.Path(__file__).parent.parent.joinpath("data/line.png").read_bytes()
+TEXT = "Platen 1"
+PATIENCE_S = 60
+
+
+@contextlib.contextmanager
+def running_model(binary):
+    """The address of a model that is ready."""
+    settings = {name: value for name, value in os.environ.items() if not name.startswith("PLATEN_")}
+    with tempfile.TemporaryDirectory() as folder:
+        ports = pathlib.Path(folder, "ports.json")
+        command = [binary, "model", "--port", "0", "--ports-file", ports, "--log", "warn"]
+        process = subprocess.Popen(command, cwd=folder, env=settings, stdin=subprocess.DEVNULL)
+        try:
+            give_up = time.monotonic() + PATIENCE_S
+            ready = False
+            while not ready:
+                assert process.poll() is None and time.monotonic() < give_up, "the model does not become ready"
+                time.sleep(0.05)
+                if ports.exists():
+                    address = json.loads(ports.read_text())["model"]
+                    ready = httpx.get(f"http://{address}/v2/health/ready", trust_env=False).is_success
+            yield address
+        finally:
+            process.terminate()
+            process.wait(PATIENCE_S)
 
 
 def passed(what):
@@ -132,8 +162,7 @@ def kserve_request(picture=PICTURE, binary_in=True, binary_out=None):
     return InferRequest(MODEL, [tensor], request_id="letter-8", request_outputs=outputs)
 
 
-async def kserve_checks():
-    url = f"http://{ADDRESS}"
+async def kserve_checks(url):
     async with InferenceRESTClient(RESTConfig(protocol="v2", timeout=60)) as client:
         assert await client.is_server_live(url) and await client.is_server_ready(url)
         assert await client.is_model_ready(url, MODEL)
@@ -170,12 +199,12 @@ async def kserve_checks():
 
 
 def main():
-    client = triton.InferenceServerClient(ADDRESS, concurrency=4, network_timeout=60, connection_timeout=60)
-    triton_health_and_metadata(client)
-    triton_infer(client)
-    triton_errors(client)
-    client.close()
-    asyncio.run(kserve_checks())
+    with running_model(sys.argv[1]) as address:
+        with triton.InferenceServerClient(address, concurrency=4, network_timeout=60, connection_timeout=60) as client:
+            triton_health_and_metadata(client)
+            triton_infer(client)
+            triton_errors(client)
+        asyncio.run(kserve_checks(f"http://{address}"))
 
 
 main()
