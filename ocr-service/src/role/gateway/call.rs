@@ -27,7 +27,11 @@ const LATER: Duration = Duration::from_millis(250);
 
 /// How an attempt went on.
 enum Event<'a> {
-    Ended { endpoint: Arc<Endpoint>, result: Result<Answer, Failure>, hung: bool },
+    Ended {
+        endpoint: Arc<Endpoint>,
+        result: Result<Answer, Failure>,
+        hung: bool,
+    },
     /// Its endpoint does not live; should it answer all the same, that is taken.
     Hung(BoxFuture<'a, Event<'a>>),
 }
@@ -143,8 +147,10 @@ impl<'a> Call<'a> {
             _ => (Wanted::Any, true),
         };
         let known = self.upstream.directory.endpoints().len();
-        let left = self.tried.len() < MOST_TRIES.min(known.max(3)) && !self.question.deadline.remaining().is_zero();
-        let sensible = useful && left && self.upstream.retries && self.upstream.can_choose(&self.tried, wanted);
+        let left =
+            self.tried.len() < MOST_TRIES.min(known.max(3)) && !self.question.deadline.remaining().is_zero();
+        let sensible =
+            useful && left && self.upstream.retries && self.upstream.can_choose(&self.tried, wanted);
         if !sensible || (reason.is_limited() && !self.upstream.spend()) {
             return false;
         }
@@ -169,7 +175,8 @@ impl<'a> Call<'a> {
 
     fn launch(&mut self, wanted: Wanted) -> bool {
         let Some((endpoint, turn)) = self.upstream.choose(&self.tried, wanted) else { return false };
-        let pause = if self.tried.iter().any(|it| Arc::ptr_eq(it, &endpoint)) { PAUSE } else { Duration::ZERO };
+        let pause =
+            if self.tried.iter().any(|it| Arc::ptr_eq(it, &endpoint)) { PAUSE } else { Duration::ZERO };
         let client = if self.tried.is_empty() { &self.upstream.pooled } else { &self.upstream.fresh };
         self.tried.push(endpoint.clone());
         self.hopeful += 1;

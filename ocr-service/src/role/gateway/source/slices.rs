@@ -19,6 +19,8 @@ use super::Service;
 const SERVICE: &str = "kubernetes.io/service-name";
 /// Until the API server has answered once, the Service's own address must do.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long the API server keeps one watch open.
+const WATCH: Duration = Duration::from_mins(1);
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// Watches for as long as the process lives. What was known stays while the API server is away.
@@ -36,14 +38,19 @@ pub async fn follow(service: Service, directory: Arc<Directory>, slot: usize) {
 }
 
 async fn client() -> Result<Client, String> {
-    let config = kube::Config::infer().await.map_err(|error| error.to_string())?;
+    let mut config = kube::Config::infer().await.map_err(|error| error.to_string())?;
+    // A watch that is silent for longer than the server would let it be is dead.
+    config.connect_timeout = Some(PATIENCE);
+    config.read_timeout = Some(WATCH + PATIENCE);
     Client::try_from(config).map_err(|error| error.to_string())
 }
 
 /// Ends only with the stream, which does not end.
 async fn watch(client: Client, service: &Service, directory: &Directory, slot: usize) {
     let slices: Api<EndpointSlice> = Api::namespaced(client, &service.namespace);
-    let config = watcher::Config::default().labels(&format!("{SERVICE}={}", service.name));
+    let config = watcher::Config::default()
+        .labels(&format!("{SERVICE}={}", service.name))
+        .timeout(u32::try_from(WATCH.as_secs()).unwrap_or(u32::MAX));
     let mut events = pin!(kube::runtime::watcher(slices, config).default_backoff());
     let mut known = Slices::default();
     let mut lately = None;

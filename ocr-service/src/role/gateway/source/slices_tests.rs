@@ -134,7 +134,8 @@ async fn changes_are_followed_and_what_was_known_stays_while_the_api_server_is_a
         async move { watch(client, &service, &directory, 0).await }
     });
     until_known(&directory, &["10.0.0.1:8080"]).await;
-    let change = json!({ "type": "MODIFIED", "object": slice("a", &[("10.0.0.1", UNREADY), ("10.0.0.2", READY)]) });
+    let change =
+        json!({ "type": "MODIFIED", "object": slice("a", &[("10.0.0.1", UNREADY), ("10.0.0.2", READY)]) });
     let watching = async {
         while watchers.lock().unwrap().is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
