@@ -8,7 +8,7 @@ use reqwest::Url;
 use super::AppError;
 use super::doors::Door;
 use crate::capacity;
-use crate::cli::{Command, EngineArgs, LimitArgs, ServerArgs, UpstreamArgs};
+use crate::cli::{Command, EngineArgs, LimitArgs, ServerArgs};
 use crate::clova;
 use crate::engine::options::Allowed;
 use crate::engine::process::EngineProcess;
@@ -24,6 +24,9 @@ use crate::role::experiments::args::ExperimentsArgs;
 use crate::role::experiments::backend::{self, Settings};
 use crate::role::frontend::pipeline::Pipeline;
 use crate::role::frontend::{self, AlwaysReady, Frontend};
+use crate::role::gateway::args::UpstreamArgs;
+use crate::role::gateway::attempt::Reason;
+use crate::role::gateway::source::Source;
 use crate::role::gateway::upstream::{Upstream, UpstreamConfig};
 use crate::role::gateway::{self, Gateway};
 use crate::role::model::{self, Model};
@@ -44,7 +47,7 @@ pub fn build(command: &Command, doors: &[Door], lifecycle: &Lifecycle) -> Result
     match command {
         Command::Gateway(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
-            let gateway = builder.gateway(args.model_urls.clone(), &args.upstream)?;
+            let gateway = builder.gateway(args.models.clone(), &args.upstream)?;
             Ok(Built { routers: vec![gateway], pool: None })
         }
         Command::Model(args) => {
@@ -76,7 +79,8 @@ pub fn build(command: &Command, doors: &[Door], lifecycle: &Lifecycle) -> Result
         Command::Serve(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
             let engines = Engines::start(&args.engine);
-            let gateway = builder.gateway(vec![own_url(doors, "model")?], &args.upstream)?;
+            let model = Source::Fixed(own_url(doors, "model")?);
+            let gateway = builder.gateway(vec![model], &args.upstream)?;
             let model = builder.model(&engines);
             // The engines are shared: counted by the model's registry alone.
             let ocr_server = builder.ocr_server(&engines, Catalogue::default(), &args.nutrition)?;
@@ -134,13 +138,16 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn gateway(&self, endpoints: Vec<Url>, args: &UpstreamArgs) -> Result<Router, AppError> {
-        let metrics = UpstreamMetrics::default();
-        let config = UpstreamConfig { endpoints, connect_timeout: args.connect_timeout };
-        let upstream = Arc::new(Upstream::new(config, metrics.clone())?);
+    fn gateway(&self, models: Vec<Source>, args: &UpstreamArgs) -> Result<Router, AppError> {
+        let metrics = UpstreamMetrics::new(&Reason::ALL.map(Reason::name));
+        let config =
+            UpstreamConfig { models, connect_timeout: args.connect_timeout, retries: !args.no_retry };
+        let upstream = Upstream::start(config, metrics.clone())?;
         let routes = gateway::routes(Gateway { upstream: upstream.clone(), limits: self.limits });
         let catalogue = Catalogue::default().upstream(&metrics);
-        Ok(self.finish("gateway", routes, upstream, catalogue, service::nothing()))
+        let observed = upstream.clone();
+        let before_scrape = Arc::new(move || observed.observe());
+        Ok(self.finish("gateway", routes, upstream, catalogue, before_scrape))
     }
 
     fn model(&self, engines: &Engines) -> Router {
