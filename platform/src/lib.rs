@@ -11,6 +11,7 @@ pub mod event;
 pub mod helm;
 pub mod host;
 pub mod images;
+pub mod load;
 pub mod manifests;
 pub mod mirror;
 pub mod ports;

@@ -17,7 +17,7 @@ pub use serve::serve;
 const SOURCES: [&str; 5] =
     ["Cargo.toml", "Cargo.lock", ".dockerignore", "rust-toolchain.toml", "ocr-service"];
 /// What below them has no part in the result.
-const IGNORED: [&str; 2] = ["tests", "benches"];
+const IGNORED: [&str; 3] = ["tests", "benches", "examples"];
 
 /// The files that the service is built from, sorted, relative to `root`.
 pub fn source_files(root: &Path) -> Result<Vec<PathBuf>> {
