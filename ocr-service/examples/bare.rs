@@ -25,6 +25,9 @@ struct Args {
     seconds: f64,
     #[arg(long, default_value = "kor+eng")]
     lang: String,
+    /// The page segmentation mode; 3 is what the tesseract program does unless told otherwise
+    #[arg(long, default_value_t = 3)]
+    psm: u8,
 }
 
 #[derive(Serialize)]
@@ -63,6 +66,7 @@ fn main() -> Result<(), Fault> {
 fn run(args: &Args, image: &[u8], together: &Barrier) -> Result<(String, Thread), Fault> {
     let prepared = LepTess::new(None, &args.lang).map_err(Fault::from).and_then(|mut handle| {
         handle.set_variable(Variable::DebugFile, "/dev/null")?;
+        handle.set_variable(Variable::TesseditPagesegMode, &args.psm.to_string())?;
         let text = read(&mut handle, image)?;
         Ok((handle, text))
     });

@@ -1,5 +1,6 @@
 //! Plans, applies and verifies an OCR platform on Kubernetes. Never prints: what happens is told as [`event::Event`]s.
 
+pub mod bench;
 pub mod checks;
 pub mod cluster;
 pub mod config;

@@ -8,8 +8,8 @@ mod open;
 
 use serde::Serialize;
 
+pub use self::http::{HttpTarget, Judge, Payload, client};
 pub use closed::{Closed, ClosedRun, closed};
-pub use self::http::{HttpTarget, Payload, client};
 pub use latency::{Latencies, Summary};
 pub use open::{Open, OpenRun, open};
 

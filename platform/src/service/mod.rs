@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Doing, Result};
 
-pub(crate) use binary::without_cargo_env;
 pub use binary::{PACKAGES, binary_path, build_binary};
+pub(crate) use binary::{cargo_build, executable, without_cargo_env};
 pub use serve::serve;
 
 /// Everything that the service's binary and image are made from, relative to the project's root.

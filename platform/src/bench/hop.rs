@@ -1,0 +1,105 @@
+//! What the gateway costs: the same model asked directly and by way of the gateway, by turns, so that a machine that
+//! becomes slower or faster meanwhile does so for both.
+
+use std::sync::Arc;
+
+use super::measure::{Bench, Texts};
+use super::peers::Peer;
+use super::picture::Picture;
+use super::report::Hop;
+use super::running::Running;
+use crate::error::Result;
+use crate::load::{Closed, ClosedRun, HttpTarget, Payload, closed};
+
+const INFER: &str = "/v2/models/ocr-model/infer";
+
+/// None where a side gave no good answer.
+pub async fn measure(
+    bench: &Bench<'_>,
+    running: &Running,
+    picture: Picture,
+    reference: &str,
+) -> Result<Option<Hop>> {
+    let texts = Texts::new(picture, reference);
+    let gateway = bench.gateway(Peer::PlatenPlain, running, picture, &texts)?;
+    let url = running.model(INFER).unwrap_or_default();
+    let direct = bench.target(&url, infer(picture.bytes()), {
+        let texts = Arc::clone(&texts);
+        Arc::new(move |body| texts.take(&text_of_infer(body)?))
+    })?;
+    let turn = bench.options.lasting() / 2;
+    let [alone_gateway, alone_direct] =
+        by_turns(&gateway, &direct, Closed { clients: 1, lasting: turn }).await;
+    let loaded = Closed { clients: bench.options.clients, lasting: turn };
+    let [all_gateway, all_direct] = by_turns(&gateway, &direct, loaded).await;
+    let p50 = |turns: &[ClosedRun; 2]| {
+        let [mut both, second] = turns.clone().map(|run| run.latencies);
+        both.add(&second);
+        both.quantile_ms(0.5)
+    };
+    let rate = |turns: &[ClosedRun; 2]| turns.iter().map(|run| run.rate).sum::<f64>() / 2.0;
+    let (Some(gateway_p50_ms), Some(direct_p50_ms)) = (p50(&alone_gateway), p50(&alone_direct)) else {
+        return Ok(None);
+    };
+    let (gateway_rate, direct_rate) = (rate(&all_gateway), rate(&all_direct));
+    Ok(Some(Hop { image: picture, gateway_p50_ms, direct_p50_ms, gateway_rate, direct_rate }))
+}
+
+/// Each twice: gateway, direct, direct, gateway.
+async fn by_turns(gateway: &Arc<HttpTarget>, direct: &Arc<HttpTarget>, plan: Closed) -> [[ClosedRun; 2]; 2] {
+    let first = closed(gateway, plan).await;
+    let second = closed(direct, plan).await;
+    let third = closed(direct, plan).await;
+    let fourth = closed(gateway, plan).await;
+    [[first, fourth], [second, third]]
+}
+
+/// A request of the Open Inference Protocol with the image raw behind its JSON, as the gateway sends it.
+fn infer(image: &[u8]) -> Payload {
+    // A raw element is preceded by its length, four bytes, little-endian.
+    let length = u32::try_from(image.len()).unwrap_or(u32::MAX).to_le_bytes();
+    let json = serde_json::json!({
+        "inputs": [{
+            "name": "image",
+            "shape": [1],
+            "datatype": "BYTES",
+            "parameters": { "binary_data_size": image.len() + length.len() },
+        }],
+    })
+    .to_string();
+    let mut payload = Payload::new("application/octet-stream", [json.as_bytes(), &length, image].concat());
+    payload.headers.insert("inference-header-content-length", json.len().into());
+    payload
+}
+
+/// The text of a V2 answer.
+fn text_of_infer(body: &[u8]) -> Result<String, String> {
+    let value: serde_json::Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let outputs = value["outputs"].as_array().into_iter().flatten();
+    let text =
+        outputs.filter(|output| output["name"] == "text").find_map(|output| output["data"][0].as_str());
+    text.map(str::to_owned).ok_or_else(|| "the answer has no text".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_image_follows_the_json_whose_length_is_in_the_header() {
+        let payload = infer(b"png");
+        let length: usize =
+            payload.headers["inference-header-content-length"].to_str().unwrap().parse().unwrap();
+        let (json, raw) = payload.body.split_at(length);
+        let json: serde_json::Value = serde_json::from_slice(json).unwrap();
+        assert_eq!(json["inputs"][0]["parameters"]["binary_data_size"], 7);
+        assert_eq!(raw, b"\x03\0\0\0png");
+    }
+
+    #[test]
+    fn the_text_is_found_among_the_outputs() {
+        let body = br#"{"outputs":[{"name":"words","data":["x"]},{"name":"text","data":["a"]}]}"#;
+        assert_eq!(text_of_infer(body).unwrap(), "a");
+        assert!(text_of_infer(b"{}").is_err());
+    }
+}
