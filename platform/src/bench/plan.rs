@@ -115,7 +115,7 @@ fn measures(options: &Options, peer: Peer) -> String {
 /// A forecast, long rather than short.
 pub fn of_peer(options: &Options, peer: Peer) -> Duration {
     let start = if peer.is_python() { Duration::from_secs(6) } else { Duration::from_secs(2) };
-    let hop = if peer == Peer::PlatenPlain { options.lasting() * 4 } else { Duration::ZERO };
+    let hop = if peer == Peer::PlatenPlain { options.lasting() * 6 } else { Duration::ZERO };
     start + hop + options.pictures().map(|picture| of_picture(options, peer, picture)).sum::<Duration>()
 }
 
