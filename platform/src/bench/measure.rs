@@ -8,6 +8,7 @@ use std::time::Duration;
 use reqwest::Client;
 
 use super::bare::{self, BareRun};
+use super::cpu;
 use super::hop;
 use super::judge::{Judge, error_rate, normalised};
 use super::memory;
@@ -92,6 +93,7 @@ impl<'a> Bench<'a> {
                 open: None,
                 alone: alone.run.latencies.summary(),
                 memory_mb: all.memory_mb,
+                client_cores: None,
                 reading: reading(*picture, reference, &all.text, &[all.text.clone()].into()),
             });
         }
@@ -162,7 +164,8 @@ impl<'a> Bench<'a> {
         };
         step.message(format!("{picture}: {} clients", self.options.clients));
         let plan = load::Closed { clients: self.options.clients, lasting: self.options.lasting() };
-        let (run, memory_mb) = memory::watched(running.pids(), closed(&target, plan)).await;
+        let load = cpu::metered(closed(&target, plan));
+        let ((run, client_cores), memory_mb) = memory::watched(running.pids(), load).await;
         let loop_at = self.options.open(run.rate);
         let rate = loop_at.rate;
         step.message(format!("{picture}: open loop, {rate:.1} a second"));
@@ -174,6 +177,7 @@ impl<'a> Bench<'a> {
             open: Some(Open::new(rate, paced)),
             alone,
             memory_mb,
+            client_cores,
             reading: reading(picture, reference, &first, &texts.right()),
         })
     }

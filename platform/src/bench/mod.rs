@@ -3,6 +3,7 @@
 
 mod bare;
 mod binaries;
+mod cpu;
 mod hop;
 mod judge;
 mod measure;
@@ -10,7 +11,7 @@ mod memory;
 mod peers;
 mod picture;
 mod plan;
-mod python;
+pub mod python;
 mod report;
 mod running;
 mod targets;
@@ -25,6 +26,9 @@ use crate::error::{Doing, Result};
 use crate::event::Events;
 use crate::host::Host;
 use plan::Missing;
+
+/// A machine whose own speed changes by more during a run is not idle.
+const TRUSTED_DRIFT: f64 = 0.05;
 
 /// What would be installed, started and measured, and about how long it takes. Changes nothing.
 pub async fn plan(host: &Host, options: &Options) -> Result<Plan> {
@@ -43,6 +47,14 @@ pub async fn ocr(host: &Host, options: &Options) -> Result<Report> {
     let bench = measure::Bench::new(host, options, &programs, folder.path())?;
     let mut report = Report::new(options);
     bench.run(&mut report).await?;
+    for drift in report.drift.iter().filter(|drift| drift.change().abs() > TRUSTED_DRIFT) {
+        let (percent, way) =
+            (drift.change().abs() * 100.0, if drift.change() < 0.0 { "slower" } else { "faster" });
+        host.events.warn(format!(
+            "the machine was not idle: at the end the bare library was {percent:.0} % {way} than at the beginning ({})",
+            drift.image
+        ));
+    }
     report.targets = targets::judged(&report);
     Ok(report)
 }
@@ -52,7 +64,8 @@ async fn missing(host: &Host, options: &Options) -> Result<Missing> {
     let wanted = peers::packages(options.peers());
     Ok(Missing {
         packages: crate::tools::missing_packages(host, &wanted).await?,
-        python: options.peers().any(Peer::is_python) && !python::environment(host).is_complete(),
+        python: options.peers().any(Peer::is_python)
+            && !python::environment(host, python::PEERS).is_complete(),
     })
 }
 
@@ -62,7 +75,7 @@ async fn prepare(host: &Host, options: &Options) -> Result<peers::Programs> {
     crate::tools::ensure_packages(host, &wanted, "the benchmark").await?;
     let built = binaries::build(host).await?;
     let needed = options.peers().any(Peer::is_python);
-    let python = if needed { Some(python::ensure(host).await?) } else { None };
+    let python = if needed { Some(python::ensure(host, python::PEERS).await?) } else { None };
     Ok(peers::Programs { built, python })
 }
 

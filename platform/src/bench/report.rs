@@ -40,6 +40,9 @@ pub struct Cell {
     /// The most under load, all processes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_mb: Option<f64>,
+    /// Cores that were taken by making the load: those the peer did not have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_cores: Option<f64>,
     pub reading: Reading,
 }
 
@@ -113,6 +116,13 @@ pub struct Drift {
     pub image: Picture,
     pub first: f64,
     pub last: f64,
+}
+
+impl Drift {
+    /// As a share of the beginning.
+    pub fn change(&self) -> f64 {
+        self.last / self.first - 1.0
+    }
 }
 
 #[derive(Debug, Clone, Serialize)]

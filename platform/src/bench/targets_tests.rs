@@ -13,6 +13,7 @@ fn cell(peer: Peer, image: Picture, rate: f64, alone_ms: u64) -> Cell {
         open: None,
         alone: alone.summary(),
         memory_mb: None,
+        client_cores: None,
         reading: Reading { character_error_rate: 0.1, same_as_bare: true, texts: 1 },
     }
 }

@@ -22,7 +22,7 @@ pub fn report(report: &Report) -> String {
             "{}: the bare library again at the end: {:.1}/s, {:+.1} % of the beginning",
             drift.image,
             drift.last,
-            (drift.last / drift.first - 1.0) * 100.0
+            drift.change() * 100.0
         )
     }));
     parts.extend(
@@ -57,6 +57,7 @@ fn of_image(report: &Report, image: Picture) -> String {
         "FAULTS",
         "CER",
         "MB",
+        "CLIENT",
     ]);
     for cell in report.cells.iter().filter(|cell| cell.image == image) {
         let of_bare = report.ratio(cell.peer, Peer::Bare, image);
@@ -78,9 +79,13 @@ fn of_image(report: &Report, image: Picture) -> String {
             faults.to_string(),
             format!("{:.3}", cell.reading.character_error_rate),
             number(cell.memory_mb, 0),
+            number(cell.client_cores, 2),
         ]);
     }
-    format!("{image}: {} clients, {} cores; times in ms\n{table}", report.clients, report.cores)
+    format!(
+        "{image}: {} clients, {} cores; times in ms, CLIENT in cores\n{table}",
+        report.clients, report.cores
+    )
 }
 
 fn processes(report: &Report) -> String {
