@@ -26,11 +26,12 @@ pub fn pairs(tokens: &[Token]) -> Vec<(Label, Amount)> {
                 (run.letters, run.unit) = (0, None);
             }
             Token::Amount(amount) if !run.labels.is_empty() => run.amounts.push(amount),
-            Token::Bare(value) => {
-                if let Some(unit) = run.unit.take() {
-                    run.amounts.push(Amount::new(value, unit));
-                }
-            }
+            Token::Bare(value) => match run.unit.take() {
+                Some(unit) => run.amounts.push(Amount::new(value, unit)),
+                // The label's own amount, its unit not read: what follows is the next row's.
+                None if run.amounts.is_empty() => run = Run::default(),
+                None => {}
+            },
             Token::Unit(unit) => run.unit = Some(unit),
             Token::Letter if run.amounts.is_empty() => {
                 run.letters += 1;
@@ -79,9 +80,7 @@ impl Run {
     }
 }
 
+/// Labels have their units by law: an amount in another one belongs to a row whose name was not read.
 fn fit(label: Label, amount: Amount) -> Option<(Label, Amount)> {
-    match label.unit() {
-        Some(unit) => Some((label, amount.in_unit(unit)?)),
-        None => Some((label, amount)),
-    }
+    label.unit().is_none_or(|unit| unit == amount.unit).then_some((label, amount))
 }

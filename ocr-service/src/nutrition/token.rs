@@ -89,6 +89,8 @@ fn number_at(text: &[char], at: usize) -> Option<(Token, usize)> {
         Some(Some(unit)) => Token::Amount(Amount::new(value, unit)),
         Some(None) => Token::Aside,
         None if text.get(end).is_some_and(char::is_ascii_alphabetic) => return None,
+        // A count of something: 1일, 6회.
+        None if text.get(end).is_some_and(|after| after.is_alphabetic()) => Token::Aside,
         None => Token::Bare(value),
     };
     Some((token, end))

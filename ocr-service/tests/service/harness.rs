@@ -25,9 +25,11 @@ pub struct Service {
 impl Service {
     /// `serve` on free ports with `args`, ready to read.
     pub async fn serve(args: &[&str]) -> Self {
-        let free = ["--gateway-port=0", "--model-port=0", "--ocr-server-port=0"];
+        let free =
+            ["gateway", "model", "ocr-server", "translate", "frontend"].map(|it| format!("--{it}-port=0"));
+        let free = free.each_ref().map(String::as_str);
         let service = Self::start("serve", &[&free, args].concat()).await;
-        for role in ["gateway", "model", "ocr-server"] {
+        for role in ["gateway", "model", "ocr-server", "translate", "frontend"] {
             service.ready(role).await;
         }
         service
@@ -137,7 +139,10 @@ impl Answer {
 pub fn binary(command: &str) -> Command {
     let mut binary = Command::new(env!("CARGO_BIN_EXE_ocr-service"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("PLATEN_") || name == "KSERVE_URL" {
+        if ["PLATEN_", "KSERVE_URL", "NAVER_", "LIBRETRANSLATE_"]
+            .iter()
+            .any(|ours| name.to_string_lossy().starts_with(ours))
+        {
             binary.env_remove(name);
         }
     }
