@@ -17,5 +17,5 @@ pub mod nutrition;
 pub mod readiness;
 pub mod role;
 pub mod shutdown;
-pub mod threads;
+pub mod train;
 pub mod v2;

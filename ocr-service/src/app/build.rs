@@ -11,14 +11,17 @@ use crate::capacity;
 use crate::cli::{Command, EngineArgs, LimitArgs, ServerArgs, UpstreamArgs};
 use crate::clova;
 use crate::engine::options::Allowed;
-use crate::engine::tesseract::TesseractFactory;
-use crate::engine::{Factory, Pool, PoolSize};
+use crate::engine::process::EngineProcess;
+use crate::engine::{Launcher, Pool, PoolSize};
 use crate::http::health::Lifecycle;
 use crate::http::service::{self, HttpConfig};
 use crate::identity::Identity;
 use crate::image::Limits;
 use crate::metrics::{Catalogue, EngineMetrics, HttpMetrics, InferenceMetrics, UpstreamMetrics};
 use crate::readiness::PoolReady;
+use crate::role::experiments;
+use crate::role::experiments::args::ExperimentsArgs;
+use crate::role::experiments::backend::{Backend, Settings};
 use crate::role::frontend::pipeline::Pipeline;
 use crate::role::frontend::{self, AlwaysReady, Frontend};
 use crate::role::gateway::upstream::{Upstream, UpstreamConfig};
@@ -28,7 +31,7 @@ use crate::role::ocr_server::args::NutritionArgs;
 use crate::role::ocr_server::nutrition::Nutrition;
 use crate::role::ocr_server::{self, OcrServer};
 use crate::role::translate::args::BackendArgs;
-use crate::role::translate::backend::Backend;
+use crate::role::translate::backend::Backend as Translator;
 use crate::role::translate::{self, Translate};
 
 /// A router for each door, in the doors' order.
@@ -46,12 +49,12 @@ pub fn build(command: &Command, doors: &[Door], lifecycle: &Lifecycle) -> Result
         }
         Command::Model(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
-            let engines = Engines::start(&args.engine)?;
+            let engines = Engines::start(&args.engine);
             Ok(Built { routers: vec![builder.model(&engines)], pool: Some(engines.pool) })
         }
         Command::OcrServer(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
-            let engines = Engines::start(&args.engine)?;
+            let engines = Engines::start(&args.engine);
             let catalogue = Catalogue::default().engines(engines.pool.metrics());
             let router = builder.ocr_server(&engines, catalogue, &args.nutrition)?;
             Ok(Built { routers: vec![router], pool: Some(engines.pool) })
@@ -66,9 +69,13 @@ pub fn build(command: &Command, doors: &[Door], lifecycle: &Lifecycle) -> Result
             let pipeline = Pipeline::new(args.page, args.mock.mock_translate_delay, gateway, translate)?;
             Ok(Built { routers: vec![builder.frontend(pipeline)], pool: None })
         }
+        Command::Experiments(args) => {
+            let builder = Builder::new(&args.server, args.limits, lifecycle);
+            Ok(Built { routers: vec![builder.experiments(&args.experiments)?], pool: None })
+        }
         Command::Serve(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
-            let engines = Engines::start(&args.engine)?;
+            let engines = Engines::start(&args.engine);
             let gateway = builder.gateway(vec![own_url(doors, "model")?], &args.upstream)?;
             let model = builder.model(&engines);
             // The engines are shared: counted by the model's registry alone.
@@ -77,9 +84,11 @@ pub fn build(command: &Command, doors: &[Door], lifecycle: &Lifecycle) -> Result
             let (its_gateway, its_translate) = (own_url(doors, "gateway")?, own_url(doors, "translate")?);
             let mock = args.translate.mock.mock_translate_delay;
             let frontend = builder.frontend(Pipeline::new(args.page, mock, its_gateway, its_translate)?);
-            let routers = vec![gateway, model, ocr_server, translate, frontend];
+            let experiments = builder.experiments(&args.experiments)?;
+            let routers = vec![gateway, model, ocr_server, translate, frontend, experiments];
             Ok(Built { routers, pool: Some(engines.pool) })
         }
+        Command::Train(_) => Ok(Built { routers: Vec::new(), pool: None }),
     }
 }
 
@@ -97,13 +106,13 @@ struct Engines {
 }
 
 impl Engines {
-    fn start(args: &EngineArgs) -> Result<Self, AppError> {
-        let factory = TesseractFactory { data: args.tessdata.clone(), language: args.lang.clone() };
-        let factory: Arc<dyn Factory> = Arc::new(factory);
+    fn start(args: &EngineArgs) -> Self {
+        let launcher: Arc<dyn Launcher> =
+            Arc::new(EngineProcess::new(args.tessdata.clone(), args.lang.clone()));
         let size = PoolSize { engines: args.engines.unwrap_or_else(capacity::engines), places: args.queue };
-        let pool = Pool::start(&factory, size, EngineMetrics::default())?;
-        let allowed = Allowed::new(args.lang.clone(), args.other_langs.clone(), args.psm);
-        Ok(Self { pool, allowed: Arc::new(allowed) })
+        let pool = Pool::start(&launcher, size, EngineMetrics::default());
+        let allowed = Allowed::new(args.lang.clone(), args.other_langs.clone(), args.psm, args.prepare);
+        Self { pool, allowed: Arc::new(allowed) }
     }
 }
 
@@ -165,7 +174,7 @@ impl<'a> Builder<'a> {
     }
 
     fn translate(&self, args: &BackendArgs) -> Result<Router, AppError> {
-        let backend = Arc::new(Backend::new(args)?);
+        let backend = Arc::new(Translator::new(args)?);
         let translate = Translate { backend, max_chars: args.translate_max_chars };
         let (routes, readiness) = (translate::routes(translate.clone()), Arc::new(translate));
         Ok(self.finish("translate", routes, readiness, Catalogue::default(), service::nothing()))
@@ -174,6 +183,12 @@ impl<'a> Builder<'a> {
     fn frontend(&self, pipeline: Pipeline) -> Router {
         let routes = frontend::routes(Frontend { pipeline: Arc::new(pipeline), limits: self.limits });
         self.finish("frontend", routes, Arc::new(AlwaysReady), Catalogue::default(), service::nothing())
+    }
+
+    fn experiments(&self, args: &ExperimentsArgs) -> Result<Router, AppError> {
+        let backend = Backend::start(Settings::of(args)?, self.lifecycle);
+        let routes = experiments::routes(backend.clone());
+        Ok(self.finish("experiments", routes, Arc::new(backend), Catalogue::default(), service::nothing()))
     }
 
     fn with_pool(

@@ -1,5 +1,6 @@
 //! The roles: each turns its configuration into routes.
 
+pub mod experiments;
 pub mod frontend;
 pub mod gateway;
 pub mod model;

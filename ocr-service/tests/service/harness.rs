@@ -25,8 +25,8 @@ pub struct Service {
 impl Service {
     /// `serve` on free ports with `args`, ready to read.
     pub async fn serve(args: &[&str]) -> Self {
-        let free =
-            ["gateway", "model", "ocr-server", "translate", "frontend"].map(|it| format!("--{it}-port=0"));
+        let free = ["gateway", "model", "ocr-server", "translate", "frontend", "experiments"]
+            .map(|it| format!("--{it}-port=0"));
         let free = free.each_ref().map(String::as_str);
         let service = Self::start("serve", &[&free, args].concat()).await;
         for role in ["gateway", "model", "ocr-server", "translate", "frontend"] {
@@ -89,8 +89,7 @@ impl Service {
     }
 
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.pid()]).status().unwrap();
-        assert!(sent.success());
+        kill(name, &self.pid());
     }
 
     /// Waits for the end of the process; gives its status and what it wrote to standard error.
@@ -135,6 +134,12 @@ impl Answer {
     }
 }
 
+/// Sends a signal to a process.
+pub fn kill(signal: &str, pid: &str) {
+    let sent = Command::new("kill").args([&format!("-{signal}"), pid]).status().unwrap();
+    assert!(sent.success());
+}
+
 /// The binary, with nothing of this process's settings.
 pub fn binary(command: &str) -> Command {
     let mut binary = Command::new(env!("CARGO_BIN_EXE_ocr-service"));
@@ -146,7 +151,7 @@ pub fn binary(command: &str) -> Command {
             binary.env_remove(name);
         }
     }
-    binary.env_remove("OMP_THREAD_LIMIT").arg(command).stdin(Stdio::null());
+    binary.arg(command).stdin(Stdio::null());
     binary
 }
 
