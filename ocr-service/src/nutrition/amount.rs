@@ -28,6 +28,7 @@ impl Amount {
 }
 
 /// Whole numbers without a fraction: 505, not 505.0.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serialize_with takes")]
 fn plain<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     /// The tokens hold fewer digits than would lose any of them.
     #[expect(clippy::cast_possible_truncation, reason = "whole, and far below the range's end")]
