@@ -3,7 +3,9 @@
 
 mod engines;
 mod harness;
+mod nutrition;
 mod ocr;
+mod openapi;
 mod process;
 mod protocol;
 mod spread;
