@@ -40,11 +40,21 @@ impl Service {
         service
     }
 
+    /// A single role on a free port with further variables, perhaps not ready.
+    pub async fn unready(role: &str, args: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::start_with(role, &[&["--port=0"], args].concat(), variables).await
+    }
+
     async fn start(command: &str, args: &[&str]) -> Self {
+        Self::start_with(command, args, &[]).await
+    }
+
+    async fn start_with(command: &str, args: &[&str], variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ports_file = folder.path().join("ports.json");
         let child = binary(command)
             .args(args)
+            .envs(variables.iter().copied())
             .arg("--ports-file")
             .arg(&ports_file)
             .current_dir(folder.path())
@@ -58,7 +68,7 @@ impl Service {
         service
     }
 
-    async fn ready(&self, role: &str) {
+    pub async fn ready(&self, role: &str) {
         let url = self.url(role, "/healthz/ready");
         let is_ready = async || reqwest::get(&url).await.is_ok_and(|response| response.status().is_success());
         until("readiness", is_ready).await;
@@ -137,7 +147,10 @@ impl Answer {
 pub fn binary(command: &str) -> Command {
     let mut binary = Command::new(env!("CARGO_BIN_EXE_ocr-service"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("PLATEN_") || name == "KSERVE_URL" {
+        if name.to_string_lossy().starts_with("PLATEN_")
+            || name.to_string_lossy().starts_with("DB_")
+            || name == "KSERVE_URL"
+        {
             binary.env_remove(name);
         }
     }
