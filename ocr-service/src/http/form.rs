@@ -22,9 +22,11 @@ pub struct FileField {
 pub struct Upload {
     pub file: Bytes,
     pub asked: Asked,
+    /// Which engine reads a nutrition label, from the form.
+    pub engine: Option<String>,
 }
 
-/// The file called `field` in the request's form; `lang` and `psm` from its other fields or from the query.
+/// The file called `field` in the request's form; the options from its other fields or from the query.
 pub async fn read(request: Request, field: FileField) -> Result<Upload, ApiError> {
     let Query(mut asked) = Query::<Asked>::try_from_uri(request.uri())
         .map_err(|rejection| ApiError::bad_request(rejection.body_text()))?;
@@ -35,6 +37,7 @@ pub async fn read(request: Request, field: FileField) -> Result<Upload, ApiError
         .await
         .map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))?;
     let mut file = None;
+    let mut engine = None;
     while let Some(part) = form.next_field().await? {
         let name = part.name().unwrap_or_default().to_owned();
         match (name.as_str(), part.file_name()) {
@@ -43,14 +46,18 @@ pub async fn read(request: Request, field: FileField) -> Result<Upload, ApiError
             }
             // A field without a file name is a text: no file was sent under that name.
             (name, Some(_)) if name == field.name && file.is_none() => file = Some(part.bytes().await?),
-            ("lang", None) => asked.lang = Some(part.text().await?),
-            ("psm", None) => asked.psm = Some(part.text().await?),
+            ("engine", None) => engine = Some(part.text().await?),
+            (name, None) => {
+                if let Some(option) = asked.named(name) {
+                    *option = Some(part.text().await?);
+                }
+            }
             // Forms may carry more than is used here; the rest of the part is skipped.
             _ => {}
         }
     }
     let file = file.ok_or(ApiError::bad_request(field.missing))?;
-    Ok(Upload { file, asked })
+    Ok(Upload { file, asked, engine })
 }
 
 fn is_form(request: &Request) -> bool {
@@ -87,7 +94,10 @@ mod tests {
             [("name=\"note\"", "hi"), ("name=\"file\"; filename=\"a.png\"", "PNG"), ("name=\"psm\"", "6")];
         let upload = read(request("/?lang=eng&else=1", &parts), FILE).await.unwrap();
         assert_eq!(upload.file, "PNG");
-        assert_eq!(upload.asked, Asked { lang: Some("eng".into()), psm: Some("6".into()) });
+        assert_eq!(
+            upload.asked,
+            Asked { lang: Some("eng".into()), psm: Some("6".into()), ..Asked::default() }
+        );
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::Error;
-use super::codec::Decoded;
+use super::codec::{self, Decoded};
 use super::wire::{InferResponse, Parameters, flag};
 use crate::engine::options::Asked;
 
@@ -57,27 +57,35 @@ fn wants_raw(decoded: &Decoded) -> Result<bool, Error> {
     if let Some(unknown) = outputs.iter().find(|output| output.name != OUTPUT) {
         return Err(Error::UnknownOutput(unknown.name.clone()));
     }
+    for output in outputs {
+        codec::refuse_extensions(output.parameters.as_ref())?;
+    }
     let own = outputs.first().map(|output| flag(output.parameters.as_ref(), "binary_data"));
     Ok(own.transpose()?.flatten().unwrap_or(general))
 }
 
-/// `lang` and `psm` among the request's parameters; others are other people's.
+/// The options among the request's parameters; others are other people's.
 fn asked(parameters: Option<&Parameters>) -> Result<Asked, Error> {
-    let text = |name: &'static str, expected| match parameters.and_then(|parameters| parameters.get(name)) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(Value::Number(number)) => Ok(Some(number.to_string())),
-        Some(_) => Err(Error::Parameter { name, expected }),
-    };
-    Ok(Asked { lang: text("lang", "a string such as \"kor+eng\"")?, psm: text("psm", "a number such as 6")? })
+    let mut asked = Asked::default();
+    for name in Asked::NAMES {
+        let Some(value) = parameters.and_then(|parameters| parameters.get(name)) else { continue };
+        let text = match value {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            _ => {
+                return Err(Error::Parameter { name, expected: "a string such as \"kor+eng\", or a number" });
+            }
+        };
+        if let Some(place) = asked.named(name) {
+            *place = Some(text);
+        }
+    }
+    Ok(asked)
 }
 
 /// The parameters that carry `asked`.
 pub fn parameters(asked: &Asked) -> Parameters {
-    let pairs = [("lang", &asked.lang), ("psm", &asked.psm)];
-    let given =
-        pairs.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::from(value.clone()?))));
-    given.collect()
+    asked.given().map(|(name, value)| (name.to_owned(), Value::from(value))).collect()
 }
 
 #[cfg(test)]
@@ -85,7 +93,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::v2::codec;
 
     fn read(extra: &Value) -> Result<OcrRequest, Error> {
         let mut request =
@@ -115,8 +122,16 @@ mod tests {
     }
 
     #[test]
+    fn what_only_extensions_have_is_not_passed_over() {
+        for name in ["shared_memory_region", "classification"] {
+            let output = json!({ "name": "text", "parameters": { name: 1 } });
+            assert_eq!(read(&json!({ "outputs": [output] })).unwrap_err(), Error::Unimplemented(name));
+        }
+    }
+
+    #[test]
     fn options_travel_as_parameters_and_numbers_are_taken_too() {
-        let asked = Asked { lang: Some("eng".into()), psm: Some("6".into()) };
+        let asked = Asked { lang: Some("eng".into()), psm: Some("6".into()), ..Asked::default() };
         let request = read(&json!({ "parameters": parameters(&asked) })).unwrap();
         assert_eq!(request.asked, asked);
         assert_eq!(read(&json!({ "parameters": { "psm": 6 } })).unwrap().asked.psm.as_deref(), Some("6"));
