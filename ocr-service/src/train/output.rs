@@ -179,7 +179,7 @@ fn picture(network: &Autoencoder, images: &Array2<f32>) -> std::io::Result<Vec<u
             for pixel in 0..PIXELS {
                 let x = column * (SIDE + GAP) + pixel % SIDE;
                 let y = row * (SIDE + GAP) + pixel / SIDE;
-                pixels[y * width + x] = grey(pictures[(column, pixel)]);
+                pixels[y * width + x] = grey(1.0 - pictures[(column, pixel)]);
             }
         }
     }

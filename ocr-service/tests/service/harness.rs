@@ -25,7 +25,9 @@ pub struct Service {
 impl Service {
     /// `serve` on free ports with `args`, ready to read.
     pub async fn serve(args: &[&str]) -> Self {
-        let free = ["--gateway-port=0", "--model-port=0", "--ocr-server-port=0", "--experiments-port=0"];
+        let free = ["gateway", "model", "ocr-server", "translate", "frontend", "experiments"];
+        let free = free.map(|role| format!("--{role}-port=0"));
+        let free: Vec<&str> = free.iter().map(String::as_str).collect();
         let service = Self::start("serve", &[&free, args].concat()).await;
         for role in ["gateway", "model", "ocr-server"] {
             service.ready(role).await;
