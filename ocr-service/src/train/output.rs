@@ -127,10 +127,10 @@ fn svg(summary: &Summary<'_>) -> String {
     let mut decade = lowest;
     while decade <= highest {
         let y = y_of(decade);
-        let _ = write!(
+        let _ = writeln!(
             lines,
             "<line x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{RIGHT}\" y2=\"{y:.1}\" stroke=\"#ddd\"/>\
-             <text x=\"62\" y=\"{:.1}\" text-anchor=\"end\">1e{decade}</text>\n",
+             <text x=\"62\" y=\"{:.1}\" text-anchor=\"end\">1e{decade}</text>",
             y + 4.0
         );
         decade += 1.0;
