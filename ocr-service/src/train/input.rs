@@ -1,4 +1,4 @@
-//! The images of a folder as rows of grey pixels, each fitted into the same square.
+//! The images of a folder as rows of pixels, each fitted into the same square.
 
 use std::fs::File;
 use std::io::{Cursor, Read as _};
@@ -21,7 +21,8 @@ pub const PIXELS: usize = SIDE * SIDE;
 const MOST_IMAGES: usize = 2048;
 const MOST_BYTES: u64 = 64 << 20;
 const LIMITS: Limits = Limits { max_pixels: 40_000_000 };
-const WHITE: f32 = 1.0;
+/// Ink is 1: paper, which is most of a page, is nothing that has to be learnt.
+const PAPER: f32 = 0.0;
 
 /// A decoded image: one grey byte a pixel.
 struct Grey {
@@ -30,7 +31,7 @@ struct Grey {
     pixels: Vec<u8>,
 }
 
-/// One row for each image, 0 is black and 1 is white. Other files are passed over and named in the log.
+/// One row for each image, 0 is white and 1 is black. Other files are passed over and named in the log.
 pub fn read(folder: &Path) -> Result<Array2<f32>, TrainError> {
     let paths =
         files(folder).map_err(|source| TrainError::Unreadable { folder: folder.to_owned(), source })?;
@@ -137,7 +138,7 @@ fn fit(image: &Grey) -> Vec<f32> {
     let scaled = |side: usize| (side * SIDE / longer).max(1);
     let (width, height) = (scaled(image.width), scaled(image.height));
     let (left, top) = ((SIDE - width) / 2, (SIDE - height) / 2);
-    let mut square = vec![WHITE; PIXELS];
+    let mut square = vec![PAPER; PIXELS];
     for y in 0..height {
         let rows = covered(y, height, image.height);
         for x in 0..width {
@@ -148,7 +149,8 @@ fn fit(image: &Grey) -> Vec<f32> {
                 sum += line[columns.clone()].iter().map(|pixel| u64::from(*pixel)).sum::<u64>();
             }
             let mean = sum / u64::try_from(rows.len() * columns.len()).unwrap_or(u64::MAX);
-            square[(top + y) * SIDE + left + x] = f32::from(u8::try_from(mean).unwrap_or(u8::MAX)) / 255.0;
+            let grey = u8::try_from(mean).unwrap_or(u8::MAX);
+            square[(top + y) * SIDE + left + x] = f32::from(u8::MAX - grey) / 255.0;
         }
     }
     square

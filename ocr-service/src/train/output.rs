@@ -127,10 +127,10 @@ fn svg(summary: &Summary<'_>) -> String {
     let mut decade = lowest;
     while decade <= highest {
         let y = y_of(decade);
-        let _ = write!(
+        let _ = writeln!(
             lines,
             "<line x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{RIGHT}\" y2=\"{y:.1}\" stroke=\"#ddd\"/>\
-             <text x=\"62\" y=\"{:.1}\" text-anchor=\"end\">1e{decade}</text>\n",
+             <text x=\"62\" y=\"{:.1}\" text-anchor=\"end\">1e{decade}</text>",
             y + 4.0
         );
         decade += 1.0;
@@ -179,7 +179,7 @@ fn picture(network: &Autoencoder, images: &Array2<f32>) -> std::io::Result<Vec<u
             for pixel in 0..PIXELS {
                 let x = column * (SIDE + GAP) + pixel % SIDE;
                 let y = row * (SIDE + GAP) + pixel / SIDE;
-                pixels[y * width + x] = grey(pictures[(column, pixel)]);
+                pixels[y * width + x] = grey(1.0 - pictures[(column, pixel)]);
             }
         }
     }

@@ -48,6 +48,12 @@ impl Service {
         service
     }
 
+    /// A single role on a free port with variables in its `.env`, perhaps not ready.
+    pub async fn unready(role: &str, args: &[&str], variables: &[(&str, &str)]) -> Self {
+        let env: String = variables.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        Self::start(role, &[&["--port=0"], args].concat(), &env).await
+    }
+
     async fn start(command: &str, args: &[&str], env: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(".env"), env).unwrap();
@@ -67,7 +73,7 @@ impl Service {
         service
     }
 
-    async fn ready(&self, role: &str) {
+    pub async fn ready(&self, role: &str) {
         let url = self.url(role, "/healthz/ready");
         let is_ready = async || reqwest::get(&url).await.is_ok_and(|response| response.status().is_success());
         until("readiness", is_ready).await;
@@ -151,7 +157,7 @@ pub fn kill(signal: &str, pid: &str) {
 pub fn binary(command: &str) -> Command {
     let mut binary = Command::new(env!("CARGO_BIN_EXE_ocr-service"));
     for (name, _) in std::env::vars_os() {
-        if ["PLATEN_", "KSERVE_URL", "NAVER_", "LIBRETRANSLATE_"]
+        if ["PLATEN_", "KSERVE_URL", "NAVER_", "LIBRETRANSLATE_", "DB_"]
             .iter()
             .any(|ours| name.to_string_lossy().starts_with(ours))
         {

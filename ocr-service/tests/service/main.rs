@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report, in its helpers too")]
 
 mod engines;
+mod experiments;
 mod harness;
 mod nutrition;
 mod ocr;

@@ -43,8 +43,13 @@ pub async fn clippy(host: &Host, step: &Step) -> Result<String> {
     Ok("no warnings".into())
 }
 
+/// What the tests start besides the project's own: a database. Without `mariadb-server`, which would start one for
+/// the machine.
+const TEST_PACKAGES: [&str; 2] = ["mariadb-client-core", "mariadb-server-core"];
+
 /// Compiling and running apart, so that the progress says which of them it is.
 pub async fn test(host: &Host, step: &Step) -> Result<String> {
+    crate::tools::ensure_packages(host, &TEST_PACKAGES, "the tests").await?;
     logged(host, step, "tests-build", &cargo(host, &["test", "--workspace", "--locked", "--no-run"])).await?;
     let run = cargo(host, &["test", "--workspace", "--locked", "--no-fail-fast"]);
     let lines = logged(host, step, "tests", &run).await?;

@@ -76,6 +76,21 @@ fn accepted() -> Vec<(&'static str, Value)> {
             }),
         ),
         (
+            "experiments on folders of the nodes",
+            json!({"experiments": {
+                "enabled": true,
+                "database": {"host": "db.example", "user": "lab", "name": "lab"},
+                "modelImage": "localhost:5000/ae-model:1",
+            }}),
+        ),
+        (
+            "experiments on a storage class and with their own claim",
+            json!({"experiments": {
+                "enabled": true, "sqlite": true,
+                "input": {"existingClaim": "images"}, "output": {"storageClass": "nfs"},
+            }}),
+        ),
+        (
             "all that is optional",
             json!({
                 "drain": {"sleepSeconds": 0},
@@ -97,6 +112,8 @@ fn refused() -> Vec<(&'static str, Value)> {
         ("a NodePort out of range", json!({"gateway": {"service": {"nodePort": 80}}})),
         ("a number in words", json!({"model": {"replicas": "two"}})),
         ("an image with its tag twice", json!({"image": {"repository": "localhost:5000/ocr:1@x"}})),
+        ("a path that is not absolute", json!({"experiments": {"input": {"hostPath": "images"}}})),
+        ("a Job without bounds", json!({"experiments": {"job": {"limitSeconds": 0}}})),
         ("endpoints by magic", json!({"gateway": {"endpoints": "magic"}})),
         ("an address without a scheme", json!({"gateway": {"modelUrl": "model:8080"}})),
         ("a digest that is none", json!({"image": {"digest": "sha256:abc"}})),
@@ -112,10 +129,13 @@ fn documents(text: &str) -> Result<Vec<Value>> {
     Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
 }
 
-/// Known fields only; a namespace; and, for what runs pods, Pod Security `restricted`.
+/// Known fields only; a namespace, of what can have one; and, for what runs pods, Pod Security `restricted`.
 fn sound(document: &Value) -> Result<()> {
     strict::verify(document)?;
     let name = document.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("?");
+    if document["kind"] == "PersistentVolume" {
+        return Ok(());
+    }
     if document.pointer("/metadata/namespace").is_none() {
         return Err(Error::malformed(
             name,

@@ -34,6 +34,8 @@ pub fn verify(document: &Value) -> Result<()> {
         ("v1", "ServiceAccount") => object::<core::ServiceAccount>(it).map(drop),
         ("v1", "ConfigMap") => object::<core::ConfigMap>(it).map(drop),
         ("v1", "Secret") => object::<core::Secret>(it).map(drop),
+        ("v1", "PersistentVolume") => object::<core::PersistentVolume>(it).map(drop),
+        ("v1", "PersistentVolumeClaim") => object::<core::PersistentVolumeClaim>(it).map(drop),
         ("v1", "Namespace") => object::<core::Namespace>(it).map(drop),
         ("policy/v1", "PodDisruptionBudget") => object::<policy::PodDisruptionBudget>(it).map(drop),
         ("rbac.authorization.k8s.io/v1", "Role") => object::<rbac::Role>(it).map(drop),

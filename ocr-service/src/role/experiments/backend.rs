@@ -149,7 +149,7 @@ async fn open(settings: &Settings) -> Result<Ready, String> {
     for folder in &settings.folders {
         std::fs::create_dir_all(folder).map_err(|error| {
             let folder = folder.display();
-            format!("cannot make the folder {folder}: {error}; name another with --experiments-data")
+            format!("cannot make the folder {folder}: {error}; name another with --experiments-data, or a database server with DB_IP")
         })?;
     }
     let jobs: Box<dyn Jobs> = match &settings.jobs {
@@ -215,7 +215,7 @@ pub async fn look(ready: &Ready, experiment: Experiment) -> Result<Experiment, L
         }
         None => Status::failed(
             "NoJob",
-            "there is no Job of this experiment any more; start it again under another experiment_id",
+            "there is no Job of this experiment any more, and nobody saw its end; look for its results, or start it again under another experiment_id",
         ),
     };
     if status == experiment.status {

@@ -23,6 +23,9 @@ const USER: i64 = 65_532;
 /// The program is process 1, for which SIGTERM has no default: it would only be waited for.
 const GRACE_SECONDS: i64 = 2;
 
+/// The watch looks every two seconds, and may have to wait for the database.
+const SHORTEST_KEPT: Duration = Duration::from_mins(1);
+
 /// What all Jobs have in common.
 #[derive(Clone, Debug)]
 pub struct JobConfig {
@@ -83,7 +86,8 @@ pub fn job(asked: &Asked, config: &JobConfig) -> Job {
             backoff_limit: Some(0),
             pod_failure_policy: Some(lost_pods_do_not_count()),
             active_deadline_seconds: seconds(config.limit).map(i64::from),
-            ttl_seconds_after_finished: seconds(config.kept),
+            // Its end must be seen before it goes.
+            ttl_seconds_after_finished: seconds(config.kept.max(SHORTEST_KEPT)),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta { labels: Some(labels()), ..ObjectMeta::default() }),
                 spec: Some(pod(asked, config)),
