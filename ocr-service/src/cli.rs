@@ -11,9 +11,12 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::duration;
+use crate::engine::prepare::Preparation;
 use crate::engine::{Language, Segmentation};
 use crate::image::Limits;
+use crate::role::experiments::args::{ExperimentsArgs, ExperimentsRoleArgs};
 use crate::role::gateway::args::{GatewayArgs, UpstreamArgs};
+use crate::train::TrainArgs;
 
 /// The OCR service: one binary, a subcommand for each role.
 #[derive(Debug, Parser)]
@@ -45,23 +48,25 @@ pub enum Command {
     Model(ModelArgs),
     /// Reads images: the OCR backend, without a model behind it
     OcrServer(OcrServerArgs),
+    /// Records experiments and runs them as Jobs
+    Experiments(Box<ExperimentsRoleArgs>),
     /// All roles in one process
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
+    /// Trains an autoencoder on the images of a folder: what an experiment's Job runs
+    Train(TrainArgs),
 }
 
 impl Command {
-    pub fn server(&self) -> &ServerArgs {
+    /// Of what serves.
+    pub fn server(&self) -> Option<&ServerArgs> {
         match self {
-            Self::Gateway(args) => &args.server,
-            Self::Model(args) => &args.server,
-            Self::OcrServer(args) => &args.server,
-            Self::Serve(args) => &args.server,
+            Self::Gateway(args) => Some(&args.server),
+            Self::Model(args) => Some(&args.server),
+            Self::OcrServer(args) => Some(&args.server),
+            Self::Experiments(args) => Some(&args.server),
+            Self::Serve(args) => Some(&args.server),
+            Self::Train(_) => None,
         }
-    }
-
-    /// Images are read in this process.
-    pub fn has_engines(&self) -> bool {
-        !matches!(self, Self::Gateway(_))
     }
 }
 
@@ -102,6 +107,11 @@ pub struct ServeArgs {
     /// The OCR server's port; 0 takes any free one
     #[arg(long, env = "PLATEN_LISTEN_OCR_SERVER", default_value_t = 5001)]
     pub ocr_server_port: u16,
+    /// The experiments' port; 0 takes any free one
+    #[arg(long, env = "PLATEN_LISTEN_EXPERIMENTS", default_value_t = 5002)]
+    pub experiments_port: u16,
+    #[command(flatten)]
+    pub experiments: ExperimentsArgs,
     #[command(flatten)]
     pub upstream: UpstreamArgs,
     #[command(flatten)]
@@ -169,9 +179,12 @@ pub struct EngineArgs {
     /// Other languages that requests may name
     #[arg(long, env = "PLATEN_LANGS", value_delimiter = ',', default_value = "kor,eng")]
     pub other_langs: Vec<Language>,
-    /// The page segmentation mode used when a request names none
-    #[arg(long, env = "PLATEN_PSM", default_value_t = Segmentation::AUTO)]
-    pub psm: Segmentation,
+    /// The page segmentation mode used when a request names none [default: found out for each image]
+    #[arg(long, env = "PLATEN_PSM")]
+    pub psm: Option<Segmentation>,
+    /// Whether an image is prepared before it is read, where neither the request nor --psm names a mode
+    #[arg(long, env = "PLATEN_PREPARE", value_enum, default_value_t = Preparation::On)]
+    pub prepare: Preparation,
     /// The folder of the trained data [default: Tesseract's own]
     #[arg(long, env = "TESSDATA_PREFIX")]
     pub tessdata: Option<PathBuf>,

@@ -15,5 +15,5 @@ pub mod net;
 pub mod readiness;
 pub mod role;
 pub mod shutdown;
-pub mod threads;
+pub mod train;
 pub mod v2;

@@ -1,12 +1,15 @@
 //! The OCR service: one binary, a subcommand per role. Here: configuration, log lines, the crypto provider, and the
 //! exit code; everything else is the library's.
 
+#![forbid(unsafe_code)]
+
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 use ocr_service::cli::Cli;
-use ocr_service::{app, env_file, logging, threads};
+use ocr_service::engine::child;
+use ocr_service::{app, env_file, logging};
 
 /// The command line, the environment or `.env` is wrong.
 const USAGE: u8 = 2;
@@ -14,19 +17,15 @@ const USAGE: u8 = 2;
 const LACKING: u8 = 3;
 
 fn main() -> ExitCode {
-    // First, because the command line is completed from the environment.
+    // Before anything that an engine has no use for: it is started again and again, and holds as little as it can.
+    if child::is_asked_for() {
+        return child::run();
+    }
+    // Before the command line, which is completed from the environment.
     if let Err(error) = env_file::load(Path::new(".env")) {
         return fail(USAGE, &error);
     }
     let cli = Cli::parse();
-    if cli.command.has_engines()
-        && let Err(error) = threads::limit()
-    {
-        return fail(
-            LACKING,
-            &format!("cannot start again with OMP_THREAD_LIMIT=1, set it yourself: {error}"),
-        );
-    }
     if let Err(error) = logging::start(cli.log_format, &cli.log) {
         return fail(USAGE, &format!("--log {:?} cannot be understood ({error}); try info", cli.log));
     }

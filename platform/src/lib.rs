@@ -1,5 +1,7 @@
 //! Plans, applies and verifies an OCR platform on Kubernetes. Never prints: what happens is told as [`event::Event`]s.
 
+#![forbid(unsafe_code)]
+
 pub mod checks;
 pub mod cluster;
 pub mod config;

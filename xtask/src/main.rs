@@ -1,5 +1,7 @@
 //! Platen's one terminal command: parses, wires, maps to an exit code.
 
+#![forbid(unsafe_code)]
+
 mod cli;
 mod cmd;
 mod printer;

@@ -10,14 +10,17 @@ use super::doors::Door;
 use crate::capacity;
 use crate::cli::{Command, EngineArgs, LimitArgs, ServerArgs};
 use crate::engine::options::Allowed;
-use crate::engine::tesseract::TesseractFactory;
-use crate::engine::{Factory, Pool, PoolSize};
+use crate::engine::process::EngineProcess;
+use crate::engine::{Launcher, Pool, PoolSize};
 use crate::http::health::Lifecycle;
 use crate::http::service::{self, HttpConfig};
 use crate::identity::Identity;
 use crate::image::Limits;
 use crate::metrics::{Catalogue, EngineMetrics, HttpMetrics, InferenceMetrics, UpstreamMetrics};
 use crate::readiness::PoolReady;
+use crate::role::experiments;
+use crate::role::experiments::args::ExperimentsArgs;
+use crate::role::experiments::backend::{Backend, Settings};
 use crate::role::gateway::args::UpstreamArgs;
 use crate::role::gateway::attempt::Reason;
 use crate::role::gateway::source::Source;
@@ -41,25 +44,32 @@ pub fn build(command: &Command, doors: &[Door], lifecycle: &Lifecycle) -> Result
         }
         Command::Model(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
-            let engines = Engines::start(&args.engine)?;
+            let engines = Engines::start(&args.engine);
             Ok(Built { routers: vec![builder.model(&engines)], pool: Some(engines.pool) })
         }
         Command::OcrServer(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
-            let engines = Engines::start(&args.engine)?;
+            let engines = Engines::start(&args.engine);
             let catalogue = Catalogue::default().engines(engines.pool.metrics());
             Ok(Built { routers: vec![builder.ocr_server(&engines, catalogue)], pool: Some(engines.pool) })
         }
+        Command::Experiments(args) => {
+            let builder = Builder::new(&args.server, args.limits, lifecycle);
+            Ok(Built { routers: vec![builder.experiments(&args.experiments)?], pool: None })
+        }
         Command::Serve(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
-            let engines = Engines::start(&args.engine)?;
+            let engines = Engines::start(&args.engine);
             let model = doors.iter().find(|door| door.role == "model").map(own_url).transpose()?;
             let gateway = builder.gateway(model.map(Source::Fixed).into_iter().collect(), &args.upstream)?;
             let model = builder.model(&engines);
             // The engines are shared: counted by the model's registry alone.
             let ocr_server = builder.ocr_server(&engines, Catalogue::default());
-            Ok(Built { routers: vec![gateway, model, ocr_server], pool: Some(engines.pool) })
+            let experiments = builder.experiments(&args.experiments)?;
+            let routers = vec![gateway, model, ocr_server, experiments];
+            Ok(Built { routers, pool: Some(engines.pool) })
         }
+        Command::Train(_) => Ok(Built { routers: Vec::new(), pool: None }),
     }
 }
 
@@ -75,13 +85,13 @@ struct Engines {
 }
 
 impl Engines {
-    fn start(args: &EngineArgs) -> Result<Self, AppError> {
-        let factory = TesseractFactory { data: args.tessdata.clone(), language: args.lang.clone() };
-        let factory: Arc<dyn Factory> = Arc::new(factory);
+    fn start(args: &EngineArgs) -> Self {
+        let launcher: Arc<dyn Launcher> =
+            Arc::new(EngineProcess::new(args.tessdata.clone(), args.lang.clone()));
         let size = PoolSize { engines: args.engines.unwrap_or_else(capacity::engines), places: args.queue };
-        let pool = Pool::start(&factory, size, EngineMetrics::default())?;
-        let allowed = Allowed::new(args.lang.clone(), args.other_langs.clone(), args.psm);
-        Ok(Self { pool, allowed: Arc::new(allowed) })
+        let pool = Pool::start(&launcher, size, EngineMetrics::default());
+        let allowed = Allowed::new(args.lang.clone(), args.other_langs.clone(), args.psm, args.prepare);
+        Self { pool, allowed: Arc::new(allowed) }
     }
 }
 
@@ -135,6 +145,12 @@ impl<'a> Builder<'a> {
         let (pool, allowed) = (engines.pool.clone(), engines.allowed.clone());
         let routes = ocr_server::routes(OcrServer { pool, allowed, limits: self.limits });
         self.with_pool("ocr-server", routes, engines, catalogue)
+    }
+
+    fn experiments(&self, args: &ExperimentsArgs) -> Result<Router, AppError> {
+        let backend = Backend::start(Settings::of(args)?, self.lifecycle);
+        let routes = experiments::routes(backend.clone());
+        Ok(self.finish("experiments", routes, Arc::new(backend), Catalogue::default(), service::nothing()))
     }
 
     fn with_pool(

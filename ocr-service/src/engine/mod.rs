@@ -1,40 +1,42 @@
-//! Recognition: what an engine is, and the pool that keeps warmed ones busy.
+//! Recognition: engines in child processes, and the pool that keeps warmed ones busy.
 
+pub mod child;
+mod frame;
+pub mod layout;
 pub mod options;
 pub mod pool;
+pub mod prepare;
+pub mod process;
+mod protocol;
 mod queue;
-pub mod tesseract;
-mod worker;
+mod render;
+mod supervisor;
 
-pub use options::{Language, Options, Segmentation};
+use serde::{Deserialize, Serialize};
+
+pub use layout::Layout;
+pub use options::{Language, Options, Output, Segmentation};
 pub use pool::{Pool, PoolError, PoolSize};
-
-use crate::image::Image;
+pub use process::{Channel, Launcher};
 
 /// What was read in one image.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Recognition {
     pub text: String,
+    /// Where it stands, if the options asked for more than the text.
+    pub layout: Option<Layout>,
 }
 
 /// Why one image gave no text although the engine still works.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Failure {
     /// The header promised an image, the rest does not keep the promise: the sender's fault.
     #[error("the image cannot be decoded; is the file complete?")]
     Undecodable,
+    /// The deadline passed or nobody wants the text any more.
+    #[error("the recognition was stopped")]
+    Stopped,
     /// The engine's fault.
     #[error("{0}")]
     Engine(String),
-}
-
-/// One recogniser, used by one thread from its making to its end.
-pub trait Engine {
-    fn recognize(&mut self, image: &Image, options: &Options) -> Result<Recognition, Failure>;
-}
-
-/// Makes engines, on the threads that will use them. The seam at which tests put a fake.
-pub trait Factory: Send + Sync + 'static {
-    /// An engine that has been warmed up: it has recognised something already.
-    fn build(&self) -> Result<Box<dyn Engine>, Failure>;
 }

@@ -4,8 +4,12 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
+use super::prepare::Preparation;
+
 /// A language, or several joined by `+` in order of preference: `kor+eng` and `eng+kor` give different text.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Language(String);
 
 impl Language {
@@ -37,7 +41,7 @@ impl fmt::Display for Language {
 }
 
 /// Tesseract's page segmentation mode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Segmentation(u8);
 
 impl Segmentation {
@@ -68,11 +72,74 @@ impl fmt::Display for Segmentation {
     }
 }
 
+/// Pixels per inch of the sent image, for images that do not say it themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Dpi(u16);
+
+impl Dpi {
+    /// What Tesseract takes for plausible.
+    const ALLOWED: std::ops::RangeInclusive<u16> = 70..=2400;
+
+    pub fn number(self) -> u16 {
+        self.0
+    }
+}
+
+impl FromStr for Dpi {
+    type Err = OptionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(dpi) if Self::ALLOWED.contains(&dpi) => Ok(Self(dpi)),
+            _ => Err(OptionError::ImplausibleDpi(text.to_owned())),
+        }
+    }
+}
+
+/// What is wanted beside the text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Output {
+    #[default]
+    Text,
+    /// Each word with its confidence and its box.
+    Words,
+    /// The page as hOCR, an HTML with boxes.
+    Hocr,
+    /// The page as Tesseract's table of boxes.
+    Tsv,
+}
+
+impl Output {
+    /// As callers and replies name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Words => "words",
+            Self::Hocr => "hocr",
+            Self::Tsv => "tsv",
+        }
+    }
+}
+
+impl FromStr for Output {
+    type Err = OptionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = [Self::Text, Self::Words, Self::Hocr, Self::Tsv];
+        let named = known.into_iter().find(|output| output.name() == text);
+        named.ok_or_else(|| OptionError::UnknownOutput(text.to_owned()))
+    }
+}
+
 /// The options of one recognition, complete.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Options {
     pub language: Language,
-    pub segmentation: Segmentation,
+    /// None where nobody named one: the image decides.
+    pub segmentation: Option<Segmentation>,
+    pub preparation: Preparation,
+    pub dpi: Option<Dpi>,
+    pub output: Output,
 }
 
 /// What callers may choose from, and what they get when they choose nothing.
@@ -80,14 +147,20 @@ pub struct Options {
 pub struct Allowed {
     /// Never empty; the first is the default.
     languages: Vec<Language>,
-    segmentation: Segmentation,
+    segmentation: Option<Segmentation>,
+    preparation: Preparation,
 }
 
 impl Allowed {
-    pub fn new(default: Language, others: Vec<Language>, segmentation: Segmentation) -> Self {
+    pub fn new(
+        default: Language,
+        others: Vec<Language>,
+        segmentation: Option<Segmentation>,
+        preparation: Preparation,
+    ) -> Self {
         let mut languages = vec![default];
         languages.extend(others);
-        Self { languages, segmentation }
+        Self { languages, segmentation, preparation }
     }
 
     pub fn languages(&self) -> &[Language] {
@@ -104,11 +177,10 @@ impl Allowed {
                 .find(|known| known.as_str() == lang)
                 .ok_or_else(|| self.unknown_language(lang))?,
         };
-        let segmentation = match asked.psm.as_deref() {
-            None => self.segmentation,
-            Some(psm) => psm.parse()?,
-        };
-        Ok(Options { language: language.clone(), segmentation })
+        let segmentation = asked.psm.as_deref().map(str::parse).transpose()?.or(self.segmentation);
+        let dpi = asked.dpi.as_deref().map(str::parse).transpose()?;
+        let output = asked.output.as_deref().map(str::parse).transpose()?.unwrap_or_default();
+        Ok(Options { language: language.clone(), segmentation, preparation: self.preparation, dpi, output })
     }
 
     fn unknown_language(&self, lang: &str) -> OptionError {
@@ -118,10 +190,34 @@ impl Allowed {
 }
 
 /// A caller's choices as they came, unchecked.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Asked {
     pub lang: Option<String>,
     pub psm: Option<String>,
+    pub dpi: Option<String>,
+    pub output: Option<String>,
+}
+
+impl Asked {
+    /// The options that callers may name, wherever they name them.
+    pub const NAMES: [&str; 4] = ["lang", "psm", "dpi", "output"];
+
+    /// The place of the option of this name, if there is one.
+    pub fn named(&mut self, name: &str) -> Option<&mut Option<String>> {
+        match name {
+            "lang" => Some(&mut self.lang),
+            "psm" => Some(&mut self.psm),
+            "dpi" => Some(&mut self.dpi),
+            "output" => Some(&mut self.output),
+            _ => None,
+        }
+    }
+
+    /// Those that were named, with what was asked.
+    pub fn given(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let values = [&self.lang, &self.psm, &self.dpi, &self.output];
+        Self::NAMES.into_iter().zip(values).filter_map(|(name, value)| Some((name, value.as_deref()?)))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -132,6 +228,10 @@ pub enum OptionError {
     MalformedLanguage(String),
     #[error("psm {0:?} is not served here; choose one of 3 to 11 or 13")]
     UnknownSegmentation(String),
+    #[error("dpi {0:?} is not served here; write a number from 70 to 2400")]
+    ImplausibleDpi(String),
+    #[error("output {0:?} is not served here; choose one of text, words, hocr, tsv")]
+    UnknownOutput(String),
 }
 
 #[cfg(test)]
@@ -139,19 +239,19 @@ mod tests {
     use super::*;
 
     fn allowed() -> Allowed {
-        Allowed::new("kor+eng".parse().unwrap(), vec!["eng".parse().unwrap()], Segmentation::AUTO)
+        Allowed::new("kor+eng".parse().unwrap(), vec!["eng".parse().unwrap()], None, Preparation::On)
     }
 
     #[test]
     fn nothing_asked_gives_the_defaults() {
         let options = allowed().choose(&Asked::default()).unwrap();
         assert_eq!(options.language.as_str(), "kor+eng");
-        assert_eq!(options.segmentation, Segmentation::AUTO);
+        assert_eq!((options.segmentation, options.dpi, options.output), (None, None, Output::Text));
     }
 
     #[test]
     fn a_language_outside_the_list_is_refused_with_the_list() {
-        let asked = Asked { lang: Some("eng+kor".into()), psm: None };
+        let asked = Asked { lang: Some("eng+kor".into()), ..Asked::default() };
         let error = allowed().choose(&asked).unwrap_err().to_string();
         assert!(error.contains("kor+eng, eng"), "{error}");
     }
@@ -169,5 +269,36 @@ mod tests {
             assert!(text.parse::<Segmentation>().is_err(), "{text:?}");
         }
         assert_eq!("6".parse::<Segmentation>().unwrap().number(), 6);
+    }
+
+    #[test]
+    fn a_callers_mode_goes_before_the_services() {
+        let allowed =
+            Allowed::new("eng".parse().unwrap(), Vec::new(), Some("4".parse().unwrap()), Preparation::On);
+        let mode = |psm: Option<&str>| {
+            let asked = Asked { psm: psm.map(str::to_owned), ..Asked::default() };
+            allowed.choose(&asked).unwrap().segmentation.unwrap().number()
+        };
+        assert_eq!((mode(None), mode(Some("6"))), (4, 6));
+    }
+
+    #[test]
+    fn a_resolution_or_an_output_outside_its_list_is_refused_with_the_list() {
+        for text in ["69", "2401", "-300", "300dpi", "", "70000"] {
+            assert!(text.parse::<Dpi>().unwrap_err().to_string().contains("70 to 2400"), "{text:?}");
+        }
+        assert_eq!("2400".parse::<Dpi>().unwrap().number(), 2400);
+        assert!("pdf".parse::<Output>().unwrap_err().to_string().contains("text, words, hocr, tsv"));
+    }
+
+    #[test]
+    fn every_option_has_its_place_under_its_name() {
+        let mut asked = Asked::default();
+        for name in Asked::NAMES {
+            *asked.named(name).unwrap() = Some(format!("a {name}"));
+        }
+        let given: Vec<_> = asked.given().map(|(name, value)| format!("{name} is {value}")).collect();
+        assert_eq!(given, ["lang is a lang", "psm is a psm", "dpi is a dpi", "output is a output"]);
+        assert!(asked.named("config").is_none());
     }
 }

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
+use super::protocol::Share;
 use super::queue::{Load, Queue, Refused};
-use super::worker::{self, Job};
-use super::{Factory, Failure, Options, Recognition};
+use super::supervisor::{self, Job};
+use super::{Failure, Launcher, Options, Recognition};
 use crate::image::Image;
 use crate::metrics::EngineMetrics;
 
@@ -51,6 +52,8 @@ impl From<Failure> for PoolError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Undecodable => Self::Image(failure),
+            // Nobody but a deadline stops an engine whose caller still listens.
+            Failure::Stopped => Self::DeadlinePassed,
             Failure::Engine(message) => Self::Engine(message),
         }
     }
@@ -62,7 +65,7 @@ pub struct Pool {
     shared: Arc<Shared>,
 }
 
-/// What the callers and the engines' threads have in common.
+/// What the callers and the engines' supervisors have in common.
 pub(super) struct Shared {
     pub queue: Queue<Job>,
     pub metrics: EngineMetrics,
@@ -79,12 +82,8 @@ struct Warmth {
 }
 
 impl Pool {
-    /// Starts the engines' threads; [`Pool::warm`] tells when they are ready.
-    pub fn start(
-        factory: &Arc<dyn Factory>,
-        size: PoolSize,
-        metrics: EngineMetrics,
-    ) -> std::io::Result<Self> {
+    /// Starts the engines; [`Pool::warm`] tells when they are ready.
+    pub fn start(launcher: &Arc<dyn Launcher>, size: PoolSize, metrics: EngineMetrics) -> Self {
         let shared = Arc::new(Shared {
             queue: Queue::new(size.capacity()),
             metrics,
@@ -92,10 +91,10 @@ impl Pool {
             warmth: watch::Sender::new(Warmth::default()),
             typical_micros: AtomicU64::new(0),
         });
-        for index in 0..size.engines.get() {
-            worker::spawn(index, shared.clone(), factory.clone())?;
+        for _ in 0..size.engines.get() {
+            tokio::spawn(supervisor::run(shared.clone(), launcher.clone()));
         }
-        Ok(Self { shared })
+        Self { shared }
     }
 
     /// Waits until every engine has recognised something; the error is that of the first that could not be started.
@@ -121,9 +120,7 @@ impl Pool {
         options: &Options,
         deadline: Instant,
     ) -> Result<Vec<Recognition>, PoolError> {
-        let (jobs, replies): (Vec<_>, Vec<_>) =
-            images.into_iter().map(|image| job(image, options.clone(), deadline)).unzip();
-        self.admit(jobs)?;
+        let replies = self.admit(images, options, deadline)?;
         let answers = futures_util::future::try_join_all(replies.into_iter().map(answer));
         // The caller gets its answer at its deadline even if an engine is still at it.
         let answers = tokio::time::timeout_at(deadline.into(), answers).await;
@@ -141,7 +138,7 @@ impl Pool {
 
     /// Closes, and waits until no engine is at work, but no longer than `patience`.
     ///
-    /// Without it the process's end would take apart Tesseract's own state under an engine that still uses it.
+    /// Engines that are still at work then end with the process.
     pub async fn finish(&self, patience: Duration) {
         self.close();
         let idle = async {
@@ -165,30 +162,64 @@ impl Pool {
         self.shared.metrics.set_load(load.running, load.waiting);
     }
 
-    fn admit(&self, jobs: Vec<Job>) -> Result<(), PoolError> {
-        let (asked, capacity) = (jobs.len(), self.shared.size.capacity());
+    /// The replies to come, for each image those of its shares in order.
+    fn admit(
+        &self,
+        images: Vec<Image>,
+        options: &Options,
+        deadline: Instant,
+    ) -> Result<Vec<Vec<Reply>>, PoolError> {
+        let (asked, capacity) = (images.len(), self.shared.size.capacity());
         if asked > capacity {
             return Err(PoolError::NeverFits { asked, capacity });
         }
-        self.shared.queue.admit(jobs, Job::abandoned).map_err(|refused| match refused {
+        let mut replies = Vec::with_capacity(asked);
+        let jobs = |idle: usize| {
+            let of = if asked == 1 { idle.clamp(1, MAX_SHARES) } else { 1 };
+            let shares = |image: &Image| {
+                (0..of).map(|index| job(image, options, deadline, Share { index, of })).unzip()
+            };
+            let (jobs, answers) = images.iter().map(shares).unzip();
+            replies = answers;
+            jobs
+        };
+        self.shared.queue.admit(asked, Job::abandoned, jobs).map_err(|refused| match refused {
             Refused::Closed => PoolError::Closed,
             Refused::Full(load) => {
                 self.shared.metrics.refused.inc();
                 PoolError::Full { retry_after: self.shared.retry_after(load) }
             }
-        })
+        })?;
+        Ok(replies)
     }
 }
 
+/// Over how many idle engines one image is spread at most: each prepares the whole image before it reads its share.
+const MAX_SHARES: usize = 4;
+
 type Reply = oneshot::Receiver<Result<Recognition, PoolError>>;
 
-fn job(image: Image, options: Options, deadline: Instant) -> (Job, Reply) {
+fn job(image: &Image, options: &Options, deadline: Instant, share: Share) -> (Job, Reply) {
     let (reply, answer) = oneshot::channel();
-    (Job { image, options, deadline, admitted: Instant::now(), reply }, answer)
+    let (image, options) = (image.clone(), options.clone());
+    (Job { image, options, share, deadline, admitted: Instant::now(), reply }, answer)
+}
+
+/// What the shares of one image say together.
+async fn answer(shares: Vec<Reply>) -> Result<Recognition, PoolError> {
+    let mut parts = futures_util::future::try_join_all(shares.into_iter().map(part)).await?.into_iter();
+    let mut whole = parts.next().unwrap_or_default();
+    for part in parts {
+        whole.text.push_str(&part.text);
+        if let (Some(layout), Some(below)) = (&mut whole.layout, part.layout) {
+            layout.append(below);
+        }
+    }
+    Ok(whole)
 }
 
 /// A job that was dropped unanswered was dropped because the pool closed.
-async fn answer(reply: Reply) -> Result<Recognition, PoolError> {
+async fn part(reply: Reply) -> Result<Recognition, PoolError> {
     reply.await.unwrap_or(Err(PoolError::Closed))
 }
 
@@ -198,7 +229,6 @@ impl Shared {
     }
 
     pub fn engine_was_lost(&self) {
-        self.metrics.crashed.inc();
         self.warmth.send_modify(|warmth| warmth.engines -= 1);
     }
 
@@ -216,11 +246,6 @@ impl Shared {
         let smoothed = if old == 0 { new } else { old - old / 8 + new / 8 };
         // Two engines that finish together may lose one sample: good enough for a hint.
         self.typical_micros.store(smoothed, Ordering::Relaxed);
-    }
-
-    /// Waits up to `pause`; true when the pool closes meanwhile.
-    pub fn closing_within(&self, pause: Duration) -> bool {
-        self.queue.closed_within(pause)
     }
 
     /// About when a place will be free, in whole seconds as HTTP wants it, at least one.

@@ -1,25 +1,35 @@
-//! Exact admission: as many jobs as there are engines and places, the next one is refused at once.
+//! Exact admission: as many requests as there are engines and places, the next one is refused at once.
 //!
 //! One lock holds both what runs and what waits, so that a refusal is never a guess: with N engines and Q places,
-//! N + Q jobs are in and the next is out, whatever the timing.
+//! N + Q requests are in and the next is out, whatever the timing. A request is one job, or several that share its
+//! place; they are handed out in order.
 
-use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
 
 /// A bounded queue that counts what was taken from it until it is released.
 pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
-    arrived: Condvar,
+    arrived: Notify,
     capacity: usize,
 }
 
 struct State<T> {
-    waiting: VecDeque<T>,
+    waiting: VecDeque<(Place, T)>,
+    /// For each admitted request the number of its jobs that wait or run.
+    places: HashMap<Place, usize>,
+    next_place: Place,
     running: usize,
+    /// Takers that have nothing to do.
+    idle: usize,
     closed: bool,
 }
 
+type Place = u64;
+
+/// Jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Load {
     pub running: usize,
@@ -35,59 +45,97 @@ pub(super) enum Refused {
 
 impl<T> Queue<T> {
     pub fn new(capacity: usize) -> Self {
-        let state = State { waiting: VecDeque::new(), running: 0, closed: false };
-        Self { state: Mutex::new(state), arrived: Condvar::new(), capacity }
+        let state = State {
+            waiting: VecDeque::new(),
+            places: HashMap::new(),
+            next_place: 0,
+            running: 0,
+            idle: 0,
+            closed: false,
+        };
+        Self { state: Mutex::new(state), arrived: Notify::new(), capacity }
     }
 
-    /// Admits all of `jobs` or none. Only when there is no room are waiting jobs that nobody wants any more dropped to
-    /// make some: it keeps the common path short.
-    pub fn admit(&self, jobs: Vec<T>, abandoned: impl Fn(&T) -> bool) -> Result<(), Refused> {
+    /// Admits all of `requests` requests or none. `jobs` makes the jobs of each, told how many takers have nothing to
+    /// do at this moment. Only when there is no room are waiting jobs that nobody wants any more dropped to make some:
+    /// it keeps the common path short.
+    pub fn admit(
+        &self,
+        requests: usize,
+        abandoned: impl Fn(&T) -> bool,
+        jobs: impl FnOnce(usize) -> Vec<Vec<T>>,
+    ) -> Result<(), Refused> {
+        let mut dropped = Vec::new();
         let mut state = self.lock();
         if state.closed {
             return Err(Refused::Closed);
         }
-        if state.in_use() + jobs.len() > self.capacity {
-            state.waiting.retain(|job| !abandoned(job));
+        if state.places.len() + requests > self.capacity {
+            dropped = state.drop_waiting(abandoned);
         }
-        if state.in_use() + jobs.len() > self.capacity {
+        if state.places.len() + requests > self.capacity {
             return Err(Refused::Full(state.load()));
         }
-        state.waiting.extend(jobs);
+        let idle = state.idle.saturating_sub(state.waiting.len());
+        for jobs in jobs(idle) {
+            state.add(jobs);
+        }
         drop(state);
-        self.arrived.notify_all();
+        self.arrived.notify_waiters();
+        // What a job does when it is dropped is not done under the lock.
+        drop(dropped);
         Ok(())
     }
 
-    /// Waits for a job; `None` when the queue was closed and is empty. The slot stays used until [`Taken`] is dropped.
-    pub fn take(&self) -> Option<(T, Taken<'_, T>)> {
-        let mut state = self.lock();
+    /// Waits for a job; `None` when the queue was closed and is empty. It runs until [`Taken`] is dropped.
+    pub async fn take(&self) -> Option<(T, Taken<'_, T>)> {
+        let _idle = Idle::enter(self);
         loop {
-            if let Some(job) = state.waiting.pop_front() {
-                state.running += 1;
-                return Some((job, Taken(self)));
+            let arrived = self.arrived.notified();
+            tokio::pin!(arrived);
+            // Registered before looking, so that nothing arrives unnoticed in between.
+            arrived.as_mut().enable();
+            {
+                let mut state = self.lock();
+                if let Some((place, job)) = state.waiting.pop_front() {
+                    state.running += 1;
+                    return Some((job, Taken { queue: self, place }));
+                }
+                if state.closed {
+                    return None;
+                }
             }
-            if state.closed {
-                return None;
-            }
-            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+            arrived.await;
         }
     }
 
     /// Admits nothing more; what was admitted is still taken.
     pub fn close(&self) {
         self.lock().closed = true;
-        self.arrived.notify_all();
+        self.arrived.notify_waiters();
     }
 
-    /// Waits up to `pause` for the queue to be closed, and tells whether it is.
-    pub fn closed_within(&self, pause: Duration) -> bool {
-        let state = self.lock();
-        let waited = self.arrived.wait_timeout_while(state, pause, |state| !state.closed);
-        waited.unwrap_or_else(PoisonError::into_inner).0.closed
+    /// Waits for the queue to be closed.
+    pub async fn closed(&self) {
+        loop {
+            let arrived = self.arrived.notified();
+            tokio::pin!(arrived);
+            arrived.as_mut().enable();
+            if self.lock().closed {
+                return;
+            }
+            arrived.await;
+        }
     }
 
     pub fn load(&self) -> Load {
         self.lock().load()
+    }
+
+    /// Takers that have nothing to do.
+    #[cfg(test)]
+    pub fn idle(&self) -> usize {
+        self.lock().idle
     }
 
     /// No code panics with the lock held, so a poisoned lock still guards a whole state.
@@ -97,74 +145,72 @@ impl<T> Queue<T> {
 }
 
 impl<T> State<T> {
-    fn in_use(&self) -> usize {
-        self.running + self.waiting.len()
-    }
-
     fn load(&self) -> Load {
         Load { running: self.running, waiting: self.waiting.len() }
     }
+
+    /// The jobs of one request.
+    fn add(&mut self, jobs: Vec<T>) {
+        let place = self.next_place;
+        self.next_place += 1;
+        self.places.insert(place, jobs.len());
+        self.waiting.extend(jobs.into_iter().map(|job| (place, job)));
+    }
+
+    fn drop_waiting(&mut self, abandoned: impl Fn(&T) -> bool) -> Vec<T> {
+        let (dropped, kept): (Vec<_>, _) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|(_, job)| abandoned(job));
+        self.waiting = kept.into();
+        dropped
+            .into_iter()
+            .map(|(place, job)| {
+                self.release(place);
+                job
+            })
+            .collect()
+    }
+
+    /// One job of the request is done; with its last the place is free.
+    fn release(&mut self, place: Place) {
+        if let Some(left) = self.places.get_mut(&place) {
+            *left -= 1;
+            if *left == 0 {
+                self.places.remove(&place);
+            }
+        }
+    }
 }
 
-/// A used slot; free again when dropped, also by a panic.
-pub(super) struct Taken<'queue, T>(&'queue Queue<T>);
+/// Counts a taker as idle while it waits.
+struct Idle<'queue, T>(&'queue Queue<T>);
+
+impl<'queue, T> Idle<'queue, T> {
+    fn enter(queue: &'queue Queue<T>) -> Self {
+        queue.lock().idle += 1;
+        Self(queue)
+    }
+}
+
+impl<T> Drop for Idle<'_, T> {
+    fn drop(&mut self) {
+        self.0.lock().idle -= 1;
+    }
+}
+
+/// A job that runs; done when dropped, also by a panic.
+pub(super) struct Taken<'queue, T> {
+    queue: &'queue Queue<T>,
+    place: Place,
+}
 
 impl<T> Drop for Taken<'_, T> {
     fn drop(&mut self) {
-        self.0.lock().running -= 1;
+        let mut state = self.queue.lock();
+        state.running -= 1;
+        state.release(self.place);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NEVER: fn(&u32) -> bool = |_| false;
-
-    #[test]
-    fn the_job_after_the_last_place_is_refused_and_says_what_stood_in_the_way() {
-        let queue = Queue::new(3);
-        for job in 0..3 {
-            queue.admit(vec![job], NEVER).unwrap();
-        }
-        assert_eq!(queue.admit(vec![3], NEVER), Err(Refused::Full(Load { running: 0, waiting: 3 })));
-    }
-
-    #[test]
-    fn a_taken_job_uses_its_slot_until_it_is_done() {
-        let queue = Queue::new(1);
-        queue.admit(vec![1], NEVER).unwrap();
-        let (_, slot) = queue.take().unwrap();
-        assert_eq!(queue.admit(vec![2], NEVER), Err(Refused::Full(Load { running: 1, waiting: 0 })));
-        drop(slot);
-        queue.admit(vec![2], NEVER).unwrap();
-    }
-
-    #[test]
-    fn several_jobs_are_admitted_together_or_not_at_all() {
-        let queue = Queue::new(3);
-        queue.admit(vec![1, 2], NEVER).unwrap();
-        assert!(queue.admit(vec![3, 4], NEVER).is_err());
-        assert_eq!(queue.load().waiting, 2);
-        queue.admit(vec![3], NEVER).unwrap();
-    }
-
-    #[test]
-    fn an_abandoned_job_gives_its_place_to_a_new_one() {
-        let queue = Queue::new(2);
-        queue.admit(vec![1, 2], NEVER).unwrap();
-        queue.admit(vec![3], |job| *job == 1).unwrap();
-        assert_eq!(queue.take().map(|(job, _)| job), Some(2));
-        assert_eq!(queue.take().map(|(job, _)| job), Some(3));
-    }
-
-    #[test]
-    fn a_closed_queue_still_gives_what_it_holds_and_then_ends() {
-        let queue = Queue::new(2);
-        queue.admit(vec![1], NEVER).unwrap();
-        queue.close();
-        assert_eq!(queue.admit(vec![2], NEVER), Err(Refused::Closed));
-        assert_eq!(queue.take().map(|(job, _)| job), Some(1));
-        assert!(queue.take().is_none());
-    }
-}
+#[path = "queue_tests.rs"]
+mod tests;

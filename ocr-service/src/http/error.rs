@@ -10,8 +10,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::engine::PoolError;
 use crate::engine::options::OptionError;
-use crate::engine::{Failure, PoolError};
 use crate::image::Rejected;
 
 /// Tells the gateway that the image is at fault, where the protocol's status cannot (KServe: any bad input is 400).
@@ -88,9 +88,7 @@ impl From<PoolError> for ApiError {
             PoolError::Closed => Self::new(StatusCode::SERVICE_UNAVAILABLE, message),
             PoolError::NeverFits { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, message),
             PoolError::DeadlinePassed => Self::new(StatusCode::GATEWAY_TIMEOUT, message),
-            PoolError::Image(Failure::Undecodable | Failure::Engine(_)) => {
-                Self::of_image(StatusCode::UNPROCESSABLE_ENTITY, message)
-            }
+            PoolError::Image(_) => Self::of_image(StatusCode::UNPROCESSABLE_ENTITY, message),
             PoolError::Engine(_) | PoolError::Crashed => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
             }

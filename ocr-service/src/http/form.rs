@@ -24,7 +24,7 @@ pub struct Upload {
     pub asked: Asked,
 }
 
-/// The file called `field` in the request's form; `lang` and `psm` from its other fields or from the query.
+/// The file called `field` in the request's form; the options from its other fields or from the query.
 pub async fn read(request: Request, field: FileField) -> Result<Upload, ApiError> {
     let Query(mut asked) = Query::<Asked>::try_from_uri(request.uri())
         .map_err(|rejection| ApiError::bad_request(rejection.body_text()))?;
@@ -43,8 +43,11 @@ pub async fn read(request: Request, field: FileField) -> Result<Upload, ApiError
             }
             // A field without a file name is a text: no file was sent under that name.
             (name, Some(_)) if name == field.name && file.is_none() => file = Some(part.bytes().await?),
-            ("lang", None) => asked.lang = Some(part.text().await?),
-            ("psm", None) => asked.psm = Some(part.text().await?),
+            (name, None) => {
+                if let Some(option) = asked.named(name) {
+                    *option = Some(part.text().await?);
+                }
+            }
             // Forms may carry more than is used here; the rest of the part is skipped.
             _ => {}
         }
@@ -87,7 +90,10 @@ mod tests {
             [("name=\"note\"", "hi"), ("name=\"file\"; filename=\"a.png\"", "PNG"), ("name=\"psm\"", "6")];
         let upload = read(request("/?lang=eng&else=1", &parts), FILE).await.unwrap();
         assert_eq!(upload.file, "PNG");
-        assert_eq!(upload.asked, Asked { lang: Some("eng".into()), psm: Some("6".into()) });
+        assert_eq!(
+            upload.asked,
+            Asked { lang: Some("eng".into()), psm: Some("6".into()), ..Asked::default() }
+        );
     }
 
     #[tokio::test]

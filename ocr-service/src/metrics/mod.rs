@@ -70,6 +70,7 @@ pub struct EngineMetrics {
     pub expired: Counter,
     pub cancelled: Counter,
     pub crashed: Counter,
+    pub killed: Counter,
     running: Gauge,
     waiting: Gauge,
 }
@@ -83,6 +84,7 @@ impl Default for EngineMetrics {
             expired: Counter::default(),
             cancelled: Counter::default(),
             crashed: Counter::default(),
+            killed: Counter::default(),
             running: Gauge::default(),
             waiting: Gauge::default(),
         }
@@ -143,10 +145,15 @@ impl Catalogue {
         self.add("ocr_expired_total", "Requests whose deadline passed", metrics.expired.clone());
         self.add(
             "ocr_cancelled_total",
-            "Images dropped unread, their client gone",
+            "Images given up because their client had gone",
             metrics.cancelled.clone(),
         );
         self.add("ocr_engine_crashes_total", "Engines replaced after a crash", metrics.crashed.clone());
+        self.add(
+            "ocr_engines_killed_total",
+            "Engines replaced because they did not stop when they had to",
+            metrics.killed.clone(),
+        );
         self.add("ocr_engines_busy", "Engines at work", metrics.running.clone());
         self.add("ocr_queue_length", "Images that wait for an engine", metrics.waiting.clone());
         self

@@ -1,5 +1,6 @@
 //! The roles: each turns its configuration into routes.
 
+pub mod experiments;
 pub mod gateway;
 pub mod model;
 pub mod ocr_server;

@@ -64,23 +64,28 @@ fn wants_raw(decoded: &Decoded) -> Result<bool, Error> {
     Ok(own.transpose()?.flatten().unwrap_or(general))
 }
 
-/// `lang` and `psm` among the request's parameters; others are other people's.
+/// The options among the request's parameters; others are other people's.
 fn asked(parameters: Option<&Parameters>) -> Result<Asked, Error> {
-    let text = |name: &'static str, expected| match parameters.and_then(|parameters| parameters.get(name)) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(Value::Number(number)) => Ok(Some(number.to_string())),
-        Some(_) => Err(Error::Parameter { name, expected }),
-    };
-    Ok(Asked { lang: text("lang", "a string such as \"kor+eng\"")?, psm: text("psm", "a number such as 6")? })
+    let mut asked = Asked::default();
+    for name in Asked::NAMES {
+        let Some(value) = parameters.and_then(|parameters| parameters.get(name)) else { continue };
+        let text = match value {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            _ => {
+                return Err(Error::Parameter { name, expected: "a string such as \"kor+eng\", or a number" });
+            }
+        };
+        if let Some(place) = asked.named(name) {
+            *place = Some(text);
+        }
+    }
+    Ok(asked)
 }
 
 /// The parameters that carry `asked`.
 pub fn parameters(asked: &Asked) -> Parameters {
-    let pairs = [("lang", &asked.lang), ("psm", &asked.psm)];
-    let given =
-        pairs.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::from(value.clone()?))));
-    given.collect()
+    asked.given().map(|(name, value)| (name.to_owned(), Value::from(value))).collect()
 }
 
 #[cfg(test)]
@@ -126,7 +131,7 @@ mod tests {
 
     #[test]
     fn options_travel_as_parameters_and_numbers_are_taken_too() {
-        let asked = Asked { lang: Some("eng".into()), psm: Some("6".into()) };
+        let asked = Asked { lang: Some("eng".into()), psm: Some("6".into()), ..Asked::default() };
         let request = read(&json!({ "parameters": parameters(&asked) })).unwrap();
         assert_eq!(request.asked, asked);
         assert_eq!(read(&json!({ "parameters": { "psm": 6 } })).unwrap().asked.psm.as_deref(), Some("6"));

@@ -107,7 +107,8 @@ pub(super) async fn logged(host: &Host, step: &Step, name: &str, cmd: &Cmd) -> R
     }
 }
 
-/// What a person needs of a failed run: from its first failure on, without what was compiled.
+/// What a person needs of a failed run: from its first failure on, or from the harness's list of them, without what was
+/// compiled, the frames of back traces, and what passed.
 fn shown(lines: &[String]) -> String {
     let noise =
         ["Compiling ", "Checking ", "Downloaded ", "Downloading ", "Running ", "Finished ", "Blocking "];
@@ -116,12 +117,21 @@ fn shown(lines: &[String]) -> String {
         .map(String::as_str)
         .filter(|line| !noise.iter().any(|word| line.trim_start().starts_with(word)))
         .filter(|line| !(line.starts_with("test ") && line.ends_with("... ok")))
+        .filter(|line| !is_frame(line))
         .collect();
-    let is_failure =
-        |line: &&str| line.starts_with("error") || line.starts_with("failures:") || line.contains("FAILED");
-    let start = telling.iter().position(is_failure).unwrap_or(telling.len().saturating_sub(SHOWN_LINES));
+    let is_failure = |line: &&str| line.starts_with("error") || line.contains("FAILED");
+    let list = telling.iter().position(|line| line.starts_with("failures:"));
+    let start = list.or_else(|| telling.iter().position(is_failure));
+    let start = start.unwrap_or(telling.len().saturating_sub(SHOWN_LINES));
     let end = telling.len().min(start + SHOWN_LINES);
     telling[start..end].join("\n")
+}
+
+/// A line of a back trace: `12: some::function`, or `at ./file.rs:1:2`.
+fn is_frame(line: &str) -> bool {
+    let line = line.trim_start();
+    let numbered = line.split_once(": ").is_some_and(|(number, _)| number.parse::<u16>().is_ok());
+    numbered || (line.starts_with("at ") && line.contains(".rs:")) || line == "stack backtrace:"
 }
 
 /// The totals of the test harness.
@@ -173,11 +183,15 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_run_is_shown_from_its_first_failure_on() {
-        let said = "   Compiling a v1\ntest one ... ok\ntest two ... FAILED\n\nfailures:\n\nthread 'two' panicked at x.rs:1";
-        assert_eq!(
-            shown(&lines(said)),
-            "test two ... FAILED\n\nfailures:\n\nthread 'two' panicked at x.rs:1"
-        );
+    fn a_failed_run_is_shown_from_its_list_of_failures_without_frames() {
+        let said = "   Compiling a v1\ntest one ... ok\ntest two ... FAILED\n\nfailures:\n\nthread 'two' panicked at x.rs:1\n\
+                    stack backtrace:\n   0: std::panicking\n             at /rustc/x/panicking.rs:689:5\nit was 3";
+        assert_eq!(shown(&lines(said)), "failures:\n\nthread 'two' panicked at x.rs:1\nit was 3");
+    }
+
+    #[test]
+    fn without_a_list_a_failed_run_is_shown_from_its_first_error_on() {
+        let said = "   Compiling a v1\nwarning: x\nerror[E1]: y\n --> a.rs";
+        assert_eq!(shown(&lines(said)), "error[E1]: y\n --> a.rs");
     }
 }

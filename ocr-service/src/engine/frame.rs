@@ -1,0 +1,88 @@
+//! Frames between the service and an engine: a JSON value and raw bytes, each behind its length.
+//!
+//! Eight bytes (two lengths, little-endian), the JSON, the bytes. The service reads and writes without blocking, the
+//! engine with threads of its own.
+
+use std::io::{self, Read, Write};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+const PREFIX: usize = 8;
+
+/// Sends `head` and `body`.
+pub async fn send(to: &mut (impl AsyncWrite + Unpin), head: &impl Serialize, body: &[u8]) -> io::Result<()> {
+    to.write_all(&encode(head, body)?).await?;
+    to.write_all(body).await
+}
+
+/// The next frame's value; its bytes are dropped, since an engine sends none.
+pub async fn receive<T: DeserializeOwned>(from: &mut (impl AsyncRead + Unpin)) -> io::Result<T> {
+    let mut prefix = [0; PREFIX];
+    from.read_exact(&mut prefix).await?;
+    let (head, body) = lengths(prefix);
+    let mut frame = vec![0; head + body];
+    from.read_exact(&mut frame).await?;
+    Ok(serde_json::from_slice(&frame[..head])?)
+}
+
+/// [`send`] for a thread; replies have no bytes.
+pub fn write(to: &mut impl Write, head: &impl Serialize) -> io::Result<()> {
+    to.write_all(&encode(head, &[])?)
+}
+
+/// The next frame; nothing when the other end is closed.
+pub fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<(T, Vec<u8>)>> {
+    let mut prefix = [0; PREFIX];
+    match from.read_exact(&mut prefix) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        read => read?,
+    }
+    let (head, body) = lengths(prefix);
+    let mut json = vec![0; head];
+    from.read_exact(&mut json)?;
+    let mut bytes = vec![0; body];
+    from.read_exact(&mut bytes)?;
+    Ok(Some((serde_json::from_slice(&json)?, bytes)))
+}
+
+/// The frame up to its bytes.
+fn encode(head: &impl Serialize, body: &[u8]) -> io::Result<Vec<u8>> {
+    let json = serde_json::to_vec(head)?;
+    let mut frame = Vec::with_capacity(PREFIX + json.len());
+    for length in [json.len(), body.len()] {
+        let length = u32::try_from(length).map_err(|_| io::Error::other("a frame of 4 GiB or more"))?;
+        frame.extend_from_slice(&length.to_le_bytes());
+    }
+    frame.extend_from_slice(&json);
+    Ok(frame)
+}
+
+fn lengths(prefix: [u8; PREFIX]) -> (usize, usize) {
+    let [a, b, c, d, e, f, g, h] = prefix;
+    (u32::from_le_bytes([a, b, c, d]) as usize, u32::from_le_bytes([e, f, g, h]) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_frame_comes_back_as_it_was_sent() {
+        let mut wire = Vec::new();
+        send(&mut wire, &("kor+eng", 6), b"\0image").await.unwrap();
+        let frame: (String, u8) = receive(&mut wire.as_slice()).await.unwrap();
+        assert_eq!(frame, ("kor+eng".into(), 6));
+        let (head, body): ((String, u8), _) = read(&mut wire.as_slice()).unwrap().unwrap();
+        assert_eq!((head, body), (("kor+eng".into(), 6), b"\0image".to_vec()));
+    }
+
+    #[test]
+    fn the_end_between_frames_is_no_frame_and_within_one_an_error() {
+        assert!(read::<u8>(&mut [].as_slice()).unwrap().is_none());
+        let mut wire = Vec::new();
+        write(&mut wire, &"word").unwrap();
+        assert!(read::<String>(&mut &wire[..9]).is_err());
+    }
+}

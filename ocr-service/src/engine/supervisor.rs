@@ -1,0 +1,204 @@
+//! One engine's supervisor: gives it jobs, holds it to their deadlines, and replaces it when it dies or does not stop.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncReadExt;
+use tokio::sync::oneshot;
+use tokio::time::{timeout, timeout_at};
+
+use super::pool::{PoolError, Shared};
+use super::protocol::{Reply, Request, Share, Started, Task};
+use super::{Channel, Failure, Launcher, Options, Recognition, frame};
+use crate::image::Image;
+
+/// Between attempts to replace an engine: long enough not to spin on a file system that has gone away.
+const REBUILD_PAUSE: Duration = Duration::from_secs(1);
+/// For an engine to stop by itself: it looks between two lines of text, and cannot look while it analyses the layout.
+const GRACE: Duration = Duration::from_millis(200);
+/// Loading trained data and the first recognition take less than a second, also on a busy machine much less than this.
+const START: Duration = Duration::from_mins(1);
+/// For an engine's end to be seen, so that the log can say what it was.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// One image to be read, or a share of it, and where to answer.
+pub(super) struct Job {
+    pub image: Image,
+    pub options: Options,
+    pub share: Share,
+    pub deadline: Instant,
+    pub admitted: Instant,
+    pub reply: oneshot::Sender<Result<Recognition, PoolError>>,
+}
+
+impl Job {
+    /// Nobody waits for the answer, or nobody may wait any longer.
+    pub fn abandoned(&self) -> bool {
+        self.reply.is_closed() || Instant::now() >= self.deadline
+    }
+}
+
+/// Why an engine has to be replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lost {
+    /// It ended by itself, or says what it should not.
+    Crashed,
+    /// It did not stop when it had to.
+    Stuck,
+}
+
+/// The supervisor's whole life.
+pub(super) async fn run(shared: Arc<Shared>, launcher: Arc<dyn Launcher>) {
+    let mut engine = match Engine::start(launcher.as_ref()).await {
+        Ok(engine) => engine,
+        Err(failure) => return shared.failed_to_start(&failure),
+    };
+    loop {
+        shared.engine_is_warm();
+        let Some(lost) = serve(&shared, &mut engine).await else { return };
+        shared.engine_was_lost();
+        match lost {
+            Lost::Crashed => shared.metrics.crashed.inc(),
+            Lost::Stuck => shared.metrics.killed.inc(),
+        }
+        let status = engine.end(lost).await;
+        tracing::warn!(?lost, status, "an engine is replaced");
+        let Some(replacement) = rebuild(&shared, launcher.as_ref()).await else { return };
+        engine = replacement;
+    }
+}
+
+/// Gives jobs to the engine until it is lost, or until there are no more.
+async fn serve(shared: &Shared, engine: &mut Engine) -> Option<Lost> {
+    loop {
+        let (job, slot) = tokio::select! {
+            taken = shared.queue.take() => taken?,
+            () = engine.speaks_or_ends() => return Some(Lost::Crashed),
+        };
+        let Some(mut job) = still_wanted(shared, job) else { continue };
+        shared.metrics.queue_wait.observe(job.admitted.elapsed().as_secs_f64());
+        let started = Instant::now();
+        let outcome = engine.recognize(&mut job).await;
+        if outcome.as_ref().is_ok_and(Result::is_ok) {
+            shared.served(started.elapsed());
+        } else if job.reply.is_closed() && Instant::now() < job.deadline {
+            shared.metrics.cancelled.inc();
+        }
+        // Free before the answer goes out, so that a caller who has its answer can always send the next.
+        drop(slot);
+        let (answer, lost) = match outcome {
+            Ok(reply) => (reply.map_err(PoolError::from), None),
+            Err(Lost::Crashed) => (Err(PoolError::Crashed), Some(Lost::Crashed)),
+            Err(Lost::Stuck) => (Err(PoolError::DeadlinePassed), Some(Lost::Stuck)),
+        };
+        // A caller that left while its image was read needs no answer.
+        let _ = job.reply.send(answer);
+        if lost.is_some() {
+            return lost;
+        }
+    }
+}
+
+/// The job, unless its caller has gone or its deadline has passed while it waited.
+fn still_wanted(shared: &Shared, job: Job) -> Option<Job> {
+    if job.reply.is_closed() {
+        shared.metrics.cancelled.inc();
+        return None;
+    }
+    if Instant::now() >= job.deadline {
+        let _ = job.reply.send(Err(PoolError::DeadlinePassed));
+        return None;
+    }
+    Some(job)
+}
+
+/// A new engine in place of a lost one; tries until there is one or the pool is closed.
+async fn rebuild(shared: &Shared, launcher: &dyn Launcher) -> Option<Engine> {
+    loop {
+        match Engine::start(launcher).await {
+            Ok(engine) => return Some(engine),
+            Err(failure) => tracing::error!(%failure, "an engine that was lost could not be replaced yet"),
+        }
+        if timeout(REBUILD_PAUSE, shared.queue.closed()).await.is_ok() {
+            return None;
+        }
+    }
+}
+
+/// A started engine, and the number of the task that it was given last.
+struct Engine {
+    channel: Channel,
+    task: u64,
+}
+
+impl Engine {
+    /// An engine that has recognised something already.
+    async fn start(launcher: &dyn Launcher) -> Result<Self, Failure> {
+        let failed = |error: std::io::Error| Failure::Engine(format!("cannot start an engine: {error}"));
+        let mut channel = launcher.launch().map_err(failed)?;
+        let Channel { socket, settings, .. } = &mut channel;
+        let started = async {
+            frame::send(socket, settings, &[]).await?;
+            frame::receive::<Started>(socket).await
+        };
+        let started = timeout(START, started).await;
+        let mut engine = Self { channel, task: 0 };
+        match started {
+            Ok(Ok(started)) => started.map(|()| engine),
+            Ok(Err(_)) => {
+                let status = engine.end(Lost::Crashed).await;
+                Err(Failure::Engine(format!("an engine ended while it was started ({status})")))
+            }
+            Err(_) => Err(Failure::Engine(format!("an engine was not ready within {} s", START.as_secs()))),
+        }
+    }
+
+    /// The engine's reply to `job`; after the job's deadline, or when nobody waits any more, it has [`GRACE`] to stop.
+    async fn recognize(&mut self, job: &mut Job) -> Result<Reply, Lost> {
+        self.task += 1;
+        let (mut from, mut to) = self.channel.socket.split();
+        let remaining = job.deadline.saturating_duration_since(Instant::now());
+        let task = Task {
+            id: self.task,
+            options: job.options.clone(),
+            remaining_ms: u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX),
+            share: job.share,
+        };
+        let request = Request::Recognize(task);
+        let sent = frame::send(&mut to, &request, job.image.bytes());
+        let sent = timeout_at((job.deadline + GRACE).into(), sent).await;
+        sent.map_err(|_| Lost::Stuck)?.map_err(|_| Lost::Crashed)?;
+        let reply = frame::receive::<Reply>(&mut from);
+        tokio::pin!(reply);
+        tokio::select! {
+            reply = &mut reply => return reply.map_err(|_| Lost::Crashed),
+            () = job.reply.closed() => {}
+            () = tokio::time::sleep_until(job.deadline.into()) => {}
+        }
+        let stopped = async {
+            frame::send(&mut to, &Request::Cancel(self.task), &[]).await?;
+            reply.await
+        };
+        timeout(GRACE, stopped).await.map_err(|_| Lost::Stuck)?.map_err(|_| Lost::Crashed)
+    }
+
+    /// An engine that was given nothing has nothing to say: it ended, or is not to be trusted.
+    async fn speaks_or_ends(&mut self) {
+        let _ = self.channel.socket.read_u8().await;
+    }
+
+    /// Ends it, and says how it ended.
+    async fn end(&mut self, lost: Lost) -> String {
+        let Some(child) = &mut self.channel.child else { return "no process".into() };
+        // A process that has crashed is gone in a moment, and then its status says of what.
+        if lost == Lost::Crashed
+            && let Ok(Ok(status)) = timeout(LAST_WORDS, child.wait()).await
+        {
+            return status.to_string();
+        }
+        match child.kill().await {
+            Ok(()) => "killed".into(),
+            Err(error) => error.to_string(),
+        }
+    }
+}
