@@ -15,7 +15,10 @@ use crate::engine::prepare::Preparation;
 use crate::engine::{Language, Segmentation};
 use crate::image::Limits;
 use crate::role::experiments::args::{ExperimentsArgs, ExperimentsRoleArgs};
+use crate::role::frontend::args::{FrontendArgs, PageArgs};
 use crate::role::gateway::args::{GatewayArgs, UpstreamArgs};
+use crate::role::ocr_server::args::NutritionArgs;
+use crate::role::translate::args::{BackendArgs, TranslateArgs};
 use crate::train::TrainArgs;
 
 /// The OCR service: one binary, a subcommand for each role.
@@ -50,6 +53,10 @@ pub enum Command {
     OcrServer(OcrServerArgs),
     /// Records experiments and runs them as Jobs
     Experiments(Box<ExperimentsRoleArgs>),
+    /// Translates texts behind LibreTranslate's interface
+    Translate(TranslateArgs),
+    /// The page on which a letter is read and translated
+    Frontend(FrontendArgs),
     /// All roles in one process
     Serve(Box<ServeArgs>),
     /// Trains an autoencoder on the images of a folder: what an experiment's Job runs
@@ -63,6 +70,8 @@ impl Command {
             Self::Gateway(args) => Some(&args.server),
             Self::Model(args) => Some(&args.server),
             Self::OcrServer(args) => Some(&args.server),
+            Self::Translate(args) => Some(&args.server),
+            Self::Frontend(args) => Some(&args.server),
             Self::Experiments(args) => Some(&args.server),
             Self::Serve(args) => Some(&args.server),
             Self::Train(_) => None,
@@ -91,6 +100,8 @@ pub struct OcrServerArgs {
     #[command(flatten)]
     pub engine: EngineArgs,
     #[command(flatten)]
+    pub nutrition: NutritionArgs,
+    #[command(flatten)]
     pub server: ServerArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
@@ -112,10 +123,22 @@ pub struct ServeArgs {
     pub experiments_port: u16,
     #[command(flatten)]
     pub experiments: ExperimentsArgs,
+    /// The translation's port; 0 takes any free one
+    #[arg(long, env = "PLATEN_LISTEN_TRANSLATE", default_value_t = 8002)]
+    pub translate_port: u16,
+    /// The frontend's port; 0 takes any free one
+    #[arg(long, env = "PLATEN_LISTEN_FRONTEND", default_value_t = 8000)]
+    pub frontend_port: u16,
+    #[command(flatten)]
+    pub translate: BackendArgs,
+    #[command(flatten)]
+    pub page: PageArgs,
     #[command(flatten)]
     pub upstream: UpstreamArgs,
     #[command(flatten)]
     pub engine: EngineArgs,
+    #[command(flatten)]
+    pub nutrition: NutritionArgs,
     #[command(flatten)]
     pub server: ServerArgs,
     #[command(flatten)]

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod capacity;
 pub mod cli;
+pub mod clova;
 pub mod duration;
 pub mod engine;
 pub mod env_file;
@@ -12,6 +13,7 @@ pub mod image;
 pub mod logging;
 pub mod metrics;
 pub mod net;
+pub mod nutrition;
 pub mod readiness;
 pub mod role;
 pub mod shutdown;

@@ -30,7 +30,7 @@ pub enum AppError {
     Engine(String),
     #[error("cannot write {path}: {source}; name another file with --ports-file")]
     PortsFile { path: String, source: std::io::Error },
-    #[error("cannot make the client for the models: {0}")]
+    #[error("cannot make an HTTP client: {0}")]
     Client(#[from] reqwest::Error),
     #[error("{0} is no address that can be connected to; choose another with --bind")]
     Address(String),

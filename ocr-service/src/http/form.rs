@@ -22,6 +22,8 @@ pub struct FileField {
 pub struct Upload {
     pub file: Bytes,
     pub asked: Asked,
+    /// Which engine reads a nutrition label, from the form.
+    pub engine: Option<String>,
 }
 
 /// The file called `field` in the request's form; the options from its other fields or from the query.
@@ -35,6 +37,7 @@ pub async fn read(request: Request, field: FileField) -> Result<Upload, ApiError
         .await
         .map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))?;
     let mut file = None;
+    let mut engine = None;
     while let Some(part) = form.next_field().await? {
         let name = part.name().unwrap_or_default().to_owned();
         match (name.as_str(), part.file_name()) {
@@ -43,6 +46,7 @@ pub async fn read(request: Request, field: FileField) -> Result<Upload, ApiError
             }
             // A field without a file name is a text: no file was sent under that name.
             (name, Some(_)) if name == field.name && file.is_none() => file = Some(part.bytes().await?),
+            ("engine", None) => engine = Some(part.text().await?),
             (name, None) => {
                 if let Some(option) = asked.named(name) {
                     *option = Some(part.text().await?);
@@ -53,7 +57,7 @@ pub async fn read(request: Request, field: FileField) -> Result<Upload, ApiError
         }
     }
     let file = file.ok_or(ApiError::bad_request(field.missing))?;
-    Ok(Upload { file, asked })
+    Ok(Upload { file, asked, engine })
 }
 
 fn is_form(request: &Request) -> bool {
