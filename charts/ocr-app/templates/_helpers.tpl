@@ -7,6 +7,7 @@ What every role has in common. A role is a dict:
   values     the role's part of values.yaml
   env        list of environment variables of the role
   envSecret  optional name of a Secret that becomes environment variables
+  account    optional name of a ServiceAccount whose token the pods hold
   apart      optional role whose nodes this one avoids where it can
 */}}
 
@@ -69,7 +70,11 @@ spec:
 {{- end }}
 
 {{- define "ocr-app.podSpec" -}}
-automountServiceAccountToken: false
+{{- with .account -}}
+serviceAccountName: {{ . }}
+{{ end -}}
+# Only who asks the API server has a token for it.
+automountServiceAccountToken: {{ not (empty .account) }}
 # Service variables (OCR_MODEL_PORT=tcp://…) would be taken for the service's own settings.
 enableServiceLinks: false
 terminationGracePeriodSeconds: {{ .root.Values.drain.gracePeriodSeconds }}

@@ -8,7 +8,7 @@ use reqwest::Url;
 use super::AppError;
 use super::doors::Door;
 use crate::capacity;
-use crate::cli::{Command, EngineArgs, LimitArgs, ServerArgs, UpstreamArgs};
+use crate::cli::{Command, EngineArgs, LimitArgs, ServerArgs};
 use crate::clova;
 use crate::engine::options::Allowed;
 use crate::engine::process::EngineProcess;
@@ -21,9 +21,12 @@ use crate::metrics::{Catalogue, EngineMetrics, HttpMetrics, InferenceMetrics, Up
 use crate::readiness::PoolReady;
 use crate::role::experiments;
 use crate::role::experiments::args::ExperimentsArgs;
-use crate::role::experiments::backend::{Backend, Settings};
+use crate::role::experiments::backend::{self, Settings};
 use crate::role::frontend::pipeline::Pipeline;
 use crate::role::frontend::{self, AlwaysReady, Frontend};
+use crate::role::gateway::args::UpstreamArgs;
+use crate::role::gateway::attempt::Reason;
+use crate::role::gateway::source::Source;
 use crate::role::gateway::upstream::{Upstream, UpstreamConfig};
 use crate::role::gateway::{self, Gateway};
 use crate::role::model::{self, Model};
@@ -31,7 +34,7 @@ use crate::role::ocr_server::args::NutritionArgs;
 use crate::role::ocr_server::nutrition::Nutrition;
 use crate::role::ocr_server::{self, OcrServer};
 use crate::role::translate::args::BackendArgs;
-use crate::role::translate::backend::Backend as Translator;
+use crate::role::translate::backend::Backend;
 use crate::role::translate::{self, Translate};
 
 /// A router for each door, in the doors' order.
@@ -44,7 +47,7 @@ pub fn build(command: &Command, doors: &[Door], lifecycle: &Lifecycle) -> Result
     match command {
         Command::Gateway(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
-            let gateway = builder.gateway(args.model_urls.clone(), &args.upstream)?;
+            let gateway = builder.gateway(args.models.clone(), &args.upstream)?;
             Ok(Built { routers: vec![gateway], pool: None })
         }
         Command::Model(args) => {
@@ -76,7 +79,8 @@ pub fn build(command: &Command, doors: &[Door], lifecycle: &Lifecycle) -> Result
         Command::Serve(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
             let engines = Engines::start(&args.engine);
-            let gateway = builder.gateway(vec![own_url(doors, "model")?], &args.upstream)?;
+            let model = Source::Fixed(own_url(doors, "model")?);
+            let gateway = builder.gateway(vec![model], &args.upstream)?;
             let model = builder.model(&engines);
             // The engines are shared: counted by the model's registry alone.
             let ocr_server = builder.ocr_server(&engines, Catalogue::default(), &args.nutrition)?;
@@ -85,7 +89,7 @@ pub fn build(command: &Command, doors: &[Door], lifecycle: &Lifecycle) -> Result
             let mock = args.translate.mock.mock_translate_delay;
             let frontend = builder.frontend(Pipeline::new(args.page, mock, its_gateway, its_translate)?);
             let experiments = builder.experiments(&args.experiments)?;
-            let routers = vec![gateway, model, ocr_server, translate, frontend, experiments];
+            let routers = vec![gateway, model, ocr_server, experiments, translate, frontend];
             Ok(Built { routers, pool: Some(engines.pool) })
         }
         Command::Train(_) => Ok(Built { routers: Vec::new(), pool: None }),
@@ -134,13 +138,16 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn gateway(&self, endpoints: Vec<Url>, args: &UpstreamArgs) -> Result<Router, AppError> {
-        let metrics = UpstreamMetrics::default();
-        let config = UpstreamConfig { endpoints, connect_timeout: args.connect_timeout };
-        let upstream = Arc::new(Upstream::new(config, metrics.clone())?);
+    fn gateway(&self, models: Vec<Source>, args: &UpstreamArgs) -> Result<Router, AppError> {
+        let metrics = UpstreamMetrics::new(&Reason::ALL.map(Reason::name));
+        let config =
+            UpstreamConfig { models, connect_timeout: args.connect_timeout, retries: !args.no_retry };
+        let upstream = Upstream::start(config, metrics.clone())?;
         let routes = gateway::routes(Gateway { upstream: upstream.clone(), limits: self.limits });
         let catalogue = Catalogue::default().upstream(&metrics);
-        Ok(self.finish("gateway", routes, upstream, catalogue, service::nothing()))
+        let observed = upstream.clone();
+        let before_scrape = Arc::new(move || observed.observe());
+        Ok(self.finish("gateway", routes, upstream, catalogue, before_scrape))
     }
 
     fn model(&self, engines: &Engines) -> Router {
@@ -174,7 +181,7 @@ impl<'a> Builder<'a> {
     }
 
     fn translate(&self, args: &BackendArgs) -> Result<Router, AppError> {
-        let backend = Arc::new(Translator::new(args)?);
+        let backend = Arc::new(Backend::new(args)?);
         let translate = Translate { backend, max_chars: args.translate_max_chars };
         let (routes, readiness) = (translate::routes(translate.clone()), Arc::new(translate));
         Ok(self.finish("translate", routes, readiness, Catalogue::default(), service::nothing()))
@@ -186,7 +193,7 @@ impl<'a> Builder<'a> {
     }
 
     fn experiments(&self, args: &ExperimentsArgs) -> Result<Router, AppError> {
-        let backend = Backend::start(Settings::of(args)?, self.lifecycle);
+        let backend = backend::Backend::start(Settings::of(args)?, self.lifecycle);
         let routes = experiments::routes(backend.clone());
         Ok(self.finish("experiments", routes, Arc::new(backend), Catalogue::default(), service::nothing()))
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::Error;
-use super::codec::Decoded;
+use super::codec::{self, Decoded};
 use super::wire::{InferResponse, Parameters, flag};
 use crate::engine::options::Asked;
 
@@ -57,6 +57,9 @@ fn wants_raw(decoded: &Decoded) -> Result<bool, Error> {
     if let Some(unknown) = outputs.iter().find(|output| output.name != OUTPUT) {
         return Err(Error::UnknownOutput(unknown.name.clone()));
     }
+    for output in outputs {
+        codec::refuse_extensions(output.parameters.as_ref())?;
+    }
     let own = outputs.first().map(|output| flag(output.parameters.as_ref(), "binary_data"));
     Ok(own.transpose()?.flatten().unwrap_or(general))
 }
@@ -90,7 +93,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::v2::codec;
 
     fn read(extra: &Value) -> Result<OcrRequest, Error> {
         let mut request =
@@ -117,6 +119,14 @@ mod tests {
         let input = json!({ "name": "img", "shape": [1], "datatype": "BYTES", "data": ["eW91"] });
         assert_eq!(read(&json!({ "inputs": [input] })).unwrap_err(), Error::UnknownInput("img".into()));
         assert_eq!(read(&json!({ "inputs": [] })).unwrap_err(), Error::NoImage);
+    }
+
+    #[test]
+    fn what_only_extensions_have_is_not_passed_over() {
+        for name in ["shared_memory_region", "classification"] {
+            let output = json!({ "name": "text", "parameters": { name: 1 } });
+            assert_eq!(read(&json!({ "outputs": [output] })).unwrap_err(), Error::Unimplemented(name));
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod browser;
 mod cargo;
 mod chart;
+mod clients;
 mod deny;
 mod scripts;
 
@@ -95,6 +96,14 @@ pub const STATIC: &[Check] = &[
     }),
 ];
 
+const CLIENTS: Check = Check::new(
+    "clients",
+    "the protocol's official Python clients against a model",
+    Group::EndToEnd,
+    60,
+    |host, step| Box::pin(clients::check(host, step)),
+);
+
 const EMBEDDED: Check =
     Check::new("embedded", "end to end on the embedded provider", Group::EndToEnd, 150, |host, step| {
         Box::pin(cargo::end_to_end(host, step, "embedded", Duration::from_mins(15)))
@@ -123,8 +132,7 @@ pub struct Extent {
 pub fn list(extent: Extent) -> Vec<Check> {
     let mut checks = STATIC.to_vec();
     if !extent.quick {
-        checks.push(EMBEDDED);
-        checks.push(BROWSER);
+        checks.extend([CLIENTS, EMBEDDED, BROWSER]);
     }
     if extent.cluster {
         checks.push(CLUSTER);
