@@ -66,13 +66,16 @@ async fn the_result_looks_as_it_was_drawn_on_desktop_and_phone() {
 }
 
 #[tokio::test]
-async fn the_comparison_notices_a_page_without_its_styles() {
+async fn the_comparison_overlooks_another_font_and_notices_a_card_that_is_missing() {
     let (service, browser) = (mock().await, Chromium::start());
     let page = Page::open(&browser, &service.url("frontend", "/?lang=ko"), DESKTOP);
-    page.eval("document.querySelector('link[rel=stylesheet]').remove()");
-    let bare = page.screenshot();
-    let found = difference(&browser, &bare, &std::fs::read(reference("desktop.png")).unwrap());
-    assert!(found > BOUND * 1.5, "only {found:.3}");
+    let drawn = std::fs::read(reference("desktop.png")).unwrap();
+    page.eval("document.body.style.fontFamily = 'serif'");
+    let found = difference(&browser, &page.screenshot(), &drawn);
+    assert!(found <= BOUND, "{found:.3}");
+    page.eval("document.querySelector('.progress').hidden = true");
+    let found = difference(&browser, &page.screenshot(), &drawn);
+    assert!(found > BOUND, "only {found:.3}");
 }
 
 #[tokio::test]

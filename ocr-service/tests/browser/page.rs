@@ -130,6 +130,8 @@ impl<'a> Page<'a> {
 
     /// PNG of the window.
     pub fn screenshot(&self) -> Vec<u8> {
+        // A page behind another one is not drawn.
+        self.call("Page.bringToFront", &json!({}));
         let picture = self.call("Page.captureScreenshot", &json!({ "format": "png" }));
         BASE64_STANDARD.decode(picture["data"].as_str().unwrap()).unwrap()
     }
