@@ -196,7 +196,10 @@ impl<'a> Call<'a> {
         let asked = endpoint.clone();
         let ended = async move {
             let _pending = pending;
-            tokio::time::sleep(pause).await;
+            // Not of no length: the timer rounds every sleep up to a millisecond.
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
             let started = Instant::now();
             let result = attempt(client, &asked, question).await;
             if result.is_ok() {
