@@ -22,6 +22,8 @@ pub struct StatusReport {
     /// A sentence for each thing that is wrong.
     pub findings: Vec<String>,
     pub endpoints: Vec<Endpoint>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<String>,
 }
 
 /// A pod, or a process of the embedded provider.
@@ -47,6 +49,7 @@ pub async fn status(host: &Host) -> Result<StatusReport> {
             workloads: Vec::new(),
             findings: Vec::new(),
             endpoints: Vec::new(),
+            page: None,
         });
     };
     up::provider(&record.host(host), &record.choice.target)?.status().await
@@ -73,6 +76,7 @@ pub(crate) async fn kubernetes_status(
             workloads,
             findings,
             endpoints,
+            page: None,
         });
     };
     let client = client(context).await?;
@@ -95,7 +99,7 @@ pub(crate) async fn kubernetes_status(
         nodes.len(),
     );
     let healthy = ready_nodes == nodes.len() && ready == staying && ready > 0;
-    Ok(StatusReport { summary, healthy, cluster: Some(cluster), workloads, findings, endpoints })
+    Ok(StatusReport { summary, healthy, cluster: Some(cluster), workloads, findings, endpoints, page: None })
 }
 
 fn workload(pod: &Pod, namespace: &str) -> Workload {

@@ -25,6 +25,8 @@ fn main() -> ExitCode {
         trial("up again changes nothing, says so, and is quick", second_up_changes_nothing),
         trial("demo reads the letter", demo_reads_the_letter),
         trial("the gateway and the OCR server answer as documented", rows_answer),
+        trial("the page's letter is read and translated", page_translates),
+        trial("an experiment is trained beside the service", experiment_is_trained),
         trial("an image that is no image is refused with its reason", no_image_is_refused),
         trial("status shows every role ready", status_is_healthy),
         trial("a killed role comes back by itself", killed_role_comes_back),
@@ -125,6 +127,42 @@ fn rows_answer(xtask: &Xtask) -> Outcome {
     Ok(())
 }
 
+/// By the roles of one node: frontend, gateway, a model, translate.
+fn page_translates(xtask: &Xtask) -> Outcome {
+    let url = format!("http://127.0.0.1:{}/api/translate", xtask.ports.frontend);
+    let translated = post_file(&runtime(), &url, "file", "letter.jpg", std::fs::read(letter())?);
+    assert_eq!(translated.status, 200, "{}", translated.body);
+    assert!(translated.body["text"].as_str().expect("text").contains("Hello from your child"));
+    assert_eq!(translated.body["translation"], "자녀로부터 온 편지입니다. 안녕하세요.");
+    Ok(())
+}
+
+fn experiment_is_trained(xtask: &Xtask) -> Outcome {
+    let data = support::root().join(".platen").join(PROFILE).join("experiments");
+    std::fs::create_dir_all(data.join("input"))?;
+    std::fs::copy(letter(), data.join("input/letter.jpg"))?;
+    let base = format!("http://127.0.0.1:{}/test", xtask.ports.experiments);
+    let (runtime, client) = (runtime(), reqwest::Client::builder().no_proxy().build()?);
+    let post = || {
+        let form = "learning_rate=0.01&epoch=2&experiment_id=end-to-end";
+        let request =
+            client.post(&base).header("content-type", "application/x-www-form-urlencoded").body(form);
+        runtime.block_on(async { request.send().await })
+    };
+    assert_eq!(post()?.status().as_u16(), 201);
+    assert_eq!(post()?.status().as_u16(), 409, "its name is taken");
+    let state = || -> reqwest::Result<support::Json> {
+        runtime.block_on(async { client.get(format!("{base}/end-to-end")).send().await?.json().await })
+    };
+    eventually("the training's end", Duration::from_mins(2), || {
+        let state = state().expect("its state");
+        assert_ne!(state["state"], "failed", "{state}");
+        state["completions"] == "1/1"
+    });
+    assert!(data.join("output/end-to-end/loss.csv").is_file());
+    Ok(())
+}
+
 fn no_image_is_refused(xtask: &Xtask) -> Outcome {
     let server = format!("http://127.0.0.1:{}/ocr", xtask.ports.ocr_server);
     let refused = post_file(&runtime(), &server, "file", "letter.jpg", b"no image at all".to_vec());
@@ -139,7 +177,7 @@ fn no_image_is_refused(xtask: &Xtask) -> Outcome {
 fn status_is_healthy(xtask: &Xtask) -> Outcome {
     let status = xtask.run(&["status"]).expect_code(0).json();
     assert_eq!(status["healthy"], true);
-    assert_eq!(status["workloads"].as_array().expect("workloads").len(), 9);
+    assert_eq!(status["workloads"].as_array().expect("workloads").len(), 16);
     Ok(())
 }
 

@@ -29,7 +29,8 @@ struct World {
 impl EmbeddedProvider {
     pub fn new(host: &Host) -> Result<Self> {
         let inputs = service::inputs_hash(&host.root)?;
-        let spec = Spec::new(&host.config, service::binary_path(host, &inputs));
+        let data = host.profile_dir(&host.config.cluster.profile);
+        let spec = Spec::new(&host.config, service::binary_path(host, &inputs), &data);
         Ok(Self { host: host.clone(), embedded: Embedded::new(host)?, inputs, spec })
     }
 }
@@ -73,6 +74,10 @@ impl Provider for EmbeddedProvider {
         Embedded::endpoints(&self.host.config)
     }
 
+    fn page(&self) -> Option<String> {
+        Some(format!("http://127.0.0.1:{}/", self.host.config.ports.frontend))
+    }
+
     async fn status(&self) -> Result<StatusReport> {
         let roles = self.embedded.roles().await;
         let cluster = self.embedded.observe(None).await;
@@ -91,6 +96,7 @@ impl Provider for EmbeddedProvider {
             findings: roles.iter().filter(|role| runs && !role.ready).map(finding).collect(),
             workloads: roles.into_iter().map(workload).collect(),
             endpoints: self.endpoints(),
+            page: self.page(),
         })
     }
 
@@ -166,7 +172,7 @@ mod tests {
     use crate::config::Config;
 
     fn steps(world: &World) -> Vec<StepId> {
-        let spec = Spec::new(&Config::default(), "/bin/ocr-service".into());
+        let spec = Spec::new(&Config::default(), "/bin/ocr-service".into(), std::path::Path::new("/p"));
         plan(world, &spec).into_iter().map(|action| action.step).collect()
     }
 

@@ -51,6 +51,8 @@ pub struct UpReport {
     /// Whether all steps were asked for: only then does it serve for certain.
     pub whole: bool,
     pub endpoints: Vec<Endpoint>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<String>,
     pub elapsed_seconds: f64,
 }
 
@@ -84,6 +86,7 @@ pub async fn up(host: &Host, options: &UpOptions) -> Result<UpReport> {
         applied,
         whole: options.only.is_empty() && options.skip.is_empty(),
         endpoints: provider.endpoints(),
+        page: provider.page(),
         elapsed_seconds: begun.elapsed().as_secs_f64(),
     };
     if options.dry_run {

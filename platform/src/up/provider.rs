@@ -26,6 +26,11 @@ pub trait Provider: Send + Sync {
     /// Doors to the gateway on this machine, by node.
     fn endpoints(&self) -> Vec<Endpoint>;
 
+    /// Where the frontend's page is, if it runs.
+    fn page(&self) -> Option<String> {
+        None
+    }
+
     async fn status(&self) -> Result<StatusReport>;
 
     /// What is there of it, a phrase each; empty where nothing is.

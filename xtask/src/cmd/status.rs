@@ -48,5 +48,6 @@ fn text(report: &StatusReport) -> String {
     lines.extend(
         report.endpoints.iter().map(|endpoint| format!("{:<24} {}", endpoint.node, endpoint.ocr_url())),
     );
+    lines.extend(report.page.iter().map(|page| format!("{:<24} {page}", "the page")));
     lines.join("\n")
 }

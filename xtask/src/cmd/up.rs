@@ -122,6 +122,7 @@ fn text(report: &UpReport) -> String {
     for endpoint in &report.endpoints {
         lines.push(format!("  {:<24} {}", endpoint.node, endpoint.ocr_url()));
     }
+    lines.extend(report.page.iter().map(|page| format!("  {:<24} {page}", "the page")));
     lines.push("next: cargo xtask demo --image PICTURE".into());
     lines.join("\n")
 }

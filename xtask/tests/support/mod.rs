@@ -20,6 +20,8 @@ pub struct Xtask {
 pub struct Ports {
     pub gateway: u16,
     pub ocr_server: u16,
+    pub frontend: u16,
+    pub experiments: u16,
 }
 
 const STRIDE: u16 = 10;
@@ -34,7 +36,7 @@ impl Xtask {
     /// As [`Xtask::new`], with more of `platen.toml` before the ports.
     pub fn configured(profile: &'static str, more: &str) -> Self {
         let base = free_block();
-        let ports = Ports { gateway: base, ocr_server: base + 2 };
+        let ports = Ports { gateway: base, ocr_server: base + 2, frontend: base + 7, experiments: base + 8 };
         let text = format!(
             "{more}\n[ports]\ngateway = {}\nmodel = {}\nocr_server = {}\nnode_ports = [{}, {}, {}]\ntranslate = {}\nfrontend = {}\nexperiments = {}\nstride = {STRIDE}\n",
             ports.gateway,
@@ -44,8 +46,8 @@ impl Xtask {
             base + 4,
             base + 5,
             base + 6,
-            base + 7,
-            base + 8,
+            ports.frontend,
+            ports.experiments,
         );
         let config = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(config.path(), text).expect("writing the configuration");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::grace;
-use crate::config::Config;
+use crate::config::{Config, PortsConfig};
 use crate::process::Cmd;
 
 /// All nodes of one profile. Written before anything starts, read by the supervisor and by each node.
@@ -34,6 +34,9 @@ pub enum Role {
     Gateway,
     Model,
     OcrServer,
+    Translate,
+    Frontend,
+    Experiments,
 }
 
 impl Role {
@@ -43,29 +46,31 @@ impl Role {
             Self::Gateway => "gateway",
             Self::Model => "model",
             Self::OcrServer => "ocr-server",
+            Self::Translate => "translate",
+            Self::Frontend => "frontend",
+            Self::Experiments => "experiments",
         }
     }
 }
 
 impl Spec {
-    /// Every node runs every role, so that any one of them can go; each gateway knows every model, its own first in
-    /// the list, and chooses among them by what they have to do.
-    pub fn new(config: &Config, binary: PathBuf) -> Self {
-        let ports = &config.ports;
+    /// Every node runs what serves requests, so that any one of them can go; each gateway knows every model, its own
+    /// first in the list: there it begins, then it goes round. The experiments have one database, in `data`, and so one
+    /// process.
+    pub fn new(config: &Config, binary: PathBuf, data: &Path) -> Self {
         let count = config.cluster.nodes.get();
-        let model_url = |node: u16| format!("http://127.0.0.1:{}", ports.on_node(ports.model, node));
         let nodes = (0..count)
             .map(|node| {
-                let name = format!("{}-{}", config.cluster.profile, node + 1);
-                let models: Vec<String> = (0..count).map(|step| model_url((node + step) % count)).collect();
-                let roles = [
-                    (Role::Model, ports.model, Vec::new()),
-                    (Role::OcrServer, ports.ocr_server, Vec::new()),
-                    (Role::Gateway, ports.gateway, vec![("KSERVE_URL".to_owned(), models.join(","))]),
-                ];
-                let roles =
-                    roles.map(|(role, base, env)| RoleSpec { role, port: ports.on_node(base, node), env });
-                NodeSpec { name, roles: roles.into() }
+                let mut roles = serving_roles(&config.ports, node, count);
+                if node == 0 {
+                    let data = data.join("experiments").display().to_string();
+                    roles.push(RoleSpec {
+                        role: Role::Experiments,
+                        port: config.ports.experiments,
+                        env: vec![("PLATEN_EXPERIMENTS_DATA".into(), data)],
+                    });
+                }
+                NodeSpec { name: format!("{}-{}", config.cluster.profile, node + 1), roles }
             })
             .collect();
         Self { binary, nodes }
@@ -74,6 +79,25 @@ impl Spec {
     pub fn roles(&self) -> impl Iterator<Item = (&NodeSpec, &RoleSpec)> {
         self.nodes.iter().flat_map(|node| node.roles.iter().map(move |role| (node, role)))
     }
+}
+
+/// The roles of node `node` of `count`, each node's own gateway and translation behind its page.
+fn serving_roles(ports: &PortsConfig, node: u16, count: u16) -> Vec<RoleSpec> {
+    let url = |base: u16, node: u16| format!("http://127.0.0.1:{}", ports.on_node(base, node));
+    let models: Vec<String> = (0..count).map(|step| url(ports.model, (node + step) % count)).collect();
+    let behind_the_page = vec![
+        ("PLATEN_GATEWAY_URL".to_owned(), url(ports.gateway, node)),
+        ("PLATEN_TRANSLATE_URL".to_owned(), url(ports.translate, node)),
+    ];
+    [
+        (Role::Model, ports.model, Vec::new()),
+        (Role::OcrServer, ports.ocr_server, Vec::new()),
+        (Role::Gateway, ports.gateway, vec![("KSERVE_URL".to_owned(), models.join(","))]),
+        (Role::Translate, ports.translate, Vec::new()),
+        (Role::Frontend, ports.frontend, behind_the_page),
+    ]
+    .map(|(role, base, env)| RoleSpec { role, port: ports.on_node(base, node), env })
+    .into()
 }
 
 impl RoleSpec {
@@ -96,24 +120,31 @@ impl RoleSpec {
 mod tests {
     use super::*;
 
+    fn spec() -> Spec {
+        Spec::new(&Config::default(), "/bin/ocr-service".into(), Path::new("/p/.platen/platen"))
+    }
+
     #[test]
-    fn three_nodes_have_ports_of_their_own() {
-        let spec = Spec::new(&Config::default(), "/bin/ocr-service".into());
-        let mut ports: Vec<u16> = spec.roles().map(|(_, role)| role.port).collect();
-        assert_eq!(ports.len(), 9);
+    fn no_two_roles_of_three_nodes_have_the_same_port() {
+        let mut ports: Vec<u16> = spec().roles().map(|(_, role)| role.port).collect();
         ports.sort_unstable();
+        let all = ports.len();
         ports.dedup();
-        assert_eq!(ports.len(), 9);
+        assert_eq!((ports.len(), all), (16, 16));
     }
 
     #[test]
     fn a_gateway_knows_every_model_its_own_nodes_first_in_the_list() {
-        let spec = Spec::new(&Config::default(), "/bin/ocr-service".into());
-        let second_gateway = &spec.nodes[1].roles[2];
-        assert_eq!(second_gateway.role, Role::Gateway);
-        assert_eq!(
-            second_gateway.env[0].1,
-            "http://127.0.0.1:8180,http://127.0.0.1:8280,http://127.0.0.1:8080"
-        );
+        let second = &spec().nodes[1];
+        let gateway = second.roles.iter().find(|role| role.role == Role::Gateway).unwrap();
+        assert_eq!(gateway.env[0].1, "http://127.0.0.1:8180,http://127.0.0.1:8280,http://127.0.0.1:8080");
+    }
+
+    #[test]
+    fn one_process_has_the_experiments_and_their_folder() {
+        let spec = spec();
+        let with: Vec<_> = spec.roles().filter(|(_, role)| role.role == Role::Experiments).collect();
+        assert_eq!(with.len(), 1);
+        assert_eq!(with[0].1.env[0].1, "/p/.platen/platen/experiments");
     }
 }
