@@ -51,12 +51,12 @@ pub enum Command {
     Model(ModelArgs),
     /// Reads images: the OCR backend, without a model behind it
     OcrServer(OcrServerArgs),
-    /// Records experiments and runs them as Jobs
-    Experiments(Box<ExperimentsRoleArgs>),
     /// Translates texts behind LibreTranslate's interface
     Translate(TranslateArgs),
     /// The page on which a letter is read and translated
     Frontend(FrontendArgs),
+    /// Records experiments and runs them as Jobs
+    Experiments(Box<ExperimentsRoleArgs>),
     /// All roles in one process
     Serve(Box<ServeArgs>),
     /// Trains an autoencoder on the images of a folder: what an experiment's Job runs
@@ -127,11 +127,6 @@ pub struct ServeArgs {
     /// The OCR server's port; 0 takes any free one
     #[arg(long, env = "PLATEN_LISTEN_OCR_SERVER", default_value_t = 5001)]
     pub ocr_server_port: u16,
-    /// The experiments' port; 0 takes any free one
-    #[arg(long, env = "PLATEN_LISTEN_EXPERIMENTS", default_value_t = 5002)]
-    pub experiments_port: u16,
-    #[command(flatten)]
-    pub experiments: ExperimentsArgs,
     /// The translation's port; 0 takes any free one
     #[arg(long, env = "PLATEN_LISTEN_TRANSLATE", default_value_t = 8002)]
     pub translate_port: u16,
@@ -142,6 +137,11 @@ pub struct ServeArgs {
     pub translate: BackendArgs,
     #[command(flatten)]
     pub page: PageArgs,
+    /// The experiments' port; 0 takes any free one
+    #[arg(long, env = "PLATEN_LISTEN_EXPERIMENTS", default_value_t = 5002)]
+    pub experiments_port: u16,
+    #[command(flatten)]
+    pub experiments: ExperimentsArgs,
     #[command(flatten)]
     pub upstream: UpstreamArgs,
     #[command(flatten)]

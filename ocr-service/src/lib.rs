@@ -14,6 +14,7 @@ pub mod logging;
 pub mod metrics;
 pub mod net;
 pub mod nutrition;
+pub mod openapi;
 pub mod readiness;
 pub mod role;
 pub mod shutdown;

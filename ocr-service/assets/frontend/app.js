@@ -75,6 +75,7 @@ function begin() {
   at("error").hidden = true;
   result.hidden = true;
   stage("upload", "running");
+  document.querySelector(".progress").scrollIntoView({ behavior: scrolling(), block: "nearest" });
 }
 
 function finish() {
@@ -190,9 +191,10 @@ function draw(words, letter) {
 }
 
 function reveal() {
-  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  result.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "nearest" });
+  result.scrollIntoView({ behavior: scrolling(), block: "nearest" });
 }
+
+const scrolling = () => (matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth");
 
 at("show-boxes").addEventListener("change", ({ target }) => { at("boxes").toggleAttribute("hidden", !target.checked); });
 for (const button of document.querySelectorAll(".copy")) {

@@ -34,7 +34,7 @@ use crate::role::ocr_server::args::NutritionArgs;
 use crate::role::ocr_server::nutrition::Nutrition;
 use crate::role::ocr_server::{self, OcrServer};
 use crate::role::translate::args::BackendArgs;
-use crate::role::translate::backend::Backend;
+use crate::role::translate::backend::Backend as Translator;
 use crate::role::translate::{self, Translate};
 
 /// A router for each door, in the doors' order.
@@ -89,7 +89,7 @@ pub fn build(command: &Command, doors: &[Door], lifecycle: &Lifecycle) -> Result
             let mock = args.translate.mock.mock_translate_delay;
             let frontend = builder.frontend(Pipeline::new(args.page, mock, its_gateway, its_translate)?);
             let experiments = builder.experiments(&args.experiments)?;
-            let routers = vec![gateway, model, ocr_server, experiments, translate, frontend];
+            let routers = vec![gateway, model, ocr_server, translate, frontend, experiments];
             Ok(Built { routers, pool: Some(engines.pool) })
         }
         Command::Train(_) => Ok(Built { routers: Vec::new(), pool: None }),
@@ -181,7 +181,7 @@ impl<'a> Builder<'a> {
     }
 
     fn translate(&self, args: &BackendArgs) -> Result<Router, AppError> {
-        let backend = Arc::new(Backend::new(args)?);
+        let backend = Arc::new(Translator::new(args)?);
         let translate = Translate { backend, max_chars: args.translate_max_chars };
         let (routes, readiness) = (translate::routes(translate.clone()), Arc::new(translate));
         Ok(self.finish("translate", routes, readiness, Catalogue::default(), service::nothing()))

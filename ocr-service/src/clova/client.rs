@@ -129,7 +129,6 @@ impl Client {
 }
 
 /// Without the address: it names the account's domain.
-#[expect(clippy::needless_pass_by_value, reason = "the form that map_err takes")]
 fn unreachable(error: reqwest::Error) -> ClovaError {
     if error.is_timeout() && !error.is_connect() {
         return ClovaError::Deadline;

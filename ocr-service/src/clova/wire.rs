@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::Format;
 
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Request {
     version: &'static str,
-    request_id: String,
+    #[serde(rename = "requestId")]
+    id: String,
     /// Milliseconds since 1970.
     timestamp: u64,
     lang: &'static str,
@@ -32,7 +32,7 @@ impl Request {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             version: "V2",
-            request_id: uuid::Uuid::new_v4().to_string(),
+            id: uuid::Uuid::new_v4().to_string(),
             timestamp: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
             lang: "ko",
             images: [SentImage { format: format.name(), name: "image", data: BASE64_STANDARD.encode(image) }],

@@ -69,6 +69,9 @@ fn is_form(request: &Request) -> bool {
 mod tests {
     use axum::body::Body;
     use axum::http::StatusCode;
+    use futures_util::FutureExt;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -123,6 +126,23 @@ mod tests {
     async fn an_empty_file_name_is_no_selected_file() {
         let error = refusal(request("/", &[("name=\"file\"; filename=\"\"", "")])).await;
         assert_eq!(error, ApiError::bad_request("No selected file"));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_sent_is_read_or_refused_as_the_senders_fault(
+            pieces in vec(0_usize..9, 0..20), tail in vec(any::<u8>(), 0..40),
+        ) {
+            let known = [
+                "--b\r\n", "--b--\r\n", "--b", "\r\n", "\r\n\r\n", "Content-Disposition: form-data; ",
+                "name=\"file\"; ", "filename=\"a.png\"", "name=\"psm\"",
+            ];
+            let body: Vec<u8> = pieces.iter().flat_map(|piece| known[*piece].bytes()).chain(tail).collect();
+            let request = Request::post("/").header(CONTENT_TYPE, "multipart/form-data; boundary=b");
+            // All of the body is there, so nothing has to be waited for.
+            let read = read(request.body(Body::from(body)).unwrap(), FILE).now_or_never().unwrap();
+            prop_assert!(read.map_or_else(|error| error.status.is_client_error(), |_| true));
+        }
     }
 
     #[tokio::test]

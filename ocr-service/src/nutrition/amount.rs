@@ -25,20 +25,10 @@ impl Amount {
     pub fn new(value: f64, unit: Unit) -> Self {
         Self { value, unit }
     }
-
-    /// The same amount in `unit`; nothing for a mass in calories.
-    pub fn in_unit(self, unit: Unit) -> Option<Self> {
-        let value = match (self.unit, unit) {
-            (from, to) if from == to => self.value,
-            (Unit::Gram, Unit::Milligram) => self.value * 1000.0,
-            (Unit::Milligram, Unit::Gram) => self.value / 1000.0,
-            _ => return None,
-        };
-        Some(Self { value, unit })
-    }
 }
 
 /// Whole numbers without a fraction: 505, not 505.0.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serialize_with takes")]
 fn plain<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     /// The tokens hold fewer digits than would lose any of them.
     #[expect(clippy::cast_possible_truncation, reason = "whole, and far below the range's end")]
@@ -60,18 +50,5 @@ mod tests {
         let json = |value| serde_json::to_string(&Amount::new(value, Unit::Gram)).unwrap();
         assert_eq!(json(505.0), r#"{"value":505,"unit":"g"}"#);
         assert_eq!(json(0.5), r#"{"value":0.5,"unit":"g"}"#);
-    }
-
-    #[test]
-    fn masses_are_converted_and_energies_are_not() {
-        assert_eq!(
-            Amount::new(0.5, Unit::Gram).in_unit(Unit::Milligram),
-            Some(Amount::new(500.0, Unit::Milligram))
-        );
-        assert_eq!(
-            Amount::new(84_000.0, Unit::Milligram).in_unit(Unit::Gram),
-            Some(Amount::new(84.0, Unit::Gram))
-        );
-        assert_eq!(Amount::new(5.0, Unit::Kilocalorie).in_unit(Unit::Gram), None);
     }
 }

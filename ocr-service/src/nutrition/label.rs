@@ -36,6 +36,23 @@ impl Label {
     }
 }
 
+impl Label {
+    /// What a person needs in a day by the Korean labelling standard, in the label's own unit: its 100 %.
+    pub fn daily(self) -> Option<f64> {
+        match self {
+            Self::Sodium => Some(2000.0),
+            Self::Carbohydrates => Some(324.0),
+            Self::Sugars => Some(100.0),
+            Self::Fat => Some(54.0),
+            Self::SaturatedFat => Some(15.0),
+            Self::Cholesterol => Some(300.0),
+            Self::Protein => Some(55.0),
+            Self::Calcium => Some(700.0),
+            Self::Calories | Self::TransFat | Self::Other => None,
+        }
+    }
+}
+
 /// Whether a name may follow a syllable without a space: 무지방 ("fat-free") is no 지방.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Start {

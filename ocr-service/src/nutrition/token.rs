@@ -13,7 +13,9 @@ pub enum Token {
     Bare(f64),
     /// A unit without a number, as in `나트륨(mg)`.
     Unit(Unit),
-    /// A share of the daily value, or a volume: never a nutrient's amount.
+    /// A share of the daily value.
+    Percent(f64),
+    /// A volume, a count, a number too long: never a nutrient's amount.
     Aside,
     /// One character that is none of these.
     Letter,
@@ -87,8 +89,11 @@ fn number_at(text: &[char], at: usize) -> Option<(Token, usize)> {
     let token = match unit {
         Some(Some(_)) if is_basis(text, end) => Token::Basis,
         Some(Some(unit)) => Token::Amount(Amount::new(value, unit)),
+        Some(None) if text.get(end - 1) == Some(&'%') => Token::Percent(value),
         Some(None) => Token::Aside,
         None if text.get(end).is_some_and(char::is_ascii_alphabetic) => return None,
+        // A count of something: 1일, 6회.
+        None if text.get(end).is_some_and(|after| after.is_alphabetic()) => Token::Aside,
         None => Token::Bare(value),
     };
     Some((token, end))

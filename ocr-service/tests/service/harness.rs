@@ -12,6 +12,8 @@ use tempfile::TempDir;
 
 /// Generous, because other tests and builds share the machine.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// Of `serve`.
+const ROLES: [&str; 6] = ["gateway", "model", "ocr-server", "translate", "frontend", "experiments"];
 const LOG: &str = "stderr.log";
 
 /// A running `ocr-service`, ended when dropped.
@@ -25,11 +27,10 @@ pub struct Service {
 impl Service {
     /// `serve` on free ports with `args`, ready to read.
     pub async fn serve(args: &[&str]) -> Self {
-        let free = ["gateway", "model", "ocr-server", "translate", "frontend", "experiments"];
-        let free = free.map(|role| format!("--{role}-port=0"));
-        let free: Vec<&str> = free.iter().map(String::as_str).collect();
-        let service = Self::start("serve", &[&free, args].concat()).await;
-        for role in ["gateway", "model", "ocr-server"] {
+        let free = ROLES.map(|role| format!("--{role}-port=0"));
+        let free = free.each_ref().map(String::as_str);
+        let service = Self::start("serve", &[&free, args].concat(), "").await;
+        for role in ROLES {
             service.ready(role).await;
         }
         service
@@ -37,26 +38,28 @@ impl Service {
 
     /// A single role on a free port, ready.
     pub async fn role(role: &str, args: &[&str]) -> Self {
-        let service = Self::start(role, &[&["--port=0"], args].concat()).await;
+        Self::role_with(role, args, "").await
+    }
+
+    /// As [`Service::role`], with this in its `.env`.
+    pub async fn role_with(role: &str, args: &[&str], env: &str) -> Self {
+        let service = Self::start(role, &[&["--port=0"], args].concat(), env).await;
         service.ready(role).await;
         service
     }
 
-    /// A single role on a free port with further variables, perhaps not ready.
+    /// A single role on a free port with variables in its `.env`, perhaps not ready.
     pub async fn unready(role: &str, args: &[&str], variables: &[(&str, &str)]) -> Self {
-        Self::start_with(role, &[&["--port=0"], args].concat(), variables).await
+        let env: String = variables.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        Self::start(role, &[&["--port=0"], args].concat(), &env).await
     }
 
-    async fn start(command: &str, args: &[&str]) -> Self {
-        Self::start_with(command, args, &[]).await
-    }
-
-    async fn start_with(command: &str, args: &[&str], variables: &[(&str, &str)]) -> Self {
+    async fn start(command: &str, args: &[&str], env: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(".env"), env).unwrap();
         let ports_file = folder.path().join("ports.json");
         let child = binary(command)
             .args(args)
-            .envs(variables.iter().copied())
             .arg("--ports-file")
             .arg(&ports_file)
             .current_dir(folder.path())
@@ -154,9 +157,9 @@ pub fn kill(signal: &str, pid: &str) {
 pub fn binary(command: &str) -> Command {
     let mut binary = Command::new(env!("CARGO_BIN_EXE_ocr-service"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("PLATEN_")
-            || name.to_string_lossy().starts_with("DB_")
-            || name == "KSERVE_URL"
+        if ["PLATEN_", "KSERVE_URL", "NAVER_", "LIBRETRANSLATE_", "DB_"]
+            .iter()
+            .any(|ours| name.to_string_lossy().starts_with(ours))
         {
             binary.env_remove(name);
         }

@@ -4,7 +4,9 @@
 mod engines;
 mod experiments;
 mod harness;
+mod nutrition;
 mod ocr;
+mod openapi;
 mod process;
 mod protocol;
 mod spread;

@@ -1,5 +1,6 @@
 //! What must hold of this project before a change is good: each check runs, whatever became of the others.
 
+mod browser;
 mod cargo;
 mod chart;
 mod clients;
@@ -108,6 +109,11 @@ const EMBEDDED: Check =
         Box::pin(cargo::end_to_end(host, step, "embedded", Duration::from_mins(15)))
     });
 
+const BROWSER: Check =
+    Check::new("browser", "the frontend's page in a real browser", Group::EndToEnd, 120, |host, step| {
+        Box::pin(browser::check(host, step))
+    });
+
 const CLUSTER: Check =
     Check::new("cluster", "end to end on a real Kubernetes cluster", Group::Cluster, 2400, |host, step| {
         Box::pin(cargo::end_to_end(host, step, "cluster", Duration::from_mins(75)))
@@ -126,7 +132,7 @@ pub struct Extent {
 pub fn list(extent: Extent) -> Vec<Check> {
     let mut checks = STATIC.to_vec();
     if !extent.quick {
-        checks.extend([CLIENTS, EMBEDDED]);
+        checks.extend([CLIENTS, EMBEDDED, BROWSER]);
     }
     if extent.cluster {
         checks.push(CLUSTER);

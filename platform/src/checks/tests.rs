@@ -99,6 +99,6 @@ fn the_extent_says_what_is_end_to_end() {
     assert!(!names(Extent { quick: true, cluster: false }).contains(&"embedded"));
     assert_eq!(
         names(Extent { quick: false, cluster: true })[STATIC.len()..],
-        ["clients", "embedded", "cluster"]
+        ["clients", "embedded", "browser", "cluster"]
     );
 }

@@ -36,13 +36,16 @@ impl Xtask {
         let base = free_block();
         let ports = Ports { gateway: base, ocr_server: base + 2 };
         let text = format!(
-            "{more}\n[ports]\ngateway = {}\nmodel = {}\nocr_server = {}\nnode_ports = [{}, {}, {}]\nstride = {STRIDE}\n",
+            "{more}\n[ports]\ngateway = {}\nmodel = {}\nocr_server = {}\nnode_ports = [{}, {}, {}]\ntranslate = {}\nfrontend = {}\nexperiments = {}\nstride = {STRIDE}\n",
             ports.gateway,
             base + 1,
             ports.ocr_server,
             base + 3,
             base + 4,
             base + 5,
+            base + 6,
+            base + 7,
+            base + 8,
         );
         let config = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(config.path(), text).expect("writing the configuration");

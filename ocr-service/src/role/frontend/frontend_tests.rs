@@ -93,6 +93,7 @@ async fn the_page_has_the_users_button_and_speaks_both_languages() {
     assert!(korean.contains("<html lang=\"ko\">") && korean.contains("샘플 편지 번역 요청하기"));
     let (headers, english) = page("/", "en-GB,en;q=0.9").await;
     assert!(english.contains("<html lang=\"en\">") && english.contains("Translate the sample letter"));
+    assert!(english.contains("샘플 편지 번역 요청하기"), "the button that the users know is on every page");
     assert_eq!(headers["content-language"], "en");
     assert!(page("/?lang=ko", "en").await.1.contains("<html lang=\"ko\">"));
 }

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::time::Duration;
 
 use clap::Args;
-use clap::builder::TypedValueParser;
+use clap::builder::{BoolishValueParser, TypedValueParser};
 
 use super::source::Source;
 use crate::cli::{LimitArgs, ServerArgs};
@@ -33,7 +33,7 @@ pub struct UpstreamArgs {
     #[arg(long, env = "PLATEN_CONNECT_TIMEOUT", default_value = "500ms", value_parser = duration::parse)]
     pub connect_timeout: Duration,
     /// Ask one model and no other, whatever becomes of it: for control runs
-    #[arg(long, env = "PLATEN_NO_RETRY")]
+    #[arg(long, env = "PLATEN_NO_RETRY", value_parser = BoolishValueParser::new())]
     pub no_retry: bool,
 }
 

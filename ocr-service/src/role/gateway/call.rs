@@ -46,6 +46,7 @@ pub struct Call<'a> {
     broken: usize,
     refused: usize,
     hedged: bool,
+    denied: bool,
     /// When the attempts under way are late.
     late: Instant,
     told: Option<ApiError>,
@@ -62,6 +63,7 @@ impl<'a> Call<'a> {
             broken: 0,
             refused: 0,
             hedged: false,
+            denied: false,
             late: Instant::now(),
             told: None,
         }
@@ -83,9 +85,7 @@ impl<'a> Call<'a> {
                     return Ok(Answer { tries: self.tried.len(), ..answer });
                 }
                 Event::Ended { endpoint, result: Err(Failure::Final(error)), .. } => {
-                    if error.status != StatusCode::GATEWAY_TIMEOUT {
-                        endpoint.answered();
-                    }
+                    self.upstream.note_final(&endpoint, &error);
                     return Err(error);
                 }
                 Event::Ended { endpoint, result: Err(Failure::Retry(reason, error)), hung } => {
@@ -151,7 +151,7 @@ impl<'a> Call<'a> {
             self.tried.len() < MOST_TRIES.min(known.max(3)) && !self.question.deadline.remaining().is_zero();
         let sensible =
             useful && left && self.upstream.retries && self.upstream.can_choose(&self.tried, wanted);
-        if !sensible || (reason.is_limited() && !self.upstream.spend()) {
+        if !sensible || (reason.is_limited() && !self.may_spend()) {
             return false;
         }
         let launched = self.launch(wanted);
@@ -159,6 +159,16 @@ impl<'a> Call<'a> {
             self.upstream.note_retry(reason);
         }
         launched
+    }
+
+    /// Whether the budget has an attempt left; that it has none is counted once for a request.
+    fn may_spend(&mut self) -> bool {
+        let enough = self.upstream.spend();
+        if !enough && !self.denied {
+            self.denied = true;
+            self.upstream.note_denied();
+        }
+        enough
     }
 
     /// Late answers are asked for elsewhere only once.
@@ -186,7 +196,10 @@ impl<'a> Call<'a> {
         let asked = endpoint.clone();
         let ended = async move {
             let _pending = pending;
-            tokio::time::sleep(pause).await;
+            // Not of no length: the timer rounds every sleep up to a millisecond.
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
             let started = Instant::now();
             let result = attempt(client, &asked, question).await;
             if result.is_ok() {

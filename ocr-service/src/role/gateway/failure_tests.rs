@@ -131,6 +131,17 @@ async fn a_full_model_is_not_thrown_out() {
 }
 
 #[tokio::test]
+async fn a_model_that_fails_at_everything_is_not_asked_any_more() {
+    let (sick, seen) = model(refusal(500, None)).await;
+    let (alive, _) = model(text("alive", "model-1")).await;
+    let gateway = gateway(&[sick, alive]);
+    for _ in 0..12 {
+        ask(&gateway).await;
+    }
+    assert_eq!(seen.lock().unwrap().len(), 3);
+}
+
+#[tokio::test]
 async fn a_model_that_hangs_costs_a_moment_and_not_the_deadline() {
     let (_held, silent) = hangs().await;
     let (alive, _) = model(text("alive", "model-1")).await;

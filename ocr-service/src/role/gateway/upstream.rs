@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use axum::http::HeaderValue;
+use axum::http::{HeaderValue, StatusCode};
 use reqwest::Client;
 
 use super::attempt::{Answer, Question, Reason};
@@ -115,11 +115,11 @@ impl Upstream {
 
     /// Whether one more of the attempts that are limited may be made.
     pub(super) fn spend(&self) -> bool {
-        let enough = locked(&self.budget).spend(Instant::now());
-        if !enough {
-            self.metrics.budget_exhausted.inc();
-        }
-        enough
+        locked(&self.budget).spend(Instant::now())
+    }
+
+    pub(super) fn note_denied(&self) {
+        self.metrics.budget_exhausted.inc();
     }
 
     /// How long an answer may take before it is late.
@@ -150,6 +150,20 @@ impl Upstream {
         let labels = EndpointLabels { endpoint: endpoint.name.clone() };
         self.metrics.failures.get_or_create(&labels).inc();
         endpoint.failed();
+    }
+
+    /// An answer that is passed on. A model that fails at whatever it is asked answers quickly, and would be asked ever
+    /// more; one whose time was up has shown nothing.
+    pub(super) fn note_final(&self, endpoint: &Endpoint, error: &ApiError) {
+        match error.status {
+            StatusCode::GATEWAY_TIMEOUT => {}
+            status if status.is_server_error() => {
+                let labels = EndpointLabels { endpoint: endpoint.name.clone() };
+                self.metrics.failures.get_or_create(&labels).inc();
+                endpoint.failed();
+            }
+            _ => endpoint.answered(),
+        }
     }
 
     pub(super) fn note_hung(&self, endpoint: &Endpoint) {

@@ -101,7 +101,6 @@ impl Libre {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the form that map_err takes")]
 fn lost(error: reqwest::Error) -> BackendError {
     if error.is_timeout() && !error.is_connect() {
         return BackendError::Deadline;
