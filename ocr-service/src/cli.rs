@@ -64,6 +64,15 @@ pub enum Command {
 }
 
 impl Command {
+    /// Of what runs experiments.
+    pub fn experiments(&self) -> Option<&ExperimentsArgs> {
+        match self {
+            Self::Experiments(args) => Some(&args.experiments),
+            Self::Serve(args) => Some(&args.experiments),
+            _ => None,
+        }
+    }
+
     /// Of what serves.
     pub fn server(&self) -> Option<&ServerArgs> {
         match self {

@@ -13,7 +13,7 @@ use crate::cli::Command;
 use crate::engine::Pool;
 use crate::http::health::Lifecycle;
 use crate::net::ListenError;
-use crate::role::experiments::backend::SettingsError;
+use crate::role::experiments::backend::{Settings, SettingsError};
 use crate::shutdown::{self, Signals};
 use crate::train::TrainError;
 
@@ -62,6 +62,10 @@ pub async fn run(command: Command) -> Result<(), AppError> {
         return Ok(tokio::task::block_in_place(|| crate::train::run(&args))?);
     }
     let Some(server) = command.server() else { return Ok(()) };
+    // Wrong settings end it before a port is bound.
+    if let Some(args) = command.experiments() {
+        Settings::of(args)?;
+    }
     let mut signals = Signals::install()?;
     let lifecycle = Lifecycle::default();
     let doors = doors::open(&command).await?;

@@ -15,7 +15,7 @@ pub struct Endpoint {
     /// In the query; name and meaning.
     pub options: &'static [(&'static str, &'static str)],
     pub takes: Takes,
-    /// Media type and schema of the answer with status 200; several where the caller chooses by `Accept`.
+    /// Media type and schema of the answer with status 200 (201 of [`Takes::New`]); several where the caller chooses by `Accept`.
     pub gives: &'static [(&'static str, &'static str)],
     /// Other answers, all of them `{"error": "…"}`; status and cause.
     pub errors: &'static [(u16, &'static str)],
@@ -26,6 +26,8 @@ pub enum Takes {
     Nothing,
     /// Media types of the same schema.
     Body(&'static [&'static str], &'static str),
+    /// The same, of what is made of it.
+    New(&'static [&'static str], &'static str),
 }
 
 /// The description of what `role` serves, with the paths that every role has.
@@ -62,7 +64,8 @@ fn operation(endpoint: &Endpoint) -> Value {
             .collect()
     };
     let mut responses = Map::new();
-    responses.insert("200".into(), json!({ "description": summary, "content": content(gives) }));
+    let success = if matches!(takes, Takes::New(..)) { "201" } else { "200" };
+    responses.insert(success.into(), json!({ "description": summary, "content": content(gives) }));
     for (status, cause) in *errors {
         let error = content(&[("application/json", "Error")]);
         let mut response = json!({ "description": cause, "content": error });
@@ -78,7 +81,7 @@ fn operation(endpoint: &Endpoint) -> Value {
         "parameters": in_path.chain(in_query).collect::<Vec<_>>(),
         "responses": responses,
     });
-    if let Takes::Body(kinds, schema) = takes {
+    if let Takes::Body(kinds, schema) | Takes::New(kinds, schema) = takes {
         let kinds: Vec<_> = kinds.iter().map(|kind| (*kind, *schema)).collect();
         operation["requestBody"] = json!({ "required": true, "content": content(&kinds) });
     }

@@ -148,7 +148,9 @@ async fn start(
     })??;
     let message = format!("Job {} was created; GET /test/{id} says how it goes", id.job());
     let location = [(LOCATION, format!("/test/{id}"))];
-    Ok((StatusCode::CREATED, location, Json(Created { message, experiment: experiment.into() })))
+    // A Job may wait, or have failed, already: `message` is there once, and GET says the other.
+    let experiment = View { message: None, ..experiment.into() };
+    Ok((StatusCode::CREATED, location, Json(Created { message, experiment })))
 }
 
 /// Records it first: of two requests with the same name only one gets further.

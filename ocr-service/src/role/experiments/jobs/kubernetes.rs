@@ -1,5 +1,7 @@
 //! Jobs in the namespace of this pod, through its own ServiceAccount.
 
+use std::time::Duration;
+
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, LogParams, PostParams};
@@ -10,6 +12,10 @@ use super::{Jobs, JobsError, explain};
 use crate::role::experiments::experiment::{Asked, State, Status};
 use crate::role::experiments::parameters::JOB_PREFIX;
 
+/// An API server that takes longer is asked again; the defaults are made for long watches.
+const CONNECT: Duration = Duration::from_secs(3);
+const READ: Duration = Duration::from_secs(10);
+
 pub struct Kubernetes {
     jobs: Api<Job>,
     pods: Api<Pod>,
@@ -19,8 +25,9 @@ pub struct Kubernetes {
 impl Kubernetes {
     /// With the address, token and namespace that a pod is given.
     pub fn in_cluster(config: JobConfig) -> Result<Self, String> {
-        let cluster = Config::incluster()
+        let mut cluster = Config::incluster()
             .map_err(|error| format!("this is no pod with a service account ({error}); use --jobs local"))?;
+        (cluster.connect_timeout, cluster.read_timeout) = (Some(CONNECT), Some(READ));
         let namespace = cluster.default_namespace.clone();
         let client =
             Client::try_from(cluster).map_err(|error| format!("no client for the cluster: {error}"))?;

@@ -1,7 +1,5 @@
 //! Against a scripted API server: what is sent, and what becomes of each answer.
 
-use std::time::Duration;
-
 use axum::http::{Method, Request, Response};
 use kube::client::Body;
 use serde_json::{Value, json};
