@@ -18,7 +18,9 @@ fuzz_target!(|data: &[u8]| {
     assert!(!request.images.is_empty());
     let image = &request.images[0];
     let parameters = ocr::parameters(&request.asked);
-    let Ok(encoded) = codec::encode_request(request.id.clone(), parameters, ocr::INPUT, image) else { return };
+    let Ok(encoded) = codec::encode_request(request.id.clone(), parameters, ocr::INPUT, image) else {
+        return;
+    };
     let length = encoded.json_length.map(|length| length.to_string());
     let again = codec::decode_request(length.as_deref(), &encoded.body).expect("what was written is read");
     let again = OcrRequest::new(again).expect("what was asked can be asked again");
