@@ -169,11 +169,29 @@ mod tests {
     use crate::load::client;
     use crate::process::Cmd;
 
-    /// Answers every connection with 200, and has a child.
-    const SERVER: &str = "import http.server, subprocess, sys\n\
-        child = subprocess.Popen(['sleep', '600'])\n\
-        open(sys.argv[2], 'w').write(str(child.pid))\n\
-        http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), http.server.SimpleHTTPRequestHandler).serve_forever()\n";
+    /// Says that all is ready, whoever asks.
+    async fn readiness() -> u16 {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                // What is closed with bytes unread is reset, and its answer lost.
+                let _ = stream.read(&mut [0; 1024]).await;
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+                let _ = stream.write_all(answer).await;
+            }
+        });
+        port
+    }
+
+    async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+        let give_up = Instant::now() + Duration::from_secs(20);
+        while !condition() {
+            assert!(Instant::now() < give_up, "{what} did not come about");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
 
     fn is_alive(pid: &str) -> bool {
         // A child that ended and was not waited for is no process that runs.
@@ -183,24 +201,22 @@ mod tests {
 
     #[tokio::test]
     #[cfg(target_os = "linux")]
-    async fn a_server_that_was_ended_leaves_no_process_and_no_port() {
+    async fn a_server_that_was_ended_leaves_no_process() {
         crate::tls::install();
         let folder = tempfile::tempdir().unwrap();
-        let [port, _] = free_ports().unwrap();
         let noted = folder.path().join("child");
-        let cmd = Cmd::new("python3").args(["-c", SERVER, &port.to_string()]).arg(&noted);
-        let server = Server { name: "model", cmd, port, ready: "/" };
+        let read = || std::fs::read_to_string(&noted).unwrap_or_default();
+        // It does not care about SIGTERM, and its child does not either.
+        let script = "trap '' TERM; sleep 600 & echo $! > \"$0\"; wait";
+        let cmd = Cmd::new("sh").args(["-c", script]).arg(&noted);
+        let server = Server { name: "model", cmd, port: readiness().await, ready: "/" };
         let client = client(Duration::from_secs(5)).unwrap();
         let started = Started::start(server, &client, &folder.path().join("log")).await.unwrap();
-        let child = std::fs::read_to_string(noted).unwrap();
+        until("the child", || read().ends_with('\n')).await;
+        let child = read().trim().to_owned();
         assert!(is_alive(&child) && started.ready_after > Duration::ZERO);
         started.end().await;
-        let until = Instant::now() + Duration::from_secs(10);
-        while is_alive(&child) && Instant::now() < until {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        assert!(!is_alive(&child));
-        assert!(crate::ports::is_free(port));
+        until("the child's end", || !is_alive(&child)).await;
     }
 
     #[tokio::test]
