@@ -6,4 +6,5 @@ mod harness;
 mod ocr;
 mod process;
 mod protocol;
+mod reply;
 mod spread;
