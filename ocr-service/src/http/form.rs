@@ -90,7 +90,10 @@ mod tests {
             [("name=\"note\"", "hi"), ("name=\"file\"; filename=\"a.png\"", "PNG"), ("name=\"psm\"", "6")];
         let upload = read(request("/?lang=eng&else=1", &parts), FILE).await.unwrap();
         assert_eq!(upload.file, "PNG");
-        assert_eq!(upload.asked, Asked { lang: Some("eng".into()), psm: Some("6".into()), ..Asked::default() });
+        assert_eq!(
+            upload.asked,
+            Asked { lang: Some("eng".into()), psm: Some("6".into()), ..Asked::default() }
+        );
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::{INSTANCE, NODE};
 use crate::engine::options::Allowed;
-use crate::engine::{Language, Pool};
+use crate::engine::{Cache, Language, Pool};
 use crate::http::health::{self, Lifecycle};
 use crate::http::{ApiError, Deadline};
 use crate::identity::Identity;
@@ -30,6 +30,7 @@ pub const LABELS: ModelLabels = ModelLabels { model_name: ocr::MODEL };
 #[derive(Clone)]
 pub struct Model {
     pub pool: Pool,
+    pub cache: Cache,
     pub allowed: Arc<Allowed>,
     pub limits: Limits,
     pub metrics: InferenceMetrics,
@@ -132,7 +133,7 @@ async fn recognize(
     let limits = model.limits;
     let images = request.images.iter().map(|bytes| Image::check(bytes.clone(), limits));
     let images = images.collect::<Result<Vec<_>, _>>().map_err(|rejected| invalid(rejected.into()))?;
-    let texts = model.pool.recognize(images, &options, deadline.0).await;
+    let texts = model.cache.recognize(&model.pool, images, &options, deadline.0).await;
     let texts = texts.map_err(|error| invalid(error.into()))?;
     let texts: Vec<_> = texts.into_iter().map(|recognition| recognition.text).collect();
     let encoded = codec::encode_response(request.response(), ocr::OUTPUT, &texts, request.raw_output)?;

@@ -7,8 +7,8 @@ use axum::routing::post;
 use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 
-use crate::engine::Pool;
 use crate::engine::options::Allowed;
+use crate::engine::{Cache, Pool};
 use crate::http::form::{self, FileField};
 use crate::http::{ApiError, Deadline};
 use crate::image::{Image, Limits};
@@ -19,6 +19,7 @@ const FILE: FileField = FileField { name: "file", missing: "No file part", unsel
 #[derive(Clone)]
 pub struct OcrServer {
     pub pool: Pool,
+    pub cache: Cache,
     pub allowed: Arc<Allowed>,
     pub limits: Limits,
 }
@@ -35,7 +36,7 @@ async fn ocr(
     let upload = form::read(request, FILE).await?;
     let options = server.allowed.choose(&upload.asked)?;
     let image = Image::check(upload.file, server.limits)?;
-    let texts = server.pool.recognize(vec![image], &options, deadline.0).await?;
+    let texts = server.cache.recognize(&server.pool, vec![image], &options, deadline.0).await?;
     let text: String = texts.into_iter().map(|recognition| recognition.text).collect();
     Ok(Json(json!({ "text": text })))
 }

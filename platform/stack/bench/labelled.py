@@ -130,11 +130,15 @@ def label(rng, page, korean):
     title, foot = ("영양정보", "총 내용량") if korean else ("Nutrition Facts", "Serving size")
     large = page.bold(1.5)
     weight = f"{foot} {rng.randint(2, 60) * 10} g"
-    page.at(page.margin, title, large)
-    left = max(page.width - page.margin - page.font.getlength(weight), page.margin + large.getlength(title) + page.size)
-    page.at(left, weight, y=page.y + round(page.size * 0.55))
-    page.lines.append(f"{title} {weight}")
-    page.y += round(page.size * 2.2)
+    left = page.width - page.margin - page.font.getlength(weight)
+    if left > page.margin + large.getlength(title) + page.size:
+        page.at(page.margin, title, large)
+        page.at(left, weight, y=page.y + round(page.size * 0.55))
+        page.lines.append(f"{title} {weight}")
+        page.y += round(page.size * 2.2)
+    else:
+        page.line(title, font=large)
+        page.line(weight)
     page.rule()
     page.line(f"{rng.randint(40, 900)} kcal")
     spread = rng.random() < 0.4
