@@ -87,7 +87,8 @@ async fn the_same_image_is_read_once() {
 async fn another_language_is_another_result() {
     let (cache, reader) = (cache(1 << 20), Reader::default());
     for language in ["eng", "kor", "eng"] {
-        let asked = cache.one(vec![image("word")], &options(language), soon(), |images| reader.read(images));
+        let options = options(language);
+        let asked = cache.one(vec![image("word")], &options, soon(), |images| reader.read(images));
         asked.await.unwrap();
     }
     assert_eq!(reader.times(), 2);
