@@ -100,6 +100,13 @@ class Page:
         self.draw.line((self.margin, y, self.width - self.margin, y), fill=self.ink, width=self.rng.choice([1, 2, 3]))
         self.y += self.step // 2
 
+    def frame(self, top):
+        """A box around what was written from `top` on, as printed labels have it."""
+        self.y += self.step // 3
+        edge = max(4, self.margin // 2)
+        box = (edge, max(4, top - self.step // 2), self.width - edge, self.y)
+        self.draw.rectangle(box, outline=self.ink, width=self.rng.choice([1, 2, 3]))
+
     def done(self):
         height = self.y + self.rng.randint(self.size, 3 * self.size)
         return self.image.crop((0, 0, self.width, height)), "\n".join(self.lines)
@@ -127,6 +134,7 @@ def amount(rng, most):
 
 
 def label(rng, page, korean):
+    top, framed, ruled = page.y, rng.random() < 0.35, rng.random() < 0.2
     title, foot = ("영양정보", "총 내용량") if korean else ("Nutrition Facts", "Serving size")
     large = page.bold(1.5)
     weight = f"{foot} {rng.randint(2, 60) * 10} g"
@@ -152,6 +160,10 @@ def label(rng, page, korean):
             page.y += page.step
         else:
             page.line(f"{fact}   {share}")
+        if ruled:
+            page.rule()
+    if framed:
+        page.frame(top)
 
 
 def letter(rng, page, korean):
