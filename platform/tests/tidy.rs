@@ -24,6 +24,10 @@ const STREAMS: &[&str] = &["stdout", "stderr"];
 
 const PRINTS: &[&str] = &["println", "eprintln", "print", "eprint", "dbg"];
 
+/// The modules over C libraries, which may be unsafe. Elsewhere the service is held by this list, the rest by `forbid`.
+const UNSAFE: &[&str] =
+    &["ocr-service/src/engine/child/tesseract.rs", "ocr-service/src/engine/prepare/picture.rs"];
+
 /// Crates that a member may not depend on.
 const FORBIDDEN_DEPENDENCIES: &[(&str, &[&str])] =
     &[("ocr-service", &["platen-platform", "platform", "xtask"]), ("platform", &["xtask", "ocr-service"])];
@@ -181,6 +185,14 @@ fn lints_are_expected_with_a_reason_and_never_allowed() {
     let allows = |(name, text): (String, String)| (!forbidden_in(&text).allows.is_empty()).then_some(name);
     let found: Vec<_> = sources().into_iter().filter_map(allows).collect();
     assert_none(&found, "#[expect(…, reason = \"…\")] instead of #[allow]");
+}
+
+#[test]
+fn only_the_modules_over_c_libraries_are_unsafe() {
+    let lint = concat!("expect(unsafe", "_code");
+    let expects = sources().into_iter().filter(|(_, text)| text.contains(lint)).map(|(name, _)| name);
+    let found: Vec<_> = expects.filter(|name| !UNSAFE.contains(&name.as_str())).collect();
+    assert_none(&found, "what is unsafe stands in a small module over one library");
 }
 
 #[test]

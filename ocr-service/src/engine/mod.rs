@@ -29,6 +29,22 @@ pub struct Recognition {
     pub layout: Option<Layout>,
 }
 
+impl Recognition {
+    /// As one text: `words` as JSON. Without a layout, because none was asked for, nothing but the text is there.
+    pub fn render(&self, output: Output) -> String {
+        match (&self.layout, output) {
+            (_, Output::Text) => self.text.clone(),
+            (None, _) => String::new(),
+            // Words are strings and numbers, which can all be written.
+            (Some(layout), Output::Words) => {
+                serde_json::to_string(&layout.words().collect::<Vec<_>>()).unwrap_or_default()
+            }
+            (Some(layout), Output::Hocr) => render::hocr(layout),
+            (Some(layout), Output::Tsv) => render::tsv(layout),
+        }
+    }
+}
+
 /// Why one image gave no text although the engine still works.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Failure {

@@ -32,6 +32,8 @@ pub enum Rejected {
         "the image is {width}x{height} pixels, more than the limit of {max_pixels} in all or {MAX_SIDE} a side; scale it down"
     )]
     TooLarge { width: u32, height: u32, max_pixels: u64 },
+    #[error("the TIFF has more than one page, the limit is one; send each page as an image of its own")]
+    SeveralPages,
 }
 
 impl Image {
@@ -46,6 +48,10 @@ impl Image {
         let pixels = u64::from(width) * u64::from(height);
         if width.max(height) > MAX_SIDE || pixels > limits.max_pixels {
             return Err(Rejected::TooLarge { width, height, max_pixels: limits.max_pixels });
+        }
+        // Of several pages Leptonica decodes the first: the others would be missing without a word.
+        if header::has_more_pages(&bytes) {
+            return Err(Rejected::SeveralPages);
         }
         Ok(Self(bytes))
     }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::routing::post;
 use axum::{Extension, Json, Router};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::engine::options::Allowed;
-use crate::engine::{Cache, Pool};
+use crate::engine::{Cache, Output, Pool};
 use crate::http::form::{self, FileField};
+use crate::http::reply;
 use crate::http::{ApiError, Deadline};
 use crate::image::{Image, Limits};
 
@@ -37,6 +38,8 @@ async fn ocr(
     let options = server.allowed.choose(&upload.asked)?;
     let image = Image::check(upload.file, server.limits)?;
     let texts = server.cache.recognize(&server.pool, vec![image], &options, deadline.0).await?;
-    let text: String = texts.into_iter().map(|recognition| recognition.text).collect();
-    Ok(Json(json!({ "text": text })))
+    // One image was asked about.
+    let read = texts.into_iter().next().unwrap_or_default();
+    let beside = (options.output != Output::Text).then(|| (options.output, read.render(options.output)));
+    Ok(Json(reply::body(read.text, beside)))
 }

@@ -87,8 +87,7 @@ impl Service {
     }
 
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.pid()]).status().unwrap();
-        assert!(sent.success());
+        kill(name, &self.pid());
     }
 
     /// Waits for the end of the process; gives its status and what it wrote to standard error.
@@ -133,6 +132,12 @@ impl Answer {
     }
 }
 
+/// Sends a signal to a process.
+pub fn kill(signal: &str, pid: &str) {
+    let sent = Command::new("kill").args([&format!("-{signal}"), pid]).status().unwrap();
+    assert!(sent.success());
+}
+
 /// The binary, with nothing of this process's settings.
 pub fn binary(command: &str) -> Command {
     let mut binary = Command::new(env!("CARGO_BIN_EXE_ocr-service"));
@@ -141,7 +146,7 @@ pub fn binary(command: &str) -> Command {
             binary.env_remove(name);
         }
     }
-    binary.env_remove("OMP_THREAD_LIMIT").arg(command).stdin(Stdio::null());
+    binary.arg(command).stdin(Stdio::null());
     binary
 }
 

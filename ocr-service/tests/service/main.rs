@@ -1,8 +1,10 @@
 //! The real binary with the real Tesseract, asked over HTTP on free ports of loopback.
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report, in its helpers too")]
 
+mod engines;
 mod harness;
 mod ocr;
 mod process;
 mod protocol;
+mod reply;
 mod spread;

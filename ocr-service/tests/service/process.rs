@@ -54,14 +54,6 @@ fn a_setting_of_the_environment_goes_before_the_env_file() {
     assert!(message.contains("later"), "{message}");
 }
 
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn tesseract_is_held_to_one_thread_for_each_image() {
-    let service = Service::role("model", &["--engines=1"]).await;
-    let environment = std::fs::read(format!("/proc/{}/environ", service.pid())).unwrap();
-    assert!(environment.split(|byte| *byte == 0).any(|variable| variable == b"OMP_THREAD_LIMIT=1"));
-}
-
 /// Whether the role's metrics have this line.
 async fn has_metric(service: &Service, role: &str, line: &str) -> bool {
     service.get(role, "/metrics").await.text().await.unwrap().lines().any(|found| found == line)

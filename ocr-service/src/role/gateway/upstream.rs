@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use bytes::Bytes;
 use reqwest::{Client, Url};
 
+use crate::engine::Output;
 use crate::engine::options::Asked;
 use crate::http::context::{DEADLINE, REQUEST_ID};
 use crate::http::error::{REASON, REASON_IMAGE};
@@ -48,6 +49,8 @@ pub struct Upstream {
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub text: String,
+    /// The output that was asked for beside the text.
+    pub beside: Option<(Output, String)>,
     pub endpoint: String,
     pub node: Option<HeaderValue>,
     pub tries: usize,
@@ -139,14 +142,19 @@ impl Upstream {
             return Err(refusal(endpoint, status, &headers, &bytes));
         }
         self.seen_ready.store(true, Ordering::Relaxed);
-        let texts = codec::decode_texts(&bytes, ocr::OUTPUT);
-        let text = texts.ok().and_then(|texts| texts.into_iter().next());
-        let text = text.ok_or_else(|| {
+        let read = ocr::first_image(&bytes).ok();
+        let (text, beside) = read.ok_or_else(|| {
             let message =
                 format!("the model at {endpoint} answered without a text; is it ocr-service's model role?");
             Attempt::Final(ApiError::new(StatusCode::BAD_GATEWAY, message))
         })?;
-        Ok(Answer { text, endpoint: name(endpoint, &headers), node: headers.get(NODE).cloned(), tries: 1 })
+        Ok(Answer {
+            text,
+            beside,
+            endpoint: name(endpoint, &headers),
+            node: headers.get(NODE).cloned(),
+            tries: 1,
+        })
     }
 
     fn note_failure(&self, endpoint: &Url, error: &ApiError, retried: bool) {
