@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod checks;
 pub mod cluster;
 pub mod config;
@@ -13,6 +14,7 @@ pub mod event;
 pub mod helm;
 pub mod host;
 pub mod images;
+pub mod load;
 pub mod manifests;
 pub mod mirror;
 pub mod ports;

@@ -76,6 +76,21 @@ fn status_and_demo_without_a_platform_say_how_to_start_one() {
 }
 
 #[test]
+fn an_unknown_peer_or_image_is_refused_with_those_that_exist() {
+    refused(&xtask("", &["bench", "ocr", "--only", "nginx"]), 2, &["nginx", "platen-plain", "kserve-tuned"]);
+    refused(&xtask("", &["bench", "ocr", "--image", "receipt"]), 2, &["receipt", "line, label, letter"]);
+    refused(&xtask("", &["bench", "ocr", "--share", "0"]), 2, &["more than 0"]);
+}
+
+#[test]
+fn a_dry_run_of_the_benchmark_tells_what_it_would_do_and_how_long() {
+    let output = xtask("", &["bench", "ocr", "--dry-run", "--only", "flask", "--only", "bare", "-o", "json"]);
+    let plan: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(plan["measure"].as_array().map(Vec::len), Some(2), "{plan}");
+    assert!(plan["expected_seconds"].as_u64().is_some_and(|seconds| seconds > 10), "{plan}");
+}
+
+#[test]
 fn a_missing_configuration_file_is_named() {
     let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
         .args(["status", "--config", "no-such.toml"])

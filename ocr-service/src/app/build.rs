@@ -11,12 +11,14 @@ use crate::capacity;
 use crate::cli::{Command, EngineArgs, LimitArgs, ServerArgs, UpstreamArgs};
 use crate::engine::options::Allowed;
 use crate::engine::process::EngineProcess;
-use crate::engine::{Launcher, Pool, PoolSize};
+use crate::engine::{Cache, Launcher, Pool, PoolSize};
 use crate::http::health::Lifecycle;
 use crate::http::service::{self, HttpConfig};
 use crate::identity::Identity;
 use crate::image::Limits;
-use crate::metrics::{Catalogue, EngineMetrics, HttpMetrics, InferenceMetrics, UpstreamMetrics};
+use crate::metrics::{
+    CacheMetrics, Catalogue, EngineMetrics, HttpMetrics, InferenceMetrics, UpstreamMetrics,
+};
 use crate::readiness::PoolReady;
 use crate::role::gateway::upstream::{Upstream, UpstreamConfig};
 use crate::role::gateway::{self, Gateway};
@@ -44,7 +46,7 @@ pub fn build(command: &Command, doors: &[Door], lifecycle: &Lifecycle) -> Result
         Command::OcrServer(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
             let engines = Engines::start(&args.engine);
-            let catalogue = Catalogue::default().engines(engines.pool.metrics());
+            let catalogue = engines.catalogue();
             Ok(Built { routers: vec![builder.ocr_server(&engines, catalogue)], pool: Some(engines.pool) })
         }
         Command::Serve(args) => {
@@ -68,6 +70,7 @@ fn own_url(door: &Door) -> Result<Url, AppError> {
 /// The pool and what may be asked of it.
 struct Engines {
     pool: Pool,
+    cache: Cache,
     allowed: Arc<Allowed>,
 }
 
@@ -78,7 +81,12 @@ impl Engines {
         let size = PoolSize { engines: args.engines.unwrap_or_else(capacity::engines), places: args.queue };
         let pool = Pool::start(&launcher, size, EngineMetrics::default());
         let allowed = Allowed::new(args.lang.clone(), args.other_langs.clone(), args.psm, args.prepare);
-        Self { pool, allowed: Arc::new(allowed) }
+        let cache = Cache::new(args.cache(), CacheMetrics::default());
+        Self { pool, cache, allowed: Arc::new(allowed) }
+    }
+
+    fn catalogue(&self) -> Catalogue {
+        Catalogue::default().engines(self.pool.metrics()).cache(self.cache.metrics())
     }
 }
 
@@ -111,9 +119,10 @@ impl<'a> Builder<'a> {
 
     fn model(&self, engines: &Engines) -> Router {
         let metrics = InferenceMetrics::new(&model::LABELS);
-        let catalogue = Catalogue::default().engines(engines.pool.metrics()).inference(&metrics);
+        let catalogue = engines.catalogue().inference(&metrics);
         let routes = model::routes(Model {
             pool: engines.pool.clone(),
+            cache: engines.cache.clone(),
             allowed: engines.allowed.clone(),
             limits: self.limits,
             metrics,
@@ -127,7 +136,8 @@ impl<'a> Builder<'a> {
 
     fn ocr_server(&self, engines: &Engines, catalogue: Catalogue) -> Router {
         let (pool, allowed) = (engines.pool.clone(), engines.allowed.clone());
-        let routes = ocr_server::routes(OcrServer { pool, allowed, limits: self.limits });
+        let cache = engines.cache.clone();
+        let routes = ocr_server::routes(OcrServer { pool, cache, allowed, limits: self.limits });
         self.with_pool("ocr-server", routes, engines, catalogue)
     }
 

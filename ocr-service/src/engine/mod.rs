@@ -1,5 +1,6 @@
 //! Recognition: engines in child processes, and the pool that keeps warmed ones busy.
 
+pub mod cache;
 pub mod child;
 mod frame;
 pub mod layout;
@@ -14,6 +15,7 @@ mod supervisor;
 
 use serde::{Deserialize, Serialize};
 
+pub use cache::Cache;
 pub use layout::Layout;
 pub use options::{Language, Options, Output, Segmentation};
 pub use pool::{Pool, PoolError, PoolSize};

@@ -101,6 +101,14 @@ impl EngineMetrics {
     }
 }
 
+/// What was read before and is known still.
+#[derive(Clone, Debug, Default)]
+pub struct CacheMetrics {
+    pub hits: Counter,
+    pub misses: Counter,
+    pub bytes: Gauge,
+}
+
 /// The model's, under the names of the users' panels.
 #[derive(Clone, Debug)]
 pub struct InferenceMetrics {
@@ -169,6 +177,13 @@ impl Catalogue {
         self
     }
 
+    pub fn cache(mut self, metrics: &CacheMetrics) -> Self {
+        self.add("ocr_cache_hits_total", "Images whose text was known", metrics.hits.clone());
+        self.add("ocr_cache_misses_total", "Images that had to be read", metrics.misses.clone());
+        self.add("ocr_cache_bytes", "Memory of the known texts", metrics.bytes.clone());
+        self
+    }
+
     pub fn inference(mut self, metrics: &InferenceMetrics) -> Self {
         self.add("kserve_inference_request_count", "Inference requests", metrics.requests.clone());
         self.add(
@@ -223,6 +238,7 @@ mod tests {
         let registry = Catalogue::default()
             .http(&HttpMetrics::default())
             .engines(&EngineMetrics::default())
+            .cache(&CacheMetrics::default())
             .inference(&InferenceMetrics::new(&MODEL))
             .upstream(&UpstreamMetrics::default())
             .finish();

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::{INSTANCE, NODE};
 use crate::engine::options::Allowed;
-use crate::engine::{Language, Pool};
+use crate::engine::{Cache, Language, Pool};
 use crate::http::error::MaxBody;
 use crate::http::health::{self, Lifecycle};
 use crate::http::{ApiError, Deadline};
@@ -31,6 +31,7 @@ pub const LABELS: ModelLabels = ModelLabels { model_name: ocr::MODEL };
 #[derive(Clone)]
 pub struct Model {
     pub pool: Pool,
+    pub cache: Cache,
     pub allowed: Arc<Allowed>,
     pub limits: Limits,
     pub metrics: InferenceMetrics,
@@ -135,7 +136,7 @@ async fn recognize(
     let limits = model.limits;
     let images = request.images.iter().map(|bytes| Image::check(bytes.clone(), limits));
     let images = images.collect::<Result<Vec<_>, _>>().map_err(|rejected| invalid(rejected.into()))?;
-    let texts = model.pool.recognize(images, &options, deadline.0).await;
+    let texts = model.cache.recognize(&model.pool, images, &options, deadline.0).await;
     let texts = texts.map_err(|error| invalid(error.into()))?;
     let outputs = request.outputs(&texts, options.output);
     let encoded = codec::encode_response(request.response(), &outputs)?;

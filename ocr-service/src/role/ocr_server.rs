@@ -8,7 +8,7 @@ use axum::{Extension, Json, Router};
 use serde_json::Value;
 
 use crate::engine::options::Allowed;
-use crate::engine::{Output, Pool};
+use crate::engine::{Cache, Output, Pool};
 use crate::http::form::{self, FileField};
 use crate::http::reply;
 use crate::http::{ApiError, Deadline};
@@ -20,6 +20,7 @@ const FILE: FileField = FileField { name: "file", missing: "No file part", unsel
 #[derive(Clone)]
 pub struct OcrServer {
     pub pool: Pool,
+    pub cache: Cache,
     pub allowed: Arc<Allowed>,
     pub limits: Limits,
 }
@@ -36,7 +37,7 @@ async fn ocr(
     let upload = form::read(request, FILE).await?;
     let options = server.allowed.choose(&upload.asked)?;
     let image = Image::check(upload.file, server.limits)?;
-    let texts = server.pool.recognize(vec![image], &options, deadline.0).await?;
+    let texts = server.cache.recognize(&server.pool, vec![image], &options, deadline.0).await?;
     // One image was asked about.
     let read = texts.into_iter().next().unwrap_or_default();
     let beside = (options.output != Output::Text).then(|| (options.output, read.render(options.output)));

@@ -27,22 +27,24 @@ pub fn binary_path(host: &Host, inputs: &str) -> PathBuf {
 
 /// Builds the binary and keeps it at [`binary_path`].
 pub async fn build_binary(host: &Host, inputs: &str, step: &Step) -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     // Chosen together with xtask, so that features are those of both: what was compiled for this command is then
     // taken for the service too. Built is the service alone.
+    let wanted = ["--package", "ocr-service", "--package", "xtask", "--bin", "ocr-service"];
+    let messages = cargo_build(host, &wanted, step).await?;
+    let built = executable(&messages, "ocr-service")?;
+    let target = binary_path(host, inputs);
+    keep(&built, &target)?;
+    remove_unused(host, &target);
+    Ok(target)
+}
+
+/// Builds what is `wanted` and gives Cargo's messages; the step shows what is being compiled.
+pub(crate) async fn cargo_build(host: &Host, wanted: &[&str], step: &Step) -> Result<String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let cmd = Cmd::new(cargo)
-        .args([
-            "build",
-            "--package",
-            "ocr-service",
-            "--package",
-            "xtask",
-            "--bin",
-            "ocr-service",
-            "--locked",
-            "--message-format",
-            "json-render-diagnostics",
-        ])
+        .arg("build")
+        .args(wanted)
+        .args(["--locked", "--message-format", "json-render-diagnostics"])
         .cwd(&host.root)
         .deadline(Duration::from_mins(20));
     let cmd = without_cargo_env(cmd);
@@ -57,17 +59,7 @@ pub async fn build_binary(host: &Host, inputs: &str, step: &Step) -> Result<Path
             _ => {}
         })
         .await?;
-    let built = executable(&output.stdout_text()).ok_or_else(|| {
-        Error::malformed(
-            "what cargo build said",
-            "no executable named ocr-service",
-            "run: cargo build -p ocr-service",
-        )
-    })?;
-    let target = binary_path(host, inputs);
-    keep(&built, &target)?;
-    remove_unused(host, &target);
-    Ok(target)
+    Ok(output.stdout_text())
 }
 
 /// `cargo run` sets variables for the package it runs; a nested Cargo would see them as changed inputs and build anew.
@@ -83,13 +75,16 @@ pub(crate) fn without_cargo_env(cmd: Cmd) -> Cmd {
     cmd
 }
 
-/// The path in Cargo's messages, one JSON object a line.
-fn executable(messages: &str) -> Option<PathBuf> {
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "ocr-service")
+/// The path of the executable called `name` in Cargo's messages, one JSON object a line.
+pub(crate) fn executable(messages: &str, name: &str) -> Result<PathBuf> {
+    let parsed = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    parsed
+        .filter(|message| message["target"]["name"] == name)
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .ok_or_else(|| {
+            let why = format!("no executable named {name}");
+            Error::malformed("what cargo build said", why, "run: cargo build -p ocr-service")
+        })
 }
 
 fn keep(built: &Path, target: &Path) -> Result<()> {
@@ -124,7 +119,7 @@ mod tests {
         let messages = r#"{"reason":"compiler-artifact","target":{"name":"serde"},"executable":null}
 {"reason":"compiler-artifact","target":{"name":"ocr-service"},"executable":"/t/debug/ocr-service"}
 {"reason":"build-finished","success":true}"#;
-        assert_eq!(executable(messages).unwrap(), Path::new("/t/debug/ocr-service"));
-        assert_eq!(executable(""), None);
+        assert_eq!(executable(messages, "ocr-service").unwrap(), Path::new("/t/debug/ocr-service"));
+        assert!(executable("", "ocr-service").is_err());
     }
 }

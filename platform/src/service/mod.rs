@@ -9,15 +9,15 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Doing, Result};
 
-pub(crate) use binary::without_cargo_env;
 pub use binary::{PACKAGES, binary_path, build_binary};
+pub(crate) use binary::{cargo_build, executable, without_cargo_env};
 pub use serve::serve;
 
 /// Everything that the service's binary and image are made from, relative to the project's root.
 const SOURCES: [&str; 5] =
     ["Cargo.toml", "Cargo.lock", ".dockerignore", "rust-toolchain.toml", "ocr-service"];
 /// What below them has no part in the result.
-const IGNORED: [&str; 2] = ["tests", "benches"];
+const IGNORED: [&str; 3] = ["tests", "benches", "examples"];
 
 /// The files that the service is built from, sorted, relative to `root`.
 pub fn source_files(root: &Path) -> Result<Vec<PathBuf>> {

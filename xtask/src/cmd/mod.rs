@@ -1,5 +1,6 @@
 //! One file for each command: its arguments, and the wiring to the library.
 
+pub mod bench;
 pub mod demo;
 pub mod down;
 pub mod internal;

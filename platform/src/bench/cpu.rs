@@ -1,0 +1,47 @@
+//! How much processor time this process takes: making load costs some, and it is taken from what is measured.
+
+use std::time::{Duration, Instant};
+
+/// The processor time of all threads of this process; none where the system does not tell (it is Linux that does).
+fn used() -> Option<Duration> {
+    let tasks = std::fs::read_dir("/proc/self/task").ok()?.flatten();
+    let times = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok());
+    Some(times.filter_map(|times| on_cpu(&times)).sum())
+}
+
+/// The first field: nanoseconds on a processor (the kernel's scheduler/sched-stats.rst).
+fn on_cpu(schedstat: &str) -> Option<Duration> {
+    schedstat.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+}
+
+/// What `work` gave, and how many cores this process used meanwhile.
+pub async fn metered<T>(work: impl Future<Output = T>) -> (T, Option<f64>) {
+    let (begun, before) = (Instant::now(), used());
+    let done = work.await;
+    let spent = used().zip(before).map(|(after, before)| after.saturating_sub(before));
+    (done, spent.map(|spent| spent.as_secs_f64() / begun.elapsed().as_secs_f64().max(1e-9)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_on_a_processor_is_the_first_field() {
+        assert_eq!(on_cpu("2000000 17 3\n"), Some(Duration::from_millis(2)));
+        assert_eq!(on_cpu(""), None);
+    }
+
+    #[tokio::test]
+    #[cfg(target_os = "linux")]
+    async fn waiting_costs_nothing_and_working_does() {
+        let ((), idle) = metered(tokio::time::sleep(Duration::from_millis(50))).await;
+        let (_, busy) = metered(async {
+            let begun = Instant::now();
+            std::iter::repeat_with(|| begun.elapsed()).find(|elapsed| elapsed.as_millis() >= 50)
+        })
+        .await;
+        // Other tests run in this process: only the order is sure where nothing is measured.
+        assert!(idle.is_some() && busy.unwrap() > 0.0);
+    }
+}

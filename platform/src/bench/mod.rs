@@ -1,0 +1,86 @@
+//! `cargo xtask bench ocr`: the service measured against what it replaces and against the bare library, in one run, on
+//! the same images. Peers are started one after the other, never together.
+
+pub mod accuracy;
+mod bare;
+mod binaries;
+mod cpu;
+mod hop;
+mod judge;
+mod measure;
+mod memory;
+mod peers;
+mod picture;
+mod plan;
+pub mod python;
+mod report;
+mod running;
+mod targets;
+
+pub use peers::Peer;
+pub use picture::Picture;
+pub use plan::{Options, Plan};
+pub use report::{Cell, Hop, Open, Report};
+pub use targets::{Goal, Target, missed};
+
+use crate::error::{Doing, Result};
+use crate::event::Events;
+use crate::host::Host;
+use plan::Missing;
+
+/// A machine whose own speed changes by more during a run is not idle.
+const TRUSTED_DRIFT: f64 = 0.05;
+
+/// What would be installed, started and measured, and about how long it takes. Changes nothing.
+pub async fn plan(host: &Host, options: &Options) -> Result<Plan> {
+    Ok(plan::plan(options, &missing(host, options).await?))
+}
+
+/// The whole run.
+pub async fn ocr(host: &Host, options: &Options) -> Result<Report> {
+    let planned = plan(host, options).await?;
+    for line in &planned.prepare {
+        host.events.note(line);
+    }
+    host.events.note(format!("measuring takes about {} s", planned.expected.as_secs()));
+    let programs = prepare(host, options).await?;
+    let folder = tempfile::tempdir().doing("creating a folder for the benchmark")?;
+    let bench = measure::Bench::new(host, options, &programs, folder.path())?;
+    let mut report = Report::new(options);
+    bench.run(&mut report).await?;
+    for drift in report.drift.iter().filter(|drift| drift.change().abs() > TRUSTED_DRIFT) {
+        let (percent, way) =
+            (drift.change().abs() * 100.0, if drift.change() < 0.0 { "slower" } else { "faster" });
+        host.events.warn(format!(
+            "the machine was not idle: at the end the bare library was {percent:.0} % {way} than at the beginning ({})",
+            drift.image
+        ));
+    }
+    report.targets = targets::judged(&report);
+    Ok(report)
+}
+
+/// What the machine lacks for these peers.
+async fn missing(host: &Host, options: &Options) -> Result<Missing> {
+    let wanted = peers::packages(options.peers());
+    Ok(Missing {
+        packages: crate::tools::missing_packages(host, &wanted).await?,
+        python: options.peers().any(Peer::is_python)
+            && !python::environment(host, python::PEERS).is_complete(),
+    })
+}
+
+/// Installs and builds what is missing, each with a line that says so.
+async fn prepare(host: &Host, options: &Options) -> Result<peers::Programs> {
+    let wanted = peers::packages(options.peers());
+    crate::tools::ensure_packages(host, &wanted, "the benchmark").await?;
+    let built = binaries::build(host).await?;
+    let needed = options.peers().any(Peer::is_python);
+    let python = if needed { Some(python::ensure(host, python::PEERS).await?) } else { None };
+    Ok(peers::Programs { built, python })
+}
+
+/// A step of the run, with its forecast.
+fn step(events: &Events, peer: Peer, what: &str, expected: std::time::Duration) -> crate::event::Step {
+    events.step(peer.name(), format!("{}: {what}", peer.title()), Some(expected))
+}

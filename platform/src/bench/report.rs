@@ -1,0 +1,175 @@
+//! What a run found.
+
+use serde::Serialize;
+
+use super::peers::Peer;
+use super::picture::Picture;
+use super::plan::Options;
+use super::targets::Target;
+use crate::load::{ClosedRun, Counts, OpenRun, Summary};
+
+/// Everything, for the table and as JSON. Latencies are in milliseconds, memory in megabytes (10^6), rates a second.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    pub cores: usize,
+    pub clients: usize,
+    pub seconds: u32,
+    pub cells: Vec<Cell>,
+    pub processes: Vec<Processes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hop: Option<Hop>,
+    /// The bare library at the end of the run against its beginning: how far the machine itself is to be trusted.
+    pub drift: Vec<Drift>,
+    /// Peers that could not be measured, and why.
+    pub failures: Vec<Failure>,
+    pub targets: Vec<Target>,
+}
+
+/// One peer with one image.
+#[derive(Debug, Clone, Serialize)]
+pub struct Cell {
+    pub peer: Peer,
+    pub image: Picture,
+    /// So many clients as were asked for; for the bare library, a thread for each core.
+    pub closed: Closed,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open: Option<Open>,
+    /// One client; for the bare library, one thread.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alone: Option<Summary>,
+    /// The most under load, all processes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_mb: Option<f64>,
+    /// Cores that were taken by making the load: those the peer did not have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_cores: Option<f64>,
+    pub reading: Reading,
+}
+
+/// How well the image was read.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Reading {
+    /// Of the first answer.
+    pub character_error_rate: f64,
+    /// But for white space.
+    pub same_as_bare: bool,
+    /// Different texts (but for white space) among all right answers: one, unless load changes what is read.
+    pub texts: usize,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Closed {
+    pub rate: f64,
+    pub latency: Option<Summary>,
+    pub counts: Counts,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Open {
+    pub rate: f64,
+    /// From the time at which a request had to be sent.
+    pub latency: Option<Summary>,
+    /// From the time at which it was sent.
+    pub latency_from_sending: Option<Summary>,
+    pub late: u64,
+    pub dropped: u64,
+    pub counts: Counts,
+}
+
+/// A peer's processes, before any load.
+#[derive(Debug, Clone, Serialize)]
+pub struct Processes {
+    pub peer: Peer,
+    pub ready_seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_mb: Option<f64>,
+    /// Of the model server alone, where the peer has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_ready_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_idle_mb: Option<f64>,
+}
+
+/// The same processes asked by way of the gateway and directly, by turns.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Hop {
+    pub image: Picture,
+    pub gateway_p50_ms: f64,
+    pub direct_p50_ms: f64,
+    pub gateway_rate: f64,
+    pub direct_rate: f64,
+}
+
+impl Hop {
+    pub fn p50_ms(&self) -> f64 {
+        self.gateway_p50_ms - self.direct_p50_ms
+    }
+
+    /// The share of the throughput that the gateway costs.
+    pub fn cost(&self) -> f64 {
+        1.0 - self.gateway_rate / self.direct_rate
+    }
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Drift {
+    pub image: Picture,
+    pub first: f64,
+    pub last: f64,
+}
+
+impl Drift {
+    /// As a share of the beginning.
+    pub fn change(&self) -> f64 {
+        self.last / self.first - 1.0
+    }
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Failure {
+    pub peer: Peer,
+    pub why: String,
+}
+
+impl From<ClosedRun> for Closed {
+    fn from(run: ClosedRun) -> Self {
+        Self { rate: run.rate, latency: run.latencies.summary(), counts: run.counts }
+    }
+}
+
+impl Open {
+    pub fn new(rate: f64, run: OpenRun) -> Self {
+        Self {
+            rate,
+            latency: run.latencies.summary(),
+            latency_from_sending: run.from_sending.summary(),
+            late: run.late,
+            dropped: run.dropped,
+            counts: run.counts,
+        }
+    }
+}
+
+impl Report {
+    pub fn new(options: &Options) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { cores, clients: options.clients, seconds: options.seconds, ..Self::default() }
+    }
+
+    pub fn cell(&self, peer: Peer, image: Picture) -> Option<&Cell> {
+        self.cells.iter().find(|cell| cell.peer == peer && cell.image == image)
+    }
+
+    /// Good answers a second in the closed loop. For the bare library the better of its two runs: it is the limit.
+    pub fn rate(&self, peer: Peer, image: Picture) -> Option<f64> {
+        let rate = self.cell(peer, image)?.closed.rate;
+        let later = self.drift.iter().find(|drift| peer == Peer::Bare && drift.image == image);
+        Some(later.map_or(rate, |drift| rate.max(drift.last)))
+    }
+
+    /// How many times as many images a second.
+    pub fn ratio(&self, peer: Peer, than: Peer, image: Picture) -> Option<f64> {
+        let (own, other) = (self.rate(peer, image)?, self.rate(than, image)?);
+        (other > 0.0).then(|| own / other)
+    }
+}
