@@ -14,7 +14,7 @@ async fn start(args: &[&str]) -> Service {
 }
 
 /// The process ids of the service's engines.
-fn engines(service: &Service) -> Vec<String> {
+pub fn engines(service: &Service) -> Vec<String> {
     let parent = format!("PPid:\t{}", service.pid());
     let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     let pids = processes.filter_map(|process| {
