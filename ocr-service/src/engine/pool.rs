@@ -121,7 +121,7 @@ impl Pool {
         options: &Options,
         deadline: Instant,
     ) -> Result<Vec<Recognition>, PoolError> {
-        let replies = self.admit(images, options, deadline)?;
+        let replies = self.admit(&images, options, deadline)?;
         let answers = futures_util::future::try_join_all(replies.into_iter().map(answer));
         // The caller gets its answer at its deadline even if an engine is still at it.
         let answers = tokio::time::timeout_at(deadline.into(), answers).await;
@@ -166,7 +166,7 @@ impl Pool {
     /// The replies to come, for each image those of its shares in order.
     fn admit(
         &self,
-        images: Vec<Image>,
+        images: &[Image],
         options: &Options,
         deadline: Instant,
     ) -> Result<Vec<Vec<Reply>>, PoolError> {
@@ -176,8 +176,8 @@ impl Pool {
         }
         let mut replies = Vec::with_capacity(asked);
         let jobs = |idle: usize| {
-            let shared = asked == 1 && images.iter().all(|image| is_worth_sharing(image, options));
-            let of = if shared { idle.clamp(1, MAX_SHARES) } else { 1 };
+            let is_shared = asked == 1 && images.iter().all(|image| is_worth_sharing(image, options));
+            let of = if is_shared { idle.clamp(1, MAX_SHARES) } else { 1 };
             let shares = |image: &Image| {
                 (0..of).map(|index| job(image, options, deadline, Share { index, of })).unzip()
             };

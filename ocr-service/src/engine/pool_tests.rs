@@ -73,8 +73,7 @@ async fn hear(socket: &mut UnixStream) -> io::Result<(Request, Vec<u8>)> {
 /// What is read in a share: the whole word in the first, but of "shared" a part in each.
 fn said(word: &str, share: Share) -> String {
     match share {
-        Share::WHOLE => word.to_owned(),
-        Share { index, of } if word == "shared" => format!("shared {index}/{of} "),
+        Share { index, of } if of > 1 && word == "shared" => format!("shared {index}/{of} "),
         Share { index: 0, .. } => word.to_owned(),
         Share { .. } => String::new(),
     }

@@ -1,5 +1,7 @@
 //! What is in a reply beside the text, on every way in.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
@@ -111,8 +113,7 @@ async fn what_is_not_on_the_list_of_options_is_refused_with_the_list() {
 #[tokio::test]
 async fn the_model_gives_listed_outputs_and_no_others() {
     let service = Service::role("model", &["--engines=1"]).await;
-    use base64::Engine as _;
-    let image = base64::prelude::BASE64_STANDARD.encode(data("line.png"));
+    let image = BASE64_STANDARD.encode(data("line.png"));
     let tensor = json!({ "name": "image", "shape": [1], "datatype": "BYTES", "data": [image] });
     let outputs = json!([{ "name": "words" }, { "name": "tsv" }]);
     let request = json!({ "inputs": [tensor], "outputs": outputs });
