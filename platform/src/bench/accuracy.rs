@@ -99,9 +99,11 @@ fn ocr_server(built: &Built) -> Result<Server> {
 }
 
 async fn ask(client: &reqwest::Client, url: &str, labelled: &Labelled) -> Result<Read> {
+    let unreadable =
+        |_| Error::unhealthy(format!("{} was not read", labelled.file), format!("{url} is no address"));
     let target = HttpTarget {
         client: client.clone(),
-        url: url.parse().doing("making the service's address")?,
+        url: reqwest::Url::parse(url).map_err(unreadable)?,
         payload: Payload::form("file", &labelled.file, &labelled.image),
         judge: std::sync::Arc::new(|_| Ok(())),
     };

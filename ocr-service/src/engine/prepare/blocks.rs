@@ -113,7 +113,7 @@ fn is_prose(ink: &Ink, area: &Area, height: usize, beside_wide_gap: bool) -> boo
     let width = |y| ink.trim(&Area { x: text.x.clone(), y }).map_or(0, |line| line.x.len());
     let mut widths: Vec<_> = lines::find(ink, &text, height).into_iter().map(width).collect();
     widths.sort_unstable();
-    let median = widths.get(widths.len() / 2).copied().unwrap_or(0);
+    let median = widths.get(widths.len().saturating_sub(1) / 2).copied().unwrap_or(0);
     let enough = if beside_wide_gap { 2 } else { 3 };
     widths.len() >= enough && median >= 6 * height && 5 * median >= 3 * text.x.len()
 }
@@ -150,6 +150,18 @@ mod tests {
     fn goods_and_their_prices_stay_on_one_line() {
         let rows: [&[Range<usize>]; 4] =
             [&[10..90, 360..400], &[10..60, 370..400], &[10..120, 360..400], &[10..70, 350..400]];
+        assert_eq!(find(&page(420, &rows), HEIGHT).len(), 1);
+    }
+
+    #[test]
+    fn a_labels_heading_and_its_first_fact_make_no_columns() {
+        let rows: [&[Range<usize>]; 5] = [
+            &[10..150, 250..400],
+            &[10..90],
+            &[10..140, 370..400],
+            &[10..130, 370..400],
+            &[10..150, 370..400],
+        ];
         assert_eq!(find(&page(420, &rows), HEIGHT).len(), 1);
     }
 

@@ -38,7 +38,7 @@ pub fn improved(sent: &Picture) -> Option<Prepared> {
     if has_dark_fields(&grey, &ink) {
         return None;
     }
-    let scale = scale(lines::height(&ink)?, sent.whole());
+    let scale = scale(lines::height(&without_frame(&ink))?, sent.whole());
     let sized = if NEAR.contains(&scale) { first } else { even.scaled(scale)?.smoothed()? };
     let scale = if NEAR.contains(&scale) { 1.0 } else { scale };
     let (level, radians) = levelled(sized, cutoff)?;
@@ -102,9 +102,15 @@ fn levelled(picture: Picture, cutoff: u8) -> Option<(Picture, f32)> {
     }
 }
 
+/// Without what runs over most of the page: it would be taken for very high lines.
+fn without_frame(ink: &Ink) -> Ink {
+    let page = ink.whole();
+    ink.without(&ink.rules(page.x.len() / 2, page.y.len() * 3 / 5))
+}
+
 /// Without frames and rules, which Tesseract's block mode reads as letters.
 fn without_rules(picture: Picture, ink: Ink) -> Option<(Picture, Ink)> {
-    let height = lines::height(&ink)?;
+    let height = lines::height(&without_frame(&ink))?;
     let rules = ink.rules(8 * height, 2 * height);
     if rules.is_empty() {
         return Some((picture, ink));

@@ -90,6 +90,15 @@ fn light_text_on_a_dark_page_is_prepared_as_dark_text_on_a_light_one() {
 }
 
 #[test]
+fn a_frame_around_the_page_changes_no_line() {
+    let sent = picture("nutrition-label.png").grey().unwrap();
+    let side = |x, y, width, height| Rect { x, y, width, height };
+    let frame = [side(20, 20, 860, 3), side(20, 1070, 860, 3), side(20, 20, 3, 1050), side(877, 20, 3, 1050)];
+    let framed = prepare(sent.painted(&frame, 0).unwrap(), None, Preparation::On);
+    assert_eq!(framed.regions.len(), prepared("nutrition-label.png").regions.len(), "{:?}", framed.regions);
+}
+
+#[test]
 fn a_page_with_a_dark_bar_is_left_to_tesseract() {
     let sent = picture("nutrition-label.png").grey().unwrap();
     let bar = Rect { x: 0, y: 900, width: 900, height: 90 };

@@ -1,5 +1,6 @@
 //! Pictures whose text is known.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ pub async fn make(
     let labels = folder.join("labels.json");
     let doing = || format!("reading {}", labels.display());
     let listed = std::fs::read(&labels).doing(doing())?;
-    let mut set: Vec<Labelled> = serde_json::from_slice(&listed).doing(doing())?;
+    let mut set: Vec<Labelled> = serde_json::from_slice(&listed).map_err(io::Error::from).doing(doing())?;
     for labelled in &mut set {
         let path = folder.join(&labelled.file);
         labelled.image = std::fs::read(&path).doing(format!("reading {}", path.display()))?.into();
