@@ -3,20 +3,23 @@
 //! Variables of the environment are PLATEN_LISTEN_… rather than PLATEN_…_PORT: Kubernetes sets NAME_PORT for every
 //! Service called NAME, and a Service called `platen` must not change a port here.
 
-use std::ffi::OsStr;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use reqwest::Url;
 
 use crate::duration;
 use crate::engine::prepare::Preparation;
 use crate::engine::{Language, Segmentation};
 use crate::image::Limits;
+use crate::role::experiments::args::{ExperimentsArgs, ExperimentsRoleArgs};
+use crate::role::frontend::args::{FrontendArgs, PageArgs};
+use crate::role::gateway::args::{GatewayArgs, UpstreamArgs};
+use crate::role::ocr_server::args::NutritionArgs;
+use crate::role::translate::args::{BackendArgs, TranslateArgs};
+use crate::train::TrainArgs;
 
 /// The OCR service: one binary, a subcommand for each role.
 #[derive(Debug, Parser)]
@@ -48,35 +51,32 @@ pub enum Command {
     Model(ModelArgs),
     /// Reads images: the OCR backend, without a model behind it
     OcrServer(OcrServerArgs),
+    /// Translates texts behind LibreTranslate's interface
+    Translate(TranslateArgs),
+    /// The page on which a letter is read and translated
+    Frontend(FrontendArgs),
+    /// Records experiments and runs them as Jobs
+    Experiments(Box<ExperimentsRoleArgs>),
     /// All roles in one process
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
+    /// Trains an autoencoder on the images of a folder: what an experiment's Job runs
+    Train(TrainArgs),
 }
 
 impl Command {
-    pub fn server(&self) -> &ServerArgs {
+    /// Of what serves.
+    pub fn server(&self) -> Option<&ServerArgs> {
         match self {
-            Self::Gateway(args) => &args.server,
-            Self::Model(args) => &args.server,
-            Self::OcrServer(args) => &args.server,
-            Self::Serve(args) => &args.server,
+            Self::Gateway(args) => Some(&args.server),
+            Self::Model(args) => Some(&args.server),
+            Self::OcrServer(args) => Some(&args.server),
+            Self::Translate(args) => Some(&args.server),
+            Self::Frontend(args) => Some(&args.server),
+            Self::Experiments(args) => Some(&args.server),
+            Self::Serve(args) => Some(&args.server),
+            Self::Train(_) => None,
         }
     }
-}
-
-#[derive(Debug, Args)]
-pub struct GatewayArgs {
-    /// The port to listen on; 0 takes any free one
-    #[arg(long, env = "PLATEN_LISTEN_PORT", default_value_t = 8001)]
-    pub port: u16,
-    /// Base addresses of the models, separated by commas
-    #[arg(long = "model-url", env = "KSERVE_URL", value_delimiter = ',', default_value = "http://127.0.0.1:8080", value_parser = ModelUrl, hide_env_values = true)]
-    pub model_urls: Vec<Url>,
-    #[command(flatten)]
-    pub upstream: UpstreamArgs,
-    #[command(flatten)]
-    pub server: ServerArgs,
-    #[command(flatten)]
-    pub limits: LimitArgs,
 }
 
 #[derive(Debug, Args)]
@@ -100,6 +100,8 @@ pub struct OcrServerArgs {
     #[command(flatten)]
     pub engine: EngineArgs,
     #[command(flatten)]
+    pub nutrition: NutritionArgs,
+    #[command(flatten)]
     pub server: ServerArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
@@ -116,21 +118,31 @@ pub struct ServeArgs {
     /// The OCR server's port; 0 takes any free one
     #[arg(long, env = "PLATEN_LISTEN_OCR_SERVER", default_value_t = 5001)]
     pub ocr_server_port: u16,
+    /// The translation's port; 0 takes any free one
+    #[arg(long, env = "PLATEN_LISTEN_TRANSLATE", default_value_t = 8002)]
+    pub translate_port: u16,
+    /// The frontend's port; 0 takes any free one
+    #[arg(long, env = "PLATEN_LISTEN_FRONTEND", default_value_t = 8000)]
+    pub frontend_port: u16,
+    #[command(flatten)]
+    pub translate: BackendArgs,
+    #[command(flatten)]
+    pub page: PageArgs,
+    /// The experiments' port; 0 takes any free one
+    #[arg(long, env = "PLATEN_LISTEN_EXPERIMENTS", default_value_t = 5002)]
+    pub experiments_port: u16,
+    #[command(flatten)]
+    pub experiments: ExperimentsArgs,
     #[command(flatten)]
     pub upstream: UpstreamArgs,
     #[command(flatten)]
     pub engine: EngineArgs,
     #[command(flatten)]
+    pub nutrition: NutritionArgs,
+    #[command(flatten)]
     pub server: ServerArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
-}
-
-#[derive(Debug, Args)]
-pub struct UpstreamArgs {
-    /// How long a connection to a model may take
-    #[arg(long, env = "PLATEN_CONNECT_TIMEOUT", default_value = "500ms", value_parser = duration::parse)]
-    pub connect_timeout: Duration,
 }
 
 #[derive(Debug, Args)]
@@ -211,42 +223,6 @@ impl EngineArgs {
     }
 }
 
-/// Says why an address is refused without repeating it: it may hold a password.
-#[derive(Clone)]
-struct ModelUrl;
-
-impl TypedValueParser for ModelUrl {
-    type Value = Url;
-
-    fn parse_ref(
-        &self,
-        command: &clap::Command,
-        _: Option<&clap::Arg>,
-        value: &OsStr,
-    ) -> Result<Url, clap::Error> {
-        model_url(&value.to_string_lossy()).map_err(|why| {
-            let message = format!("--model-url, KSERVE_URL: {why}");
-            command.clone().error(clap::error::ErrorKind::ValueValidation, message)
-        })
-    }
-}
-
-/// The base address, also of a full one: `http://model:8080/v2/models/ocr-model/infer` is what some settings hold.
-fn model_url(text: &str) -> Result<Url, String> {
-    let mut url: Url = text.trim().parse().map_err(|error| format!("{error}; write http://HOST:PORT"))?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err("a model's address begins with http:// or https://".into());
-    }
-    // An address is named in answers, metrics and logs.
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("a model's address holds no user name and no password; write http://HOST:PORT".into());
-    }
-    let path = url.path().to_owned();
-    let base = path.find("/v2/").map_or(path.as_str(), |protocol| &path[..protocol]);
-    url.set_path(base);
-    Ok(url)
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -260,34 +236,6 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn several_models_are_separated_by_commas() {
-        let cli = parse("ocr-service gateway --model-url http://a:8080,http://b:8080/").unwrap();
-        let Command::Gateway(gateway) = cli.command else { panic!("not the gateway") };
-        assert_eq!(gateway.model_urls.len(), 2);
-    }
-
-    #[test]
-    fn a_full_address_of_the_models_inference_is_cut_to_its_base() {
-        for text in ["http://a:8080/v2/models/ocr-model/infer", "http://a:8080/", " http://a:8080"] {
-            assert_eq!(model_url(text).unwrap().as_str(), "http://a:8080/");
-        }
-        assert_eq!(model_url("http://a/models/v2/x").unwrap().as_str(), "http://a/models");
-    }
-
-    #[test]
-    fn a_models_address_without_a_scheme_is_refused() {
-        assert!(parse("ocr-service gateway --model-url model:8080").is_err());
-    }
-
-    #[test]
-    fn a_models_address_with_a_password_is_refused_and_not_repeated() {
-        for address in ["http://user:hunter2@a:8080", "http://:hunter2@a:8080", "http://hunter2@a:8080"] {
-            let error = parse(&format!("ocr-service gateway --model-url {address}")).unwrap_err().to_string();
-            assert!(error.contains("no password") && !error.contains("hunter2"), "{error}");
-        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod capacity;
 pub mod cli;
+pub mod clova;
 pub mod duration;
 pub mod engine;
 pub mod env_file;
@@ -12,7 +13,10 @@ pub mod image;
 pub mod logging;
 pub mod metrics;
 pub mod net;
+pub mod nutrition;
+pub mod openapi;
 pub mod readiness;
 pub mod role;
 pub mod shutdown;
+pub mod train;
 pub mod v2;

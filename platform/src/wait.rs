@@ -14,7 +14,20 @@ pub enum Seen<T> {
 }
 
 /// Looks again and again until it is ready. `hint` is the command that says more after a time-out.
-pub async fn until<T, F>(within: Duration, hint: &str, mut look: impl FnMut() -> F) -> Result<T>
+pub async fn until<T, F>(within: Duration, hint: &str, look: impl FnMut() -> F) -> Result<T>
+where
+    F: Future<Output = Result<Seen<T>>>,
+{
+    until_every(POLL, within, &format!("see more: {hint}"), look).await
+}
+
+/// As [`until`], with the pause between two looks, and the whole hint.
+pub async fn until_every<T, F>(
+    pause: Duration,
+    within: Duration,
+    hint: &str,
+    mut look: impl FnMut() -> F,
+) -> Result<T>
 where
     F: Future<Output = Result<Seen<T>>>,
 {
@@ -23,9 +36,9 @@ where
         match look().await? {
             Seen::Ready(value) => return Ok(value),
             Seen::Awaiting(what) if begun.elapsed() > within => {
-                return Err(Error::timed_out(what, begun.elapsed(), format!("see more: {hint}")));
+                return Err(Error::timed_out(what, begun.elapsed(), hint));
             }
-            Seen::Awaiting(_) => tokio::time::sleep(POLL).await,
+            Seen::Awaiting(_) => tokio::time::sleep(pause).await,
         }
     }
 }

@@ -94,7 +94,7 @@ fn killed_up_converges(xtask: &Xtask) -> Outcome {
         let plan = xtask.run(&[&args[..], &["--dry-run"]].concat()).expect_code(0).json();
         let actions = plan["plan"]["actions"].as_array().expect("actions").clone();
         if actions.iter().any(|action| action["step"] == step) {
-            assert!(xtask.kill_in_step(&args, step, Duration::from_millis(after)), "not killed in {step}");
+            xtask.kill_in_step(&args, step, Duration::from_millis(after))?;
         } else {
             // What lies in caches or serves other clusters of this machine is not done again.
             assert!(

@@ -7,6 +7,8 @@ What every role has in common. A role is a dict:
   values     the role's part of values.yaml
   env        list of environment variables of the role
   envSecret  optional name of a Secret that becomes environment variables
+  account    optional name of a ServiceAccount whose token the pods hold
+  claims     optional claims to mount: list of {name, claim, path}
   apart      optional role whose nodes this one avoids where it can
 */}}
 
@@ -69,7 +71,11 @@ spec:
 {{- end }}
 
 {{- define "ocr-app.podSpec" -}}
-automountServiceAccountToken: false
+{{- with .account -}}
+serviceAccountName: {{ . }}
+{{ end -}}
+# Only who asks the API server has a token for it.
+automountServiceAccountToken: {{ not (empty .account) }}
 # Service variables (OCR_MODEL_PORT=tcp://…) would be taken for the service's own settings.
 enableServiceLinks: false
 terminationGracePeriodSeconds: {{ .root.Values.drain.gracePeriodSeconds }}
@@ -128,6 +134,11 @@ volumes:
   - name: tmp
     emptyDir:
       sizeLimit: 256Mi
+  {{- range .claims }}
+  - name: {{ .name }}
+    persistentVolumeClaim:
+      claimName: {{ .claim }}
+  {{- end }}
 {{- end }}
 
 {{- define "ocr-app.container" -}}
@@ -200,6 +211,10 @@ securityContext:
 volumeMounts:
   - name: tmp
     mountPath: /tmp
+  {{- range .claims }}
+  - name: {{ .name }}
+    mountPath: {{ .path }}
+  {{- end }}
 {{- end }}
 
 {{/* Only where there is a second pod to lean on: with one, a budget would only block the drain of its node. */}}

@@ -8,7 +8,8 @@ use reqwest::Url;
 use super::AppError;
 use super::doors::Door;
 use crate::capacity;
-use crate::cli::{Command, EngineArgs, LimitArgs, ServerArgs, UpstreamArgs};
+use crate::cli::{Command, EngineArgs, LimitArgs, ServerArgs};
+use crate::clova;
 use crate::engine::options::Allowed;
 use crate::engine::process::EngineProcess;
 use crate::engine::{Cache, Launcher, Pool, PoolSize};
@@ -20,10 +21,23 @@ use crate::metrics::{
     CacheMetrics, Catalogue, EngineMetrics, HttpMetrics, InferenceMetrics, UpstreamMetrics,
 };
 use crate::readiness::PoolReady;
+use crate::role::experiments;
+use crate::role::experiments::args::ExperimentsArgs;
+use crate::role::experiments::backend::{self, Settings};
+use crate::role::frontend::pipeline::Pipeline;
+use crate::role::frontend::{self, AlwaysReady, Frontend};
+use crate::role::gateway::args::UpstreamArgs;
+use crate::role::gateway::attempt::Reason;
+use crate::role::gateway::source::Source;
 use crate::role::gateway::upstream::{Upstream, UpstreamConfig};
 use crate::role::gateway::{self, Gateway};
 use crate::role::model::{self, Model};
+use crate::role::ocr_server::args::NutritionArgs;
+use crate::role::ocr_server::nutrition::Nutrition;
 use crate::role::ocr_server::{self, OcrServer};
+use crate::role::translate::args::BackendArgs;
+use crate::role::translate::backend::Backend as Translator;
+use crate::role::translate::{self, Translate};
 
 /// A router for each door, in the doors' order.
 pub struct Built {
@@ -35,7 +49,7 @@ pub fn build(command: &Command, doors: &[Door], lifecycle: &Lifecycle) -> Result
     match command {
         Command::Gateway(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
-            let gateway = builder.gateway(args.model_urls.clone(), &args.upstream)?;
+            let gateway = builder.gateway(args.models.clone(), &args.upstream)?;
             Ok(Built { routers: vec![gateway], pool: None })
         }
         Command::Model(args) => {
@@ -47,22 +61,46 @@ pub fn build(command: &Command, doors: &[Door], lifecycle: &Lifecycle) -> Result
             let builder = Builder::new(&args.server, args.limits, lifecycle);
             let engines = Engines::start(&args.engine);
             let catalogue = engines.catalogue();
-            Ok(Built { routers: vec![builder.ocr_server(&engines, catalogue)], pool: Some(engines.pool) })
+            let router = builder.ocr_server(&engines, catalogue, &args.nutrition)?;
+            Ok(Built { routers: vec![router], pool: Some(engines.pool) })
+        }
+        Command::Translate(args) => {
+            let builder = Builder::new(&args.server, args.limits, lifecycle);
+            Ok(Built { routers: vec![builder.translate(&args.backend)?], pool: None })
+        }
+        Command::Frontend(args) => {
+            let builder = Builder::new(&args.server, args.limits, lifecycle);
+            let (gateway, translate) = (args.gateway_url.clone(), args.translate_url.clone());
+            let pipeline = Pipeline::new(args.page, args.mock.mock_translate_delay, gateway, translate)?;
+            Ok(Built { routers: vec![builder.frontend(pipeline)], pool: None })
+        }
+        Command::Experiments(args) => {
+            let builder = Builder::new(&args.server, args.limits, lifecycle);
+            Ok(Built { routers: vec![builder.experiments(&args.experiments)?], pool: None })
         }
         Command::Serve(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
             let engines = Engines::start(&args.engine);
-            let model = doors.iter().find(|door| door.role == "model").map(own_url).transpose()?;
-            let gateway = builder.gateway(Vec::from_iter(model), &args.upstream)?;
+            let model = Source::Fixed(own_url(doors, "model")?);
+            let gateway = builder.gateway(vec![model], &args.upstream)?;
             let model = builder.model(&engines);
             // The engines are shared: counted by the model's registry alone.
-            let ocr_server = builder.ocr_server(&engines, Catalogue::default());
-            Ok(Built { routers: vec![gateway, model, ocr_server], pool: Some(engines.pool) })
+            let ocr_server = builder.ocr_server(&engines, Catalogue::default(), &args.nutrition)?;
+            let translate = builder.translate(&args.translate)?;
+            let (its_gateway, its_translate) = (own_url(doors, "gateway")?, own_url(doors, "translate")?);
+            let mock = args.translate.mock.mock_translate_delay;
+            let frontend = builder.frontend(Pipeline::new(args.page, mock, its_gateway, its_translate)?);
+            let experiments = builder.experiments(&args.experiments)?;
+            let routers = vec![gateway, model, ocr_server, translate, frontend, experiments];
+            Ok(Built { routers, pool: Some(engines.pool) })
         }
+        Command::Train(_) => Ok(Built { routers: Vec::new(), pool: None }),
     }
 }
 
-fn own_url(door: &Door) -> Result<Url, AppError> {
+/// Where this process reaches its own `role`.
+fn own_url(doors: &[Door], role: &'static str) -> Result<Url, AppError> {
+    let door = doors.iter().find(|door| door.role == role).ok_or_else(|| AppError::Address(role.into()))?;
     let url = format!("http://{}", door.reachable());
     url.parse().map_err(|_| AppError::Address(url))
 }
@@ -108,13 +146,16 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn gateway(&self, endpoints: Vec<Url>, args: &UpstreamArgs) -> Result<Router, AppError> {
-        let metrics = UpstreamMetrics::default();
-        let config = UpstreamConfig { endpoints, connect_timeout: args.connect_timeout };
-        let upstream = Arc::new(Upstream::new(config, metrics.clone())?);
+    fn gateway(&self, models: Vec<Source>, args: &UpstreamArgs) -> Result<Router, AppError> {
+        let metrics = UpstreamMetrics::new(&Reason::ALL.map(Reason::name));
+        let config =
+            UpstreamConfig { models, connect_timeout: args.connect_timeout, retries: !args.no_retry };
+        let upstream = Upstream::start(config, metrics.clone())?;
         let routes = gateway::routes(Gateway { upstream: upstream.clone(), limits: self.limits });
         let catalogue = Catalogue::default().upstream(&metrics);
-        Ok(self.finish("gateway", routes, upstream, catalogue, service::nothing()))
+        let observed = upstream.clone();
+        let before_scrape = Arc::new(move || observed.observe());
+        Ok(self.finish("gateway", routes, upstream, catalogue, before_scrape))
     }
 
     fn model(&self, engines: &Engines) -> Router {
@@ -134,11 +175,37 @@ impl<'a> Builder<'a> {
         Self { http, identity: self.identity.clone(), ..*self }.with_pool("model", routes, engines, catalogue)
     }
 
-    fn ocr_server(&self, engines: &Engines, catalogue: Catalogue) -> Router {
+    fn ocr_server(
+        &self,
+        engines: &Engines,
+        catalogue: Catalogue,
+        args: &NutritionArgs,
+    ) -> Result<Router, AppError> {
+        let clova =
+            args.clova().map(|settings| clova::Client::new(settings, clova::DEFAULT_PAUSE)).transpose()?;
+        let nutrition = Arc::new(Nutrition { engine: args.nutrition_engine, clova });
         let (pool, allowed) = (engines.pool.clone(), engines.allowed.clone());
         let cache = engines.cache.clone();
-        let routes = ocr_server::routes(OcrServer { pool, cache, allowed, limits: self.limits });
-        self.with_pool("ocr-server", routes, engines, catalogue)
+        let routes = ocr_server::routes(OcrServer { pool, cache, allowed, limits: self.limits, nutrition });
+        Ok(self.with_pool("ocr-server", routes, engines, catalogue))
+    }
+
+    fn translate(&self, args: &BackendArgs) -> Result<Router, AppError> {
+        let backend = Arc::new(Translator::new(args)?);
+        let translate = Translate { backend, max_chars: args.translate_max_chars };
+        let (routes, readiness) = (translate::routes(translate.clone()), Arc::new(translate));
+        Ok(self.finish("translate", routes, readiness, Catalogue::default(), service::nothing()))
+    }
+
+    fn frontend(&self, pipeline: Pipeline) -> Router {
+        let routes = frontend::routes(Frontend { pipeline: Arc::new(pipeline), limits: self.limits });
+        self.finish("frontend", routes, Arc::new(AlwaysReady), Catalogue::default(), service::nothing())
+    }
+
+    fn experiments(&self, args: &ExperimentsArgs) -> Result<Router, AppError> {
+        let backend = backend::Backend::start(Settings::of(args)?, self.lifecycle);
+        let routes = experiments::routes(backend.clone());
+        Ok(self.finish("experiments", routes, Arc::new(backend), Catalogue::default(), service::nothing()))
     }
 
     fn with_pool(

@@ -38,16 +38,24 @@ impl Door {
 
 /// The doors of `command`, in the order in which its roles are built.
 pub async fn open(command: &Command) -> Result<Vec<Door>, AppError> {
-    let bind = command.server().bind;
+    let Some(ServerArgs { bind, .. }) = command.server() else { return Ok(Vec::new()) };
+    let bind = *bind;
     match command {
         Command::Gateway(args) => Ok(vec![Door::open("gateway", bind, args.port, "--port").await?]),
         Command::Model(args) => Ok(vec![Door::open("model", bind, args.port, "--port").await?]),
         Command::OcrServer(args) => Ok(vec![Door::open("ocr-server", bind, args.port, "--port").await?]),
+        Command::Translate(args) => Ok(vec![Door::open("translate", bind, args.port, "--port").await?]),
+        Command::Frontend(args) => Ok(vec![Door::open("frontend", bind, args.port, "--port").await?]),
+        Command::Experiments(args) => Ok(vec![Door::open("experiments", bind, args.port, "--port").await?]),
         Command::Serve(args) => Ok(vec![
             Door::open("gateway", bind, args.gateway_port, "--gateway-port").await?,
             Door::open("model", bind, args.model_port, "--model-port").await?,
             Door::open("ocr-server", bind, args.ocr_server_port, "--ocr-server-port").await?,
+            Door::open("translate", bind, args.translate_port, "--translate-port").await?,
+            Door::open("frontend", bind, args.frontend_port, "--frontend-port").await?,
+            Door::open("experiments", bind, args.experiments_port, "--experiments-port").await?,
         ]),
+        Command::Train(_) => Ok(Vec::new()),
     }
 }
 

@@ -13,7 +13,9 @@ use crate::cli::Command;
 use crate::engine::Pool;
 use crate::http::health::Lifecycle;
 use crate::net::ListenError;
+use crate::role::experiments::backend::SettingsError;
 use crate::shutdown::{self, Signals};
+use crate::train::TrainError;
 
 /// For an image whose caller is gone and whose engine does not know it yet.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
@@ -28,10 +30,14 @@ pub enum AppError {
     Engine(String),
     #[error("cannot write {path}: {source}; name another file with --ports-file")]
     PortsFile { path: String, source: std::io::Error },
-    #[error("cannot make the client for the models: {0}")]
+    #[error("cannot make an HTTP client: {0}")]
     Client(#[from] reqwest::Error),
     #[error("{0} is no address that can be connected to; choose another with --bind")]
     Address(String),
+    #[error(transparent)]
+    Experiments(#[from] SettingsError),
+    #[error(transparent)]
+    Train(#[from] TrainError),
     #[error("the system refused: {0}")]
     Io(#[from] std::io::Error),
     #[error("requests still ran {} s after the last was taken and were cut off", .0.as_secs())]
@@ -39,10 +45,12 @@ pub enum AppError {
 }
 
 impl AppError {
-    /// 3: the machine lacks something; 5: timed out.
+    /// 2: settings that do not fit together; 3: the machine lacks something; 5: timed out. A training has its own.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::DrainTimedOut(_) => 5,
+            Self::Experiments(_) => 2,
+            Self::Train(error) => error.exit_code(),
             _ => 3,
         }
     }
@@ -50,11 +58,14 @@ impl AppError {
 
 /// Runs the roles of `command` until a signal ends them.
 pub async fn run(command: Command) -> Result<(), AppError> {
+    if let Command::Train(args) = command {
+        return Ok(tokio::task::block_in_place(|| crate::train::run(&args))?);
+    }
+    let Some(server) = command.server() else { return Ok(()) };
     let mut signals = Signals::install()?;
     let lifecycle = Lifecycle::default();
     let doors = doors::open(&command).await?;
     let built = build::build(&command, &doors, &lifecycle)?;
-    let server = command.server();
     doors::announce(&doors, server)?;
 
     let mut servers = JoinSet::new();

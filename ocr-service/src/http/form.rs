@@ -22,6 +22,8 @@ pub struct FileField {
 pub struct Upload {
     pub file: Bytes,
     pub asked: Asked,
+    /// Which engine reads a nutrition label, from the form.
+    pub engine: Option<String>,
 }
 
 /// The file called `field` in the request's form; the options from its other fields or from the query.
@@ -44,6 +46,7 @@ async fn read_form(request: Request, field: FileField) -> Result<Upload, ApiErro
         .await
         .map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))?;
     let mut file = None;
+    let mut engine = None;
     while let Some(part) = form.next_field().await? {
         let name = part.name().unwrap_or_default().to_owned();
         match (name.as_str(), part.file_name()) {
@@ -52,6 +55,7 @@ async fn read_form(request: Request, field: FileField) -> Result<Upload, ApiErro
             }
             // A field without a file name is a text: no file was sent under that name.
             (name, Some(_)) if name == field.name && file.is_none() => file = Some(part.bytes().await?),
+            ("engine", None) => engine = Some(part.text().await?),
             (name, None) => {
                 if let Some(option) = asked.named(name) {
                     *option = Some(part.text().await?);
@@ -62,7 +66,7 @@ async fn read_form(request: Request, field: FileField) -> Result<Upload, ApiErro
         }
     }
     let file = file.ok_or(ApiError::bad_request(field.missing))?;
-    Ok(Upload { file, asked })
+    Ok(Upload { file, asked, engine })
 }
 
 fn is_form(request: &Request) -> bool {
@@ -74,6 +78,9 @@ fn is_form(request: &Request) -> bool {
 mod tests {
     use axum::body::Body;
     use axum::http::StatusCode;
+    use futures_util::FutureExt;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -128,6 +135,23 @@ mod tests {
     async fn an_empty_file_name_is_no_selected_file() {
         let error = refusal(request("/", &[("name=\"file\"; filename=\"\"", "")])).await;
         assert_eq!(error, ApiError::bad_request("No selected file"));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_sent_is_read_or_refused_as_the_senders_fault(
+            pieces in vec(0_usize..9, 0..20), tail in vec(any::<u8>(), 0..40),
+        ) {
+            let known = [
+                "--b\r\n", "--b--\r\n", "--b", "\r\n", "\r\n\r\n", "Content-Disposition: form-data; ",
+                "name=\"file\"; ", "filename=\"a.png\"", "name=\"psm\"",
+            ];
+            let body: Vec<u8> = pieces.iter().flat_map(|piece| known[*piece].bytes()).chain(tail).collect();
+            let request = Request::post("/").header(CONTENT_TYPE, "multipart/form-data; boundary=b");
+            // All of the body is there, so nothing has to be waited for.
+            let read = read(request.body(Body::from(body)).unwrap(), FILE).now_or_never().unwrap();
+            prop_assert!(read.map_or_else(|error| error.status.is_client_error(), |_| true));
+        }
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@ use super::context::{self, Context};
 use super::error::{ApiError, MaxBody};
 use super::health::{self, Lifecycle, Readiness};
 use crate::metrics::{self, HttpMetrics};
+use crate::openapi;
 
 /// What every role's server is given.
 #[derive(Clone, Debug)]
@@ -57,6 +58,7 @@ pub fn build(role: Role, lifecycle: &Lifecycle, config: &HttpConfig) -> Router {
         .route("/healthz/live", get(|| async { health::live() }))
         .route("/healthz/ready", get(ready))
         .route("/metrics", get(scrape))
+        .route("/openapi.json", get(move || async move { Json(openapi::document(role.name)) }))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(config.max_body))

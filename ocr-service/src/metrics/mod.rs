@@ -4,6 +4,7 @@
 //! (`kserve_…`) and ours (`ocr_…`); a test holds that none is given twice.
 
 pub mod counter;
+pub mod upstream;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
+pub use upstream::UpstreamMetrics;
 
 /// Seconds, from a cached reply to a page that takes as long as anyone waits.
 const SECONDS: [f64; 15] =
@@ -39,11 +41,6 @@ pub struct RouteOnly {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ModelLabels {
     pub model_name: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct EndpointLabels {
-    pub endpoint: String,
 }
 
 /// Every role's HTTP requests.
@@ -132,13 +129,6 @@ impl InferenceMetrics {
     }
 }
 
-/// The gateway's calls to models.
-#[derive(Clone, Debug, Default)]
-pub struct UpstreamMetrics {
-    pub retries: Counter,
-    pub failures: Family<EndpointLabels, Counter>,
-}
-
 /// Names to metrics.
 #[must_use]
 #[derive(Debug, Default)]
@@ -199,16 +189,6 @@ impl Catalogue {
             "kserve_inference_request_duration_seconds",
             "Time of an inference request",
             metrics.duration.clone(),
-        );
-        self
-    }
-
-    pub fn upstream(mut self, metrics: &UpstreamMetrics) -> Self {
-        self.add("ocr_gateway_retries_total", "Requests sent to a second endpoint", metrics.retries.clone());
-        self.add(
-            "ocr_gateway_endpoint_failures_total",
-            "Failed attempts by endpoint",
-            metrics.failures.clone(),
         );
         self
     }

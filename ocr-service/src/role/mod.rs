@@ -1,8 +1,12 @@
 //! The roles: each turns its configuration into routes.
 
+pub mod experiments;
+pub mod frontend;
 pub mod gateway;
 pub mod model;
 pub mod ocr_server;
+pub mod translate;
+pub mod url_arg;
 
 use axum::http::HeaderName;
 

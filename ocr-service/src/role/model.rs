@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
@@ -43,11 +43,16 @@ pub fn routes(model: Model) -> Router {
     let of_model = Router::new()
         .route("/", get(describe))
         .route("/ready", get(model_ready))
-        .route("/infer", post(infer));
+        .route("/infer", post(infer))
+        .route("/config", get(unimplemented))
+        .route("/stats", get(unimplemented))
+        .route("/trace/setting", get(unimplemented).post(unimplemented));
     Router::new()
         .route("/v2", get(|| async { Json(metadata::server()) }))
         .route("/v2/health/live", get(|| async { health::live() }))
         .route("/v2/health/ready", get(server_ready))
+        .route("/v2/models/stats", get(unimplemented))
+        .route("/v2/repository/{*path}", get(unimplemented).post(unimplemented))
         .nest("/v2/models/{model}", of_model.clone())
         .nest("/v2/models/{model}/versions/{version}", of_model)
         .with_state(model)
@@ -149,6 +154,12 @@ async fn recognize(
     Ok(response)
 }
 
+/// What Triton's extensions have beside the protocol; its clients ask for it.
+async fn unimplemented(uri: Uri) -> ApiError {
+    let message = format!("{} is not implemented by this server; GET /v2 names the extensions", uri.path());
+    ApiError::new(StatusCode::NOT_IMPLEMENTED, message)
+}
+
 /// KServe's clients know one status for whatever is wrong with the input.
 fn invalid(error: ApiError) -> ApiError {
     match error.status {
@@ -173,6 +184,10 @@ fn record(metrics: &InferenceMetrics, took: Duration, well: bool) {
 
 impl From<v2::Error> for ApiError {
     fn from(error: v2::Error) -> Self {
-        Self::bad_request(error.to_string())
+        let status = match error {
+            v2::Error::Unimplemented(_) => StatusCode::NOT_IMPLEMENTED,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Self::new(status, error.to_string())
     }
 }

@@ -150,6 +150,7 @@ fn input_elements(input: &Tensor, raw: &mut Bytes) -> Result<Vec<Bytes>, Error> 
     if input.datatype != BYTES {
         return Err(fault(format!("datatype is {:?}; this model takes BYTES", input.datatype)));
     }
+    refuse_extensions(input.parameters.as_ref())?;
     let size = input.parameters.as_ref().and_then(|parameters| parameters.get(BINARY_SIZE));
     let elements = match (size, &input.data) {
         (Some(size), None) => {
@@ -168,6 +169,16 @@ fn input_elements(input: &Tensor, raw: &mut Bytes) -> Result<Vec<Bytes>, Error> 
         return Err(fault(format!("shape is {:?}, but it carries {} elements", input.shape, elements.len())));
     }
     Ok(elements)
+}
+
+/// Parameters of Triton's extensions that change where data are: passing over them would answer something else.
+pub fn refuse_extensions(parameters: Option<&Parameters>) -> Result<(), Error> {
+    for name in ["shared_memory_region", "classification"] {
+        if parameters.is_some_and(|parameters| parameters.contains_key(name)) {
+            return Err(Error::Unimplemented(name));
+        }
+    }
+    Ok(())
 }
 
 fn size_parameter(raw: &Bytes) -> Parameters {

@@ -14,7 +14,8 @@ use axum::http::HeaderName;
 /// Bytes of JSON at the start of a body that goes on with raw tensors.
 pub const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
-/// Why a request is not one that this protocol and this model know. All are the sender's fault (400).
+/// Why a request is not one that this protocol and this model know. All are the sender's fault (400) but for what the
+/// protocol's extensions have and this model does not (501).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     #[error("the request is not a V2 inference request: {0}")]
@@ -37,6 +38,8 @@ pub enum Error {
     UnknownOutput(String),
     #[error("the request has no input image")]
     NoImage,
+    #[error("{0} is not implemented by this server; send tensors in the request")]
+    Unimplemented(&'static str),
     #[error("parameter {name} must be {expected}")]
     Parameter { name: &'static str, expected: &'static str },
 }

@@ -85,6 +85,7 @@ fn wanted(decoded: &Decoded, raw: bool) -> Result<Vec<Wanted>, Error> {
     let listed = decoded.outputs.iter().flatten();
     let wanted = listed.map(|listed| {
         let output = listed.name.parse().map_err(|_| Error::UnknownOutput(listed.name.clone()))?;
+        codec::refuse_extensions(listed.parameters.as_ref())?;
         let own = flag(listed.parameters.as_ref(), "binary_data")?;
         Ok(Wanted { output, raw: own.unwrap_or(raw) })
     });
@@ -175,6 +176,14 @@ mod tests {
         let input = json!({ "name": "img", "shape": [1], "datatype": "BYTES", "data": ["eW91"] });
         assert_eq!(read(&json!({ "inputs": [input] })).unwrap_err(), Error::UnknownInput("img".into()));
         assert_eq!(read(&json!({ "inputs": [] })).unwrap_err(), Error::NoImage);
+    }
+
+    #[test]
+    fn what_only_extensions_have_is_not_passed_over() {
+        for name in ["shared_memory_region", "classification"] {
+            let output = json!({ "name": "text", "parameters": { name: 1 } });
+            assert_eq!(read(&json!({ "outputs": [output] })).unwrap_err(), Error::Unimplemented(name));
+        }
     }
 
     #[test]

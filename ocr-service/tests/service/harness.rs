@@ -12,6 +12,8 @@ use tempfile::TempDir;
 
 /// Generous, because other tests and builds share the machine.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// Of `serve`.
+const ROLES: [&str; 6] = ["gateway", "model", "ocr-server", "translate", "frontend", "experiments"];
 const LOG: &str = "stderr.log";
 
 /// A running `ocr-service`, ended when dropped.
@@ -25,9 +27,10 @@ pub struct Service {
 impl Service {
     /// `serve` on free ports with `args`, ready to read.
     pub async fn serve(args: &[&str]) -> Self {
-        let free = ["--gateway-port=0", "--model-port=0", "--ocr-server-port=0"];
-        let service = Self::start("serve", &[&free, args].concat()).await;
-        for role in ["gateway", "model", "ocr-server"] {
+        let free = ROLES.map(|role| format!("--{role}-port=0"));
+        let free = free.each_ref().map(String::as_str);
+        let service = Self::start("serve", &[&free, args].concat(), "").await;
+        for role in ROLES {
             service.ready(role).await;
         }
         service
@@ -35,13 +38,25 @@ impl Service {
 
     /// A single role on a free port, ready.
     pub async fn role(role: &str, args: &[&str]) -> Self {
-        let service = Self::start(role, &[&["--port=0"], args].concat()).await;
+        Self::role_with(role, args, "").await
+    }
+
+    /// As [`Service::role`], with this in its `.env`.
+    pub async fn role_with(role: &str, args: &[&str], env: &str) -> Self {
+        let service = Self::start(role, &[&["--port=0"], args].concat(), env).await;
         service.ready(role).await;
         service
     }
 
-    async fn start(command: &str, args: &[&str]) -> Self {
+    /// A single role on a free port with variables in its `.env`, perhaps not ready.
+    pub async fn unready(role: &str, args: &[&str], variables: &[(&str, &str)]) -> Self {
+        let env: String = variables.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        Self::start(role, &[&["--port=0"], args].concat(), &env).await
+    }
+
+    async fn start(command: &str, args: &[&str], env: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(".env"), env).unwrap();
         let ports_file = folder.path().join("ports.json");
         let child = binary(command)
             .args(args)
@@ -58,7 +73,7 @@ impl Service {
         service
     }
 
-    async fn ready(&self, role: &str) {
+    pub async fn ready(&self, role: &str) {
         let url = self.url(role, "/healthz/ready");
         let is_ready = async || reqwest::get(&url).await.is_ok_and(|response| response.status().is_success());
         until("readiness", is_ready).await;
@@ -142,7 +157,10 @@ pub fn kill(signal: &str, pid: &str) {
 pub fn binary(command: &str) -> Command {
     let mut binary = Command::new(env!("CARGO_BIN_EXE_ocr-service"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("PLATEN_") || name == "KSERVE_URL" {
+        if ["PLATEN_", "KSERVE_URL", "NAVER_", "LIBRETRANSLATE_", "DB_"]
+            .iter()
+            .any(|ours| name.to_string_lossy().starts_with(ours))
+        {
             binary.env_remove(name);
         }
     }

@@ -3,8 +3,11 @@
 
 mod crowd;
 mod engines;
+mod experiments;
 mod harness;
+mod nutrition;
 mod ocr;
+mod openapi;
 mod process;
 mod protocol;
 mod reply;

@@ -36,24 +36,30 @@ pub async fn format(host: &Host) -> Result<String> {
 pub async fn clippy(host: &Host, step: &Step) -> Result<String> {
     let cmd = cargo(host, &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]);
     logged(host, step, "clippy", &cmd).await?;
-    // "All" targets are not all: these two are left out of a plain `cargo test`, and with that out of "all".
-    let apart = ["clippy", "--package", "xtask", "--test", "embedded", "--test", "cluster", "--locked"];
-    let cmd = cargo(host, &apart).args(["--", "-D", "warnings"]);
+    // "All" targets are not all: these are left out of a plain `cargo test`, and with that out of "all".
+    let apart = ["embedded", "cluster", "browser"].map(|name| format!("--test={name}"));
+    let cmd = cargo(host, &["clippy", "--workspace", "--locked"]).args(apart).args(["--", "-D", "warnings"]);
     logged(host, step, "clippy-end-to-end", &cmd).await?;
     Ok("no warnings".into())
 }
 
+/// What the tests start besides the project's own: a database. Without `mariadb-server`, which would start one for
+/// the machine.
+const TEST_PACKAGES: [&str; 2] = ["mariadb-client-core", "mariadb-server-core"];
+
 /// Compiling and running apart, so that the progress says which of them it is.
 pub async fn test(host: &Host, step: &Step) -> Result<String> {
+    crate::tools::ensure_packages(host, &TEST_PACKAGES, "the tests").await?;
     logged(host, step, "tests-build", &cargo(host, &["test", "--workspace", "--locked", "--no-run"])).await?;
     let run = cargo(host, &["test", "--workspace", "--locked", "--no-fail-fast"]);
     let lines = logged(host, step, "tests", &run).await?;
     tested(&lines, &log_of(host, "tests"))
 }
 
-/// One of xtask's end-to-end tests, which no plain `cargo test` starts.
+/// An end-to-end test, which no plain `cargo test` starts; chosen from the workspace, so that nothing is compiled again
+/// with the features of one package alone.
 pub async fn end_to_end(host: &Host, step: &Step, name: &str, limit: Duration) -> Result<String> {
-    let cmd = cargo(host, &["test", "--package", "xtask", "--locked", "--test", name]).deadline(limit);
+    let cmd = cargo(host, &["test", "--workspace", "--locked", "--test", name]).deadline(limit);
     tested(&logged(host, step, name, &cmd).await?, &log_of(host, name))
 }
 
@@ -107,7 +113,8 @@ pub(super) async fn logged(host: &Host, step: &Step, name: &str, cmd: &Cmd) -> R
     }
 }
 
-/// What a person needs of a failed run: from its first failure on, without what was compiled.
+/// What a person needs of a failed run: from its first failure on, or from the harness's list of them, without what was
+/// compiled, the frames of back traces, and what passed.
 fn shown(lines: &[String]) -> String {
     let noise =
         ["Compiling ", "Checking ", "Downloaded ", "Downloading ", "Running ", "Finished ", "Blocking "];
@@ -116,12 +123,21 @@ fn shown(lines: &[String]) -> String {
         .map(String::as_str)
         .filter(|line| !noise.iter().any(|word| line.trim_start().starts_with(word)))
         .filter(|line| !(line.starts_with("test ") && line.ends_with("... ok")))
+        .filter(|line| !is_frame(line))
         .collect();
-    let is_failure =
-        |line: &&str| line.starts_with("error") || line.starts_with("failures:") || line.contains("FAILED");
-    let start = telling.iter().position(is_failure).unwrap_or(telling.len().saturating_sub(SHOWN_LINES));
+    let is_failure = |line: &&str| line.starts_with("error") || line.contains("FAILED");
+    let list = telling.iter().position(|line| line.starts_with("failures:"));
+    let start = list.or_else(|| telling.iter().position(is_failure));
+    let start = start.unwrap_or(telling.len().saturating_sub(SHOWN_LINES));
     let end = telling.len().min(start + SHOWN_LINES);
     telling[start..end].join("\n")
+}
+
+/// A line of a back trace: `12: some::function`, or `at ./file.rs:1:2`.
+fn is_frame(line: &str) -> bool {
+    let line = line.trim_start();
+    let numbered = line.split_once(": ").is_some_and(|(number, _)| number.parse::<u16>().is_ok());
+    numbered || (line.starts_with("at ") && line.contains(".rs:")) || line == "stack backtrace:"
 }
 
 /// The totals of the test harness.
@@ -173,11 +189,15 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_run_is_shown_from_its_first_failure_on() {
-        let said = "   Compiling a v1\ntest one ... ok\ntest two ... FAILED\n\nfailures:\n\nthread 'two' panicked at x.rs:1";
-        assert_eq!(
-            shown(&lines(said)),
-            "test two ... FAILED\n\nfailures:\n\nthread 'two' panicked at x.rs:1"
-        );
+    fn a_failed_run_is_shown_from_its_list_of_failures_without_frames() {
+        let said = "   Compiling a v1\ntest one ... ok\ntest two ... FAILED\n\nfailures:\n\nthread 'two' panicked at x.rs:1\n\
+                    stack backtrace:\n   0: std::panicking\n             at /rustc/x/panicking.rs:689:5\nit was 3";
+        assert_eq!(shown(&lines(said)), "failures:\n\nthread 'two' panicked at x.rs:1\nit was 3");
+    }
+
+    #[test]
+    fn without_a_list_a_failed_run_is_shown_from_its_first_error_on() {
+        let said = "   Compiling a v1\nwarning: x\nerror[E1]: y\n --> a.rs";
+        assert_eq!(shown(&lines(said)), "error[E1]: y\n --> a.rs");
     }
 }

@@ -1,6 +1,7 @@
 //! The chart as Helm renders it: every kind of values that it is meant for, and some that it must refuse.
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::PodSpec;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -63,6 +64,9 @@ fn accepted() -> Vec<(&'static str, Value)> {
         ("a private image by digest", json!({"image": {"digest": digest}, "imagePullSecrets": pull})),
         ("a gateway inside only", json!({"gateway": {"service": {"type": "ClusterIP"}}})),
         ("a headless model", json!({"model": {"service": {"headless": true}}})),
+        ("endpoints by DNS", json!({"gateway": {"endpoints": "dns"}})),
+        ("endpoints by the Service alone", json!({"gateway": {"endpoints": "service"}})),
+        ("a model of another namespace", json!({"gateway": {"modelUrl": "k8s://models/ocr-model:8080"}})),
         ("single pods", json!({"gateway": {"replicas": 1}, "model": {"replicas": 1}})),
         (
             "the gateway alone",
@@ -70,6 +74,21 @@ fn accepted() -> Vec<(&'static str, Value)> {
                 "gateway": {"modelUrl": "http://model.example:8080"},
                 "model": {"enabled": false}, "ocrServer": {"enabled": false},
             }),
+        ),
+        (
+            "experiments on folders of the nodes",
+            json!({"experiments": {
+                "enabled": true,
+                "database": {"host": "db.example", "user": "lab", "name": "lab"},
+                "modelImage": "localhost:5000/ae-model:1",
+            }}),
+        ),
+        (
+            "experiments on a storage class and with their own claim",
+            json!({"experiments": {
+                "enabled": true, "sqlite": true,
+                "input": {"existingClaim": "images"}, "output": {"storageClass": "nfs"},
+            }}),
         ),
         (
             "all that is optional",
@@ -93,6 +112,10 @@ fn refused() -> Vec<(&'static str, Value)> {
         ("a NodePort out of range", json!({"gateway": {"service": {"nodePort": 80}}})),
         ("a number in words", json!({"model": {"replicas": "two"}})),
         ("an image with its tag twice", json!({"image": {"repository": "localhost:5000/ocr:1@x"}})),
+        ("a path that is not absolute", json!({"experiments": {"input": {"hostPath": "images"}}})),
+        ("a Job without bounds", json!({"experiments": {"job": {"limitSeconds": 0}}})),
+        ("endpoints by magic", json!({"gateway": {"endpoints": "magic"}})),
+        ("an address without a scheme", json!({"gateway": {"modelUrl": "model:8080"}})),
         ("a digest that is none", json!({"image": {"digest": "sha256:abc"}})),
     ]
 }
@@ -106,10 +129,13 @@ fn documents(text: &str) -> Result<Vec<Value>> {
     Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
 }
 
-/// Known fields only; a namespace; and, for what runs pods, Pod Security `restricted`.
+/// Known fields only; a namespace, of what can have one; and, for what runs pods, Pod Security `restricted`.
 fn sound(document: &Value) -> Result<()> {
     strict::verify(document)?;
     let name = document.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("?");
+    if document["kind"] == "PersistentVolume" {
+        return Ok(());
+    }
     if document.pointer("/metadata/namespace").is_none() {
         return Err(Error::malformed(
             name,
@@ -121,7 +147,9 @@ fn sound(document: &Value) -> Result<()> {
         return Ok(());
     }
     let deployment: Deployment = strict::object(document)?;
-    let violations = deployment.spec.template.spec.as_ref().map(restricted::violations).unwrap_or_default();
+    let pod = deployment.spec.template.spec.as_ref();
+    let mut violations = pod.map(restricted::violations).unwrap_or_default();
+    violations.extend(pod.and_then(stray_token));
     if violations.is_empty() {
         return Ok(());
     }
@@ -130,4 +158,38 @@ fn sound(document: &Value) -> Result<()> {
         violations.join("; "),
         "Pod Security `restricted` refuses it: correct _helpers.tpl",
     ))
+}
+
+/// A token for the API server in a pod that has no account of its own: what the namespace's default account may do,
+/// everybody who breaks into the pod may do.
+fn stray_token(pod: &PodSpec) -> Option<String> {
+    let own = pod.service_account_name.as_deref().is_some_and(|name| !name.is_empty() && name != "default");
+    let mounts = pod.automount_service_account_token != Some(false);
+    (mounts != own).then(|| {
+        "automountServiceAccountToken must be true with an own serviceAccountName, else false".to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_goes_with_an_account_of_its_own_and_with_nothing_else() {
+        let pod = |account: Option<&str>, mounts| PodSpec {
+            service_account_name: account.map(str::to_owned),
+            automount_service_account_token: mounts,
+            ..PodSpec::default()
+        };
+        for (account, mounts, well) in [
+            (None, Some(false), true),
+            (Some("ocr-gateway"), Some(true), true),
+            (None, None, false),
+            (None, Some(true), false),
+            (Some("default"), Some(true), false),
+            (Some("ocr-gateway"), Some(false), false),
+        ] {
+            assert_eq!(stray_token(&pod(account, mounts)).is_none(), well, "{account:?} {mounts:?}");
+        }
+    }
 }

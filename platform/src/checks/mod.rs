@@ -1,7 +1,9 @@
 //! What must hold of this project before a change is good: each check runs, whatever became of the others.
 
+mod browser;
 mod cargo;
 mod chart;
+mod clients;
 mod deny;
 mod scripts;
 
@@ -94,9 +96,22 @@ pub const STATIC: &[Check] = &[
     }),
 ];
 
+const CLIENTS: Check = Check::new(
+    "clients",
+    "the protocol's official Python clients against a model",
+    Group::EndToEnd,
+    60,
+    |host, step| Box::pin(clients::check(host, step)),
+);
+
 const EMBEDDED: Check =
     Check::new("embedded", "end to end on the embedded provider", Group::EndToEnd, 150, |host, step| {
         Box::pin(cargo::end_to_end(host, step, "embedded", Duration::from_mins(15)))
+    });
+
+const BROWSER: Check =
+    Check::new("browser", "the frontend's page in a real browser", Group::EndToEnd, 120, |host, step| {
+        Box::pin(browser::check(host, step))
     });
 
 const CLUSTER: Check =
@@ -117,7 +132,7 @@ pub struct Extent {
 pub fn list(extent: Extent) -> Vec<Check> {
     let mut checks = STATIC.to_vec();
     if !extent.quick {
-        checks.push(EMBEDDED);
+        checks.extend([CLIENTS, EMBEDDED, BROWSER]);
     }
     if extent.cluster {
         checks.push(CLUSTER);

@@ -97,5 +97,8 @@ fn stale_manifests_are_listed_with_the_command_that_renders_them() {
 fn the_extent_says_what_is_end_to_end() {
     let names = |extent| list(extent).iter().map(|check| check.name).collect::<Vec<_>>();
     assert!(!names(Extent { quick: true, cluster: false }).contains(&"embedded"));
-    assert_eq!(names(Extent { quick: false, cluster: true })[STATIC.len()..], ["embedded", "cluster"]);
+    assert_eq!(
+        names(Extent { quick: false, cluster: true })[STATIC.len()..],
+        ["clients", "embedded", "browser", "cluster"]
+    );
 }

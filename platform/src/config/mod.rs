@@ -105,6 +105,9 @@ pub struct PortsConfig {
     pub gateway: u16,
     pub model: u16,
     pub ocr_server: u16,
+    pub translate: u16,
+    pub frontend: u16,
+    pub experiments: u16,
     /// NodePorts of the cluster as they are published on the host: gateway, frontend, experiments.
     pub node_ports: [u16; 3],
     pub stride: u16,
@@ -117,6 +120,9 @@ impl Default for PortsConfig {
             gateway: 8001,
             model: 8080,
             ocr_server: 5001,
+            translate: 8002,
+            frontend: 8000,
+            experiments: 5002,
             node_ports: [30001, 30080, 31112],
             stride: 100,
             registry: 5000,
@@ -132,14 +138,17 @@ impl PortsConfig {
 
     /// Whether every port of every node is a port, and no two are the same.
     pub fn check(&self, nodes: NodeCount) -> Result<()> {
-        let [gateway, frontend, experiments] = self.node_ports;
+        let [gateway_entry, frontend_entry, experiments_entry] = self.node_ports;
         let bases = [
             ("gateway", self.gateway),
             ("model", self.model),
             ("ocr_server", self.ocr_server),
-            ("node_ports[0]", gateway),
-            ("node_ports[1]", frontend),
-            ("node_ports[2]", experiments),
+            ("translate", self.translate),
+            ("frontend", self.frontend),
+            ("experiments", self.experiments),
+            ("node_ports[0]", gateway_entry),
+            ("node_ports[1]", frontend_entry),
+            ("node_ports[2]", experiments_entry),
         ];
         let mut taken = std::collections::BTreeMap::from([(u32::from(self.registry), "registry".to_owned())]);
         for node in 0..u32::from(nodes.get()) {

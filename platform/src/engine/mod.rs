@@ -1,6 +1,5 @@
 //! Docker: is it there, is it fit, and its installation and start where that is allowed.
 
-mod daemon;
 mod endpoint;
 mod guard;
 mod install;

@@ -2,18 +2,18 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bollard::Docker;
 use bollard::query_parameters::ListContainersOptions;
 use serde::{Deserialize, Serialize};
 
-use super::daemon::Daemon;
 use super::verdict::Answer;
 use super::{Chosen, Endpoint, Lack, Ready, State, ask, guard, install, observe};
 use crate::error::{Doing, Error, Result};
 use crate::host::{Host, Privilege, write_atomically};
-use crate::process::{Cmd, spawn_detached};
+use crate::process::{Cmd, Started, spawn_detached};
+use crate::wait::{self, Seen};
 
 const STARTS_WITHIN: Duration = Duration::from_mins(1);
 const STOPS_WITHIN: Duration = Duration::from_mins(1);
@@ -31,7 +31,6 @@ struct Record {
     #[serde(flatten)]
     by: By,
     /// Where it answers, as `DOCKER_HOST` would name it: later another engine may be chosen.
-    #[serde(default = "usual_socket")]
     socket: String,
 }
 
@@ -40,7 +39,7 @@ struct Record {
 #[serde(tag = "by", rename_all = "snake_case")]
 enum By {
     Systemd,
-    Daemon(Daemon),
+    Daemon(Started),
 }
 
 fn usual_socket() -> String {
@@ -109,15 +108,13 @@ async fn start_daemon(
     }
     let cmd = daemon(paths, privilege, cap_sys_resource);
     let begun = log_length(&paths.log());
-    // Nothing is locked for the daemon; it reads nothing.
-    let no_lock = std::fs::File::open("/dev/null").doing("opening /dev/null")?;
-    let daemon = Daemon::of(spawn_detached(&cmd, &paths.log(), &no_lock)?);
+    let daemon = Started::of(spawn_detached(&cmd, &paths.log(), None)?);
     // Recorded at once: whatever happens to this run, what it started can be stopped.
     write_record(paths, &Record { by: By::Daemon(daemon), socket: usual_socket() })?;
     let ready = wait_until_ready(host, Some(daemon), Some((&paths.log(), begun))).await?;
     // Behind sudo, the daemon is another process than the one that was started.
     let pid = std::fs::read_to_string(paths.pid()).ok().and_then(|text| text.trim().parse().ok());
-    let by = By::Daemon(pid.map_or(daemon, Daemon::of));
+    let by = By::Daemon(pid.map_or(daemon, Started::of));
     write_record(paths, &Record { by, socket: ready.docker_host().to_owned() })?;
     Ok(ready)
 }
@@ -147,12 +144,11 @@ fn install_wrapper(path: &Path) -> Result<()> {
         .doing(format!("installing {}", path.display()))
 }
 
-async fn wait_until_ready(host: &Host, daemon: Option<Daemon>, log: Option<(&Path, u64)>) -> Result<Ready> {
-    let begun = Instant::now();
+async fn wait_until_ready(host: &Host, daemon: Option<Started>, log: Option<(&Path, u64)>) -> Result<Ready> {
     let said = || log.map(|(path, from)| log_tail(path, from)).unwrap_or_default();
-    loop {
+    wait::until_every(POLL, STARTS_WITHIN, "start Docker by hand and look at what it says", || async {
         match observe(host).await? {
-            State::Ready(ready) => return Ok(ready),
+            State::Ready(ready) => return Ok(Seen::Ready(ready)),
             State::NotThere(lack @ Lack::Unreachable { .. }) => return Err(lack.into_error()),
             State::NotThere(_) => {}
         }
@@ -163,16 +159,9 @@ async fn wait_until_ready(host: &Host, daemon: Option<Daemon>, log: Option<(&Pat
                 hint.unwrap_or_default(),
             ));
         }
-        if begun.elapsed() > STARTS_WITHIN {
-            let awaited = format!("Docker to answer{}", said());
-            return Err(Error::timed_out(
-                awaited,
-                STARTS_WITHIN,
-                "start Docker by hand and look at what it says",
-            ));
-        }
-        tokio::time::sleep(POLL).await;
-    }
+        Ok(Seen::Awaiting(format!("Docker to answer{}", said())))
+    })
+    .await
 }
 
 fn log_length(log: &Path) -> u64 {
@@ -275,15 +264,10 @@ async fn stop(host: &Host, by: &By) -> Result<()> {
     };
     let pid = daemon.pid;
     host.processes.run(&wrapped(privilege, "kill").args(["-TERM", &pid.to_string()])).await?;
-    let begun = Instant::now();
-    while daemon.is_alive() {
-        if begun.elapsed() > STOPS_WITHIN {
-            let hint = format!("kill {pid}");
-            return Err(Error::timed_out("Docker to stop", STOPS_WITHIN, hint));
-        }
-        tokio::time::sleep(POLL).await;
-    }
-    Ok(())
+    wait::until_every(POLL, STOPS_WITHIN, &format!("kill {pid}"), || async {
+        Ok(if daemon.is_alive() { Seen::Awaiting("Docker to stop".into()) } else { Seen::Ready(()) })
+    })
+    .await
 }
 
 #[cfg(test)]
@@ -312,13 +296,12 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_an_older_make_is_read() {
-        let read = |text: &str| serde_json::from_str::<Record>(text).unwrap();
-        let daemon = By::Daemon(Daemon { pid: 5, started: None });
-        assert_eq!(read(r#"{"by":"daemon","pid":5}"#), Record { by: daemon, socket: usual_socket() });
-        assert_eq!(read(r#"{"by":"systemd"}"#), Record { by: By::Systemd, socket: usual_socket() });
-        let now = Record { by: By::Daemon(Daemon::of(std::process::id())), socket: "unix:///s".into() };
-        assert_eq!(read(&serde_json::to_string(&now).unwrap()), now);
+    fn a_record_is_read_back_as_it_was_written() {
+        for by in [By::Systemd, By::Daemon(Started { pid: 5, started: 7 })] {
+            let record = Record { by, socket: "unix:///s".into() };
+            let written = serde_json::to_string(&record).unwrap();
+            assert_eq!(serde_json::from_str::<Record>(&written).unwrap(), record);
+        }
     }
 
     #[tokio::test]
@@ -334,13 +317,13 @@ mod tests {
         };
         let paths = Paths::new(&host);
         let socket = format!("unix://{}/docker.sock", cache.path().display());
-        let alive = Daemon::of(std::process::id());
+        let alive = Started::of(std::process::id());
         let record = Record { by: By::Daemon(alive), socket };
         write_record(&paths, &record).unwrap();
         assert_eq!(stop_engine(&host, false).await.unwrap(), Vec::<String>::new());
         assert_eq!(read_record(&paths), Some(record.clone()), "it runs, and does not answer");
 
-        let reused = Daemon { started: alive.started.map(|ticks| ticks + 1), ..alive };
+        let reused = Started { started: alive.started + 1, ..alive };
         write_record(&paths, &Record { by: By::Daemon(reused), ..record }).unwrap();
         stop_engine(&host, false).await.unwrap();
         assert_eq!(read_record(&paths), None);

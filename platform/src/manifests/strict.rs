@@ -1,7 +1,9 @@
 //! Kubernetes objects read strictly. The API's types pass over fields that they do not know, so that a typing error
 //! would be lost in silence; here such a field is named.
 
-use k8s_openapi::api::{apps::v1 as apps, batch::v1 as batch, core::v1 as core, policy::v1 as policy};
+use k8s_openapi::api::{
+    apps::v1 as apps, batch::v1 as batch, core::v1 as core, policy::v1 as policy, rbac::v1 as rbac,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -32,8 +34,12 @@ pub fn verify(document: &Value) -> Result<()> {
         ("v1", "ServiceAccount") => object::<core::ServiceAccount>(it).map(drop),
         ("v1", "ConfigMap") => object::<core::ConfigMap>(it).map(drop),
         ("v1", "Secret") => object::<core::Secret>(it).map(drop),
+        ("v1", "PersistentVolume") => object::<core::PersistentVolume>(it).map(drop),
+        ("v1", "PersistentVolumeClaim") => object::<core::PersistentVolumeClaim>(it).map(drop),
         ("v1", "Namespace") => object::<core::Namespace>(it).map(drop),
         ("policy/v1", "PodDisruptionBudget") => object::<policy::PodDisruptionBudget>(it).map(drop),
+        ("rbac.authorization.k8s.io/v1", "Role") => object::<rbac::Role>(it).map(drop),
+        ("rbac.authorization.k8s.io/v1", "RoleBinding") => object::<rbac::RoleBinding>(it).map(drop),
         (version, kind) => Err(Error::malformed(
             name(document),
             format!("{version} {kind} is a kind that is not checked yet"),

@@ -1,7 +1,7 @@
 //! The local registry beside the nodes: `127.0.0.1:5000` on the host, `localhost:5000` in every node.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bollard::Docker;
 use bollard::models::{
@@ -14,6 +14,7 @@ use super::docker::{self, LABEL, found};
 use crate::error::{Doing, Error, Result};
 use crate::host::Host;
 use crate::ports;
+use crate::wait::{self, Seen};
 
 /// The container, and its name in Docker's DNS; the nodes' containerd asks it for every image.
 pub const NAME: &str = "platen-registry";
@@ -166,18 +167,15 @@ pub async fn answers(port: u16) -> bool {
 }
 
 async fn wait(port: u16) -> Result<()> {
-    let begun = Instant::now();
-    while !answers(port).await {
-        if begun.elapsed() > STARTUP {
-            return Err(Error::timed_out(
-                format!("the local registry on 127.0.0.1:{port}"),
-                STARTUP,
-                format!("look at its log: docker logs {NAME}"),
-            ));
-        }
-        tokio::time::sleep(POLL).await;
-    }
-    Ok(())
+    let hint = format!("look at its log: docker logs {NAME}");
+    wait::until_every(POLL, STARTUP, &hint, || async move {
+        Ok(if answers(port).await {
+            Seen::Ready(())
+        } else {
+            Seen::Awaiting(format!("the local registry on 127.0.0.1:{port}"))
+        })
+    })
+    .await
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 #[cfg(test)]
 pub mod scripted;
 mod spawn;
+mod started;
 mod system;
 
 use std::ffi::{OsStr, OsString};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use spawn::{Group, run_in_foreground, spawn_child, spawn_detached};
+pub use started::Started;
 pub use system::SystemRunner;
 
 /// How many lines of stderr an error carries.

@@ -26,17 +26,17 @@ pub fn spawn_child(cmd: &Cmd, log: &Path, group: Group) -> Result<tokio::process
     command.spawn().map_err(|source| ProcessError::NotStarted { command: cmd.to_string(), source })
 }
 
-/// Starts a program that outlives this one, and returns its process id; its output goes to `log`. It gets `lock` as its
-/// standard input, and with it what is locked: there is no moment at which neither of the two holds it.
-pub fn spawn_detached(cmd: &Cmd, log: &Path, lock: &File) -> Result<u32, ProcessError> {
+/// Starts a program that outlives this one, and returns its process id; its output goes to `log`. It gets a `lock` as
+/// its standard input, and with it what is locked: there is no moment at which neither of the two holds it.
+pub fn spawn_detached(cmd: &Cmd, log: &Path, lock: Option<&File>) -> Result<u32, ProcessError> {
     use std::os::unix::process::CommandExt;
-    let lock =
-        lock.try_clone().map_err(|source| ProcessError::NotStarted { command: cmd.to_string(), source })?;
+    let not_started = |source| ProcessError::NotStarted { command: cmd.to_string(), source };
     let mut command = prepared(cmd, log, false)?;
-    command.process_group(0).stdin(lock);
-    let child =
-        command.spawn().map_err(|source| ProcessError::NotStarted { command: cmd.to_string(), source })?;
-    Ok(child.id())
+    command.process_group(0);
+    if let Some(lock) = lock {
+        command.stdin(lock.try_clone().map_err(not_started)?);
+    }
+    command.spawn().map(|child| child.id()).map_err(not_started)
 }
 
 /// Runs a program on the caller's own terminal until it ends, and returns its exit code. Ctrl-C reaches it directly,

@@ -43,6 +43,9 @@ fn port_args(ports: &PortsConfig, given: &[String], in_environment: impl Fn(&str
         ("--gateway-port", "PLATEN_LISTEN_GATEWAY", ports.gateway),
         ("--model-port", "PLATEN_LISTEN_MODEL", ports.model),
         ("--ocr-server-port", "PLATEN_LISTEN_OCR_SERVER", ports.ocr_server),
+        ("--translate-port", "PLATEN_LISTEN_TRANSLATE", ports.translate),
+        ("--frontend-port", "PLATEN_LISTEN_FRONTEND", ports.frontend),
+        ("--experiments-port", "PLATEN_LISTEN_EXPERIMENTS", ports.experiments),
     ];
     let is_given = |flag: &str| given.iter().any(|arg| arg.split('=').next() == Some(flag));
     flags
@@ -70,16 +73,23 @@ mod tests {
 
     #[test]
     fn the_ports_of_the_configuration_are_passed() {
-        let ports = PortsConfig { gateway: 1, model: 2, ocr_server: 3, ..PortsConfig::default() };
-        let args = port_args(&ports, &[], |_| false);
-        assert_eq!(args, ["--gateway-port", "1", "--model-port", "2", "--ocr-server-port", "3"]);
+        let ports =
+            PortsConfig { gateway: 1, model: 2, ocr_server: 3, frontend: 4, ..PortsConfig::default() };
+        let args = port_args(&ports, &[], |_| false).join(" ");
+        for arg in ["--gateway-port 1", "--model-port 2", "--ocr-server-port 3", "--frontend-port 4"] {
+            assert!(args.contains(arg), "{args}");
+        }
     }
 
     #[test]
     fn a_port_that_the_user_gave_is_left_to_the_user() {
         let given = ["--gateway-port=9", "--model-port", "8"].map(ToOwned::to_owned);
-        let args = port_args(&PortsConfig::default(), &given, |name| name == "PLATEN_LISTEN_OCR_SERVER");
-        assert_eq!(args, [""; 0]);
+        let args =
+            port_args(&PortsConfig::default(), &given, |name| name == "PLATEN_LISTEN_OCR_SERVER").join(" ");
+        assert!(args.contains("--frontend-port"), "{args}");
+        for flag in ["--gateway-port", "--model-port", "--ocr-server-port"] {
+            assert!(!args.contains(flag), "{args}");
+        }
     }
 
     #[test]

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::host::{Host, Privilege};
-use crate::process::{Cmd, Line};
+use crate::process::{Cmd, Line, ProcessError};
+
+/// How long another installation is waited for.
+const UNLOCKED_WITHIN: Duration = Duration::from_mins(5);
+const LOCK_POLL: Duration = Duration::from_secs(2);
 
 /// Those of `wanted` that are not installed. On a machine without dpkg: all of them.
 pub async fn missing_packages(host: &Host, wanted: &[&str]) -> Result<Vec<String>> {
@@ -64,9 +68,8 @@ async fn install(
 ) -> Result<()> {
     let wrap = |program: &str| privilege.wrap(program).unwrap_or_else(|| Cmd::new(program));
     // A run that was killed while dpkg worked leaves it half configured; every install would fail after that.
-    host.processes
-        .run(&wrap("dpkg").args(["--configure", "-a"]).env("DEBIAN_FRONTEND", "noninteractive"))
-        .await?;
+    let configure = wrap("dpkg").args(["--configure", "-a"]).env("DEBIAN_FRONTEND", "noninteractive");
+    unlocked(host, &configure, step).await?;
     let apt = |args: &[&str]| {
         wrap("apt-get")
             .args(["-q", "-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3"])
@@ -74,9 +77,67 @@ async fn install(
             .env("DEBIAN_FRONTEND", "noninteractive")
             .deadline(Duration::from_mins(15))
     };
-    let mut show = |line: Line<'_>| step.message(line.text());
-    host.processes.run_with(&apt(&["update"]), &mut show).await?;
-    let install = apt(&["install", "-y", "--no-install-recommends"]).args(names);
-    host.processes.run_with(&install, &mut show).await?;
-    Ok(())
+    unlocked(host, &apt(&["update"]), step).await?;
+    unlocked(host, &apt(&["install", "-y", "--no-install-recommends"]).args(names), step).await
+}
+
+/// Runs it to the end. While another program installs packages, it is tried again: apt itself waits for one of its
+/// locks only, dpkg for none.
+async fn unlocked(host: &Host, cmd: &Cmd, step: &crate::event::Step) -> Result<()> {
+    let begun = tokio::time::Instant::now();
+    loop {
+        let ran = host.processes.run_with(cmd, &mut |line: Line<'_>| step.message(line.text())).await;
+        match ran {
+            Err(ProcessError::Failed { complaint, .. })
+                if is_locked(&complaint) && begun.elapsed() < UNLOCKED_WITHIN =>
+            {
+                step.message("another program is installing packages: waiting for it");
+                tokio::time::sleep(LOCK_POLL).await;
+            }
+            ran => return Ok(ran.map(drop)?),
+        }
+    }
+}
+
+/// apt's and dpkg's words for it.
+fn is_locked(complaint: &str) -> bool {
+    ["Could not get lock", "is locked by another process", "lock was locked by another process"]
+        .iter()
+        .any(|words| complaint.contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::scripted::{Expect, scripted};
+
+    fn host(script: impl IntoIterator<Item = Expect>) -> Host {
+        Host {
+            processes: scripted(&[], script),
+            events: crate::event::Events::silent(),
+            root: "/p".into(),
+            cache: "/c".into(),
+            config: crate::config::Config::default(),
+            may_install: true,
+        }
+    }
+
+    async fn update(host: &Host) -> Result<()> {
+        let step = host.events.step("packages", "installing", None);
+        unlocked(host, &Cmd::new("apt-get").arg("update"), &step).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_installation_is_waited_for() {
+        let locked = "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 7 (apt-get)";
+        let script =
+            [Expect::new("apt-get update").fails(100, locked), Expect::new("apt-get update").stdout("ok")];
+        update(&host(script)).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_failure_is_told_at_once() {
+        let script = [Expect::new("apt-get update").fails(100, "E: Unable to locate package x")];
+        assert!(update(&host(script)).await.is_err());
+    }
 }

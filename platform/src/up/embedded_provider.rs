@@ -75,12 +75,20 @@ impl Provider for EmbeddedProvider {
 
     async fn status(&self) -> Result<StatusReport> {
         let roles = self.embedded.roles().await;
+        let cluster = self.embedded.observe(None).await;
         let (ready, all) = (roles.iter().filter(|role| role.ready).count(), roles.len());
+        let how = match &cluster {
+            ClusterState::Stopped => "they are stopped; start them: cargo xtask up".to_owned(),
+            ClusterState::Broken { why } => format!("{why}; start them again: cargo xtask up"),
+            _ => format!("{ready} of {all} ready"),
+        };
+        let runs = matches!(cluster, ClusterState::Running { .. });
         Ok(StatusReport {
-            summary: format!("embedded (processes on this machine, not Kubernetes): {ready} of {all} ready"),
+            summary: format!("embedded (processes on this machine, not Kubernetes): {how}"),
             healthy: all > 0 && ready == all,
-            cluster: Some(self.embedded.observe(None).await),
-            findings: roles.iter().filter(|role| !role.ready).map(finding).collect(),
+            cluster: Some(cluster),
+            // Where none runs, the one sentence above says it for all.
+            findings: roles.iter().filter(|role| runs && !role.ready).map(finding).collect(),
             workloads: roles.into_iter().map(workload).collect(),
             endpoints: self.endpoints(),
         })

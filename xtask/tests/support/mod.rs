@@ -36,13 +36,16 @@ impl Xtask {
         let base = free_block();
         let ports = Ports { gateway: base, ocr_server: base + 2 };
         let text = format!(
-            "{more}\n[ports]\ngateway = {}\nmodel = {}\nocr_server = {}\nnode_ports = [{}, {}, {}]\nstride = {STRIDE}\n",
+            "{more}\n[ports]\ngateway = {}\nmodel = {}\nocr_server = {}\nnode_ports = [{}, {}, {}]\ntranslate = {}\nfrontend = {}\nexperiments = {}\nstride = {STRIDE}\n",
             ports.gateway,
             base + 1,
             ports.ocr_server,
             base + 3,
             base + 4,
             base + 5,
+            base + 6,
+            base + 7,
+            base + 8,
         );
         let config = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(config.path(), text).expect("writing the configuration");
@@ -73,22 +76,33 @@ impl Xtask {
         Ran { what: args.join(" "), output, elapsed: begun.elapsed() }
     }
 
-    /// Starts the command and kills it (SIGKILL) `after` the beginning of `step`. True: it was killed there; false: it
-    /// ended before, because that step had nothing to do.
-    pub fn kill_in_step(&self, args: &[&str], step: &str, after: Duration) -> bool {
+    /// Starts the command and kills it (SIGKILL) `after` the beginning of `step`; the error is what it said when it ended
+    /// before.
+    pub fn kill_in_step(&self, args: &[&str], step: &str, after: Duration) -> Result<(), String> {
         let mut child =
             self.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("starting xtask");
         // Open until the end: what is killed must not end before, by a pipe that nobody reads.
         let mut stderr = BufReader::new(child.stderr.take().expect("its stderr")).lines();
         let wanted = format!("\"event\":\"step_started\",\"id\":\"{step}\"");
-        let reached = stderr.by_ref().map_while(Result::ok).any(|line| line.contains(&wanted));
-        if reached {
-            std::thread::sleep(after);
+        let mut said = Vec::new();
+        for line in stderr.by_ref().map_while(Result::ok) {
+            let reached = line.contains(&wanted);
+            said.push(line);
+            if reached {
+                std::thread::sleep(after);
+                break;
+            }
         }
-        let killed = reached && child.try_wait().expect("its state").is_none();
+        let ended = child.try_wait().expect("its state");
         let _ = child.kill();
         let _ = child.wait();
-        killed
+        match ended {
+            None => Ok(()),
+            Some(status) => {
+                said.extend(stderr.map_while(Result::ok));
+                Err(format!("{status} before it could be killed in {step}:\n{}", said.join("\n")))
+            }
+        }
     }
 }
 

@@ -1,8 +1,8 @@
-//! The gateway against models that the test scripts.
+//! The gateway against models that the test scripts; those that fail are in their own file.
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::header::CONTENT_TYPE;
@@ -13,14 +13,17 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tower::ServiceExt;
 
+use super::source::Source;
 use super::upstream::UpstreamConfig;
 use super::*;
-use crate::engine::options::Asked;
 use crate::http::health::{Lifecycle, Readiness};
 use crate::http::service::{self, HttpConfig};
 use crate::metrics::{Catalogue, HttpMetrics, UpstreamMetrics};
 use crate::role::INSTANCE;
 use crate::v2::{HEADER_LENGTH, codec};
+
+#[path = "failure_tests.rs"]
+mod failure;
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01";
 
@@ -66,14 +69,18 @@ async fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
-fn upstream(endpoints: &[SocketAddr]) -> Upstream {
-    let endpoints = endpoints.iter().map(|address| format!("http://{address}").parse().unwrap()).collect();
-    let config = UpstreamConfig { endpoints, connect_timeout: Duration::from_millis(500) };
-    Upstream::new(config, UpstreamMetrics::default()).unwrap()
+fn upstream(endpoints: &[SocketAddr], retries: bool) -> Arc<Upstream> {
+    let url = |address: &SocketAddr| Source::Fixed(format!("http://{address}").parse().unwrap());
+    let models = endpoints.iter().map(url).collect();
+    let config = UpstreamConfig { models, connect_timeout: Duration::from_millis(500), retries };
+    Upstream::start(config, UpstreamMetrics::default()).unwrap()
 }
 
 fn gateway(endpoints: &[SocketAddr]) -> Router {
-    let upstream = Arc::new(upstream(endpoints));
+    gateway_of(upstream(endpoints, true))
+}
+
+fn gateway_of(upstream: Arc<Upstream>) -> Router {
     let limits = Limits { max_pixels: 1_000_000 };
     let role = service::Role {
         name: "gateway",
@@ -119,58 +126,12 @@ async fn the_image_travels_raw_and_the_answer_says_who_gave_it() {
 }
 
 #[tokio::test]
-async fn a_model_that_is_gone_costs_a_second_try_and_not_the_request() {
-    let (alive, _) = model(text("alive", "model-1")).await;
-    let gateway = gateway(&[nobody().await, alive]);
-    let (mut tries, mut answers) = (Vec::new(), Vec::new());
-    for _ in 0..2 {
-        let (status, headers, _) = send(&gateway, upload("image_file", PNG)).await;
-        answers.push(status);
-        tries.push(headers[&TRIES].to_str().unwrap().to_owned());
-    }
-    assert_eq!(answers, [StatusCode::OK, StatusCode::OK]);
-    assert_eq!(tries, ["2", "1"]);
-}
-
-#[tokio::test]
-async fn a_503_without_retry_after_is_tried_elsewhere() {
-    let (draining, _) = model(refusal(503, None)).await;
-    let (alive, _) = model(text("alive", "model-1")).await;
-    let (status, _, _) = send(&gateway(&[draining, alive]), upload("image_file", PNG)).await;
-    assert_eq!(status, StatusCode::OK);
-}
-
-#[tokio::test]
-async fn backpressure_is_passed_on_and_not_spread() {
-    let (full, _) = model(refusal(503, Some("7"))).await;
-    let (other, seen) = model(text("alive", "model-1")).await;
-    let (status, headers, body) = send(&gateway(&[full, other]), upload("image_file", PNG)).await;
-    assert_eq!(
-        (status, &headers["retry-after"]),
-        (StatusCode::SERVICE_UNAVAILABLE, &HeaderValue::from_static("7"))
-    );
-    assert_eq!(body["error"], "the model says no");
-    assert!(seen.lock().unwrap().is_empty());
-}
-
-#[tokio::test]
 async fn when_no_model_answers_the_error_names_the_address() {
     let address = nobody().await;
     let (status, headers, body) = send(&gateway(&[address]), upload("image_file", PNG)).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(headers.contains_key("retry-after"));
     assert!(body["error"].as_str().unwrap().contains(&address.to_string()), "{body}");
-}
-
-#[tokio::test]
-async fn a_model_that_hangs_ends_with_the_deadline() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let upstream = upstream(&[listener.local_addr().unwrap()]);
-    let image = Image::check(Bytes::from_static(PNG), Limits { max_pixels: 1 }).unwrap();
-    let deadline = Deadline(Instant::now() + Duration::from_millis(200));
-    let id = HeaderValue::from_static("1");
-    let error = upstream.infer(&image, &Asked::default(), &id, deadline).await.unwrap_err();
-    assert_eq!(error.status, StatusCode::GATEWAY_TIMEOUT);
 }
 
 #[tokio::test]
@@ -213,10 +174,10 @@ async fn unknown_paths_and_wrong_methods_are_answered_in_json() {
 
 #[tokio::test]
 async fn the_gateway_is_ready_only_after_a_model_was_and_stays_so() {
-    assert!(upstream(&[nobody().await]).check().await.is_err());
+    assert!(upstream(&[nobody().await], true).check().await.is_err());
     let router = Router::new().route("/v2/health/ready", axum::routing::get(|| async { "{}" }));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let upstream = upstream(&[listener.local_addr().unwrap()]);
+    let upstream = upstream(&[listener.local_addr().unwrap()], true);
     let server = tokio::spawn(async move { axum::serve(listener, router).await });
     assert_eq!(upstream.check().await, Ok(()));
     server.abort();

@@ -1,5 +1,15 @@
 //! The gateway: takes an image from a form and asks a model to read it.
 
+pub mod args;
+pub mod attempt;
+mod budget;
+mod call;
+mod choice;
+mod directory;
+mod ejection;
+mod endpoint;
+mod latency;
+pub mod source;
 pub mod upstream;
 
 use std::sync::Arc;
@@ -10,7 +20,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Json, Router};
 
-use self::upstream::{Answer, Upstream};
+use self::attempt::Answer;
+use self::upstream::Upstream;
 use super::NODE;
 use crate::http::context::RequestId;
 use crate::http::form::{self, FileField};

@@ -15,6 +15,7 @@ use crate::error::{Doing, Error, Result};
 use crate::host::{Host, write_atomically};
 use crate::ports;
 use crate::process::{Cmd, spawn_detached};
+use crate::wait::{self, Seen};
 
 /// From start to all roles ready; the models read their language data first.
 const READY_WITHIN: Duration = Duration::from_mins(1);
@@ -64,8 +65,9 @@ impl Embedded {
             .collect()
     }
 
-    pub fn supervisor_runs(&self) -> bool {
-        Record::read(&self.layout.record("supervisor")).is_some_and(|record| record.is_alive())
+    /// The supervisor removes its record when it ends in order.
+    fn supervisor(&self) -> Option<Record> {
+        Record::read(&self.layout.record("supervisor"))
     }
 
     /// Each role that is to run, with what it is now.
@@ -78,7 +80,7 @@ impl Embedded {
                 node: node.name.clone(),
                 role: role.role,
                 port: role.port,
-                pid: record.as_ref().filter(|_| alive).map(|record| record.pid),
+                pid: record.as_ref().filter(|_| alive).map(|record| record.process.pid),
                 restarts: record.map(|record| record.restarts).unwrap_or_default(),
                 ready: alive && self.is_ready(role.port).await,
             }
@@ -94,8 +96,12 @@ impl Embedded {
     /// What there is, against `wanted` where that is known.
     pub async fn observe(&self, wanted: Option<&Spec>) -> ClusterState {
         let Some(spec) = self.spec() else { return ClusterState::Absent };
-        if !self.supervisor_runs() {
-            return ClusterState::Stopped;
+        match self.supervisor() {
+            None => return ClusterState::Stopped,
+            Some(record) if !record.is_alive() => {
+                return ClusterState::Broken { why: "their supervisor was killed or crashed".into() };
+            }
+            Some(_) => {}
         }
         if wanted.is_some_and(|wanted| *wanted != spec) {
             return ClusterState::Broken {
@@ -128,32 +134,29 @@ impl Embedded {
             std::fs::create_dir_all(&dir).doing(format!("creating {}", dir.display()))?;
         }
         write_atomically(&self.layout.spec(), &text)?;
-        spawn_detached(supervisor, &self.layout.log("supervisor"), &lock)?;
+        spawn_detached(supervisor, &self.layout.log("supervisor"), Some(&lock))?;
         drop(lock);
         self.wait_until_ready(tell).await
     }
 
     pub async fn wait_until_ready(&self, tell: impl Fn(String)) -> Result<()> {
-        let begun = Instant::now();
-        loop {
-            let waiting: Vec<String> = self
-                .roles()
-                .await
+        let hint = format!("look into {}", self.layout.dir().join("logs").display());
+        let tell = &tell;
+        wait::until_every(POLL, READY_WITHIN, &hint, || async move {
+            let roles = self.roles().await;
+            let waiting: Vec<String> = roles
                 .iter()
                 .filter(|role| !role.ready)
                 .map(|role| format!("{} on {}", role.role.name(), role.node))
                 .collect();
             if waiting.is_empty() {
-                return Ok(());
+                return Ok(Seen::Ready(()));
             }
             let awaited = waiting.join(", ");
-            if begun.elapsed() > READY_WITHIN {
-                let hint = format!("look into {}", self.layout.dir().join("logs").display());
-                return Err(Error::timed_out(awaited, begun.elapsed(), hint));
-            }
             tell(format!("waiting for {awaited}"));
-            tokio::time::sleep(POLL).await;
-        }
+            Ok(Seen::Awaiting(awaited))
+        })
+        .await
     }
 
     /// Stops whatever runs; with nothing running it does nothing.
@@ -174,8 +177,8 @@ impl Embedded {
             let Some(first) = alive.first() else { return Ok(lock) };
             if begun.elapsed() > grace::KILLED {
                 return Err(Error::unhealthy(
-                    format!("process {} of the embedded platform does not end", first.pid),
-                    format!("end it by hand: kill -9 {}", first.pid),
+                    format!("process {} of the embedded platform does not end", first.process.pid),
+                    format!("end it by hand: kill -9 {}", first.process.pid),
                 ));
             }
             for pid in alive.iter().filter_map(pid_of) {
@@ -238,7 +241,7 @@ impl Embedded {
 }
 
 fn pid_of(record: &Record) -> Option<Pid> {
-    i32::try_from(record.pid).ok().and_then(Pid::from_raw)
+    i32::try_from(record.process.pid).ok().and_then(Pid::from_raw)
 }
 
 /// Fails only when it has just ended, which is what is wanted.
@@ -261,7 +264,7 @@ mod tests {
     fn starting_supervisor(layout: &Layout) -> u32 {
         std::fs::create_dir_all(layout.dir().join("logs")).unwrap();
         let lock = try_lock(&layout.lock()).unwrap().unwrap();
-        spawn_detached(&Cmd::new("sleep").arg("60"), &layout.log("supervisor"), &lock).unwrap()
+        spawn_detached(&Cmd::new("sleep").arg("60"), &layout.log("supervisor"), Some(&lock)).unwrap()
     }
 
     #[tokio::test]

@@ -49,7 +49,7 @@ impl Role {
 
 impl Spec {
     /// Every node runs every role, so that any one of them can go; each gateway knows every model, its own first in
-    /// the list: there it begins, then it goes round.
+    /// the list, and chooses among them by what they have to do.
     pub fn new(config: &Config, binary: PathBuf) -> Self {
         let ports = &config.ports;
         let count = config.cluster.nodes.get();

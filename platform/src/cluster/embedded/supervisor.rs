@@ -11,7 +11,7 @@ use super::grace;
 use super::spec::Spec;
 use crate::error::{Doing, Error, Result};
 use crate::host::write_atomically;
-use crate::process::{Cmd, Group, spawn_child};
+use crate::process::{Cmd, Group, Started, spawn_child};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -53,18 +53,17 @@ impl Layout {
     }
 }
 
-/// A process that runs or ran. The start time tells it from a later one with the same id.
+/// A process that runs or ran.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    pub pid: u32,
-    /// Seconds since the epoch, as the kernel has it.
-    pub started: u64,
+    #[serde(flatten)]
+    pub process: Started,
     pub restarts: u32,
 }
 
 impl Record {
     pub fn of(pid: u32, restarts: u32) -> Self {
-        Self { pid, started: start_time(pid).unwrap_or_default(), restarts }
+        Self { process: Started::of(pid), restarts }
     }
 
     pub fn read(path: &Path) -> Option<Self> {
@@ -72,18 +71,8 @@ impl Record {
     }
 
     pub fn is_alive(&self) -> bool {
-        start_time(self.pid) == Some(self.started)
+        self.process.is_alive()
     }
-}
-
-/// When a live process started; a zombie counts as dead.
-fn start_time(pid: u32) -> Option<u64> {
-    use sysinfo::{Pid, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System};
-    let pid = Pid::from_u32(pid);
-    let mut system = System::new().ok()?;
-    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, ProcessRefreshKind::nothing());
-    let process = system.process(pid)?;
-    (process.status() != ProcessStatus::Zombie).then(|| process.start_time())
 }
 
 pub fn read_spec(path: &Path) -> Result<Spec> {

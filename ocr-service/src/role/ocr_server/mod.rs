@@ -1,4 +1,7 @@
-//! The OCR backend: one image in, its text out, in this process.
+//! The OCR backend: one image in, its text out, in this process; and the numbers of a nutrition label.
+
+pub mod args;
+pub mod nutrition;
 
 use std::sync::Arc;
 
@@ -7,6 +10,7 @@ use axum::routing::post;
 use axum::{Extension, Json, Router};
 use serde_json::Value;
 
+use self::nutrition::Nutrition;
 use crate::engine::options::Allowed;
 use crate::engine::{Cache, Output, Pool};
 use crate::http::form::{self, FileField};
@@ -23,10 +27,11 @@ pub struct OcrServer {
     pub cache: Cache,
     pub allowed: Arc<Allowed>,
     pub limits: Limits,
+    pub nutrition: Arc<Nutrition>,
 }
 
 pub fn routes(server: OcrServer) -> Router {
-    Router::new().route("/ocr", post(ocr)).with_state(server)
+    Router::new().route("/ocr", post(ocr)).route("/ocr/nutrition", post(nutrition::read)).with_state(server)
 }
 
 async fn ocr(

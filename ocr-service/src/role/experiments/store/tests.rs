@@ -1,0 +1,99 @@
+//! On SQLite. The same promises are held on a MariaDB by `tests/service/experiments/mariadb.rs`.
+
+use super::*;
+
+async fn store() -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&file(&folder)).await.unwrap();
+    (folder, store)
+}
+
+fn file(folder: &tempfile::TempDir) -> Target {
+    Target::File(folder.path().join("a b%20?#.db"))
+}
+
+fn asked(id: &str) -> Asked {
+    Asked { id: id.parse().unwrap(), learning_rate: "0.001".parse().unwrap(), epochs: "20".parse().unwrap() }
+}
+
+async fn get(store: &Store, id: &str) -> Experiment {
+    store.get(id).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_record_is_what_was_asked_for_and_is_there_after_a_restart() {
+    let (folder, store) = store().await;
+    store.record(&asked("run-1")).await.unwrap();
+    drop(store);
+    let store = Store::open(&file(&folder)).await.unwrap();
+    let found = get(&store, "run-1").await;
+    assert_eq!((found.id.as_str(), found.epoch), ("run-1", 20));
+    assert!((found.learning_rate - 0.001).abs() < f64::EPSILON);
+    assert_eq!((found.status, found.finished_ms), (Status::of(State::Creating), None));
+    assert!(now_ms() - found.created_ms < 60_000);
+    let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert!(names.contains(&"a b%20?#.db".into()), "{names:?}");
+}
+
+#[tokio::test]
+async fn a_name_is_recorded_once() {
+    let (_folder, store) = store().await;
+    store.record(&asked("run-1")).await.unwrap();
+    assert!(matches!(store.record(&asked("run-1")).await, Err(StoreError::Used)));
+}
+
+#[tokio::test]
+async fn of_many_at_the_same_time_one_gets_the_name() {
+    let (_folder, store) = store().await;
+    let asked = asked("run-1");
+    let all = futures_util::future::join_all((0..8).map(|_| store.record(&asked))).await;
+    assert_eq!(all.iter().filter(|result| result.is_ok()).count(), 1);
+}
+
+#[tokio::test]
+async fn what_is_final_stays() {
+    let (_folder, store) = store().await;
+    store.record(&asked("run-1")).await.unwrap();
+    let failed = Status { exit_code: Some(3), ..Status::failed("Error", "그림이 없습니다") };
+    store.update("run-1", &failed).await.unwrap();
+    store.update("run-1", &Status::of(State::Running)).await.unwrap();
+    let found = get(&store, "run-1").await;
+    assert_eq!(found.status, failed);
+    assert!(found.finished_ms.is_some());
+}
+
+#[tokio::test]
+async fn only_what_has_no_job_yet_is_forgotten() {
+    let (_folder, store) = store().await;
+    for id in ["new", "old"] {
+        store.record(&asked(id)).await.unwrap();
+    }
+    store.update("old", &Status::of(State::Pending)).await.unwrap();
+    for id in ["new", "old"] {
+        store.forget(id).await.unwrap();
+    }
+    assert_eq!(store.get("new").await.unwrap(), None);
+    assert!(store.get("old").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn what_is_not_final_is_unfinished() {
+    let (_folder, store) = store().await;
+    for (id, state) in [("a", State::Running), ("b", State::Succeeded), ("c", State::Pending)] {
+        store.record(&asked(id)).await.unwrap();
+        store.update(id, &Status::of(state)).await.unwrap();
+    }
+    let mut ids: Vec<_> = store.unfinished().await.unwrap().into_iter().map(|found| found.id).collect();
+    ids.sort();
+    assert_eq!(ids, ["a", "c"]);
+    assert_eq!(store.list().await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_long_is_cut_where_a_character_ends() {
+    let (_folder, store) = store().await;
+    store.record(&asked("run-1")).await.unwrap();
+    store.update("run-1", &Status::failed("Error", "가".repeat(3000))).await.unwrap();
+    let message = get(&store, "run-1").await.status.message.unwrap();
+    assert_eq!(message.chars().count(), LONGEST_MESSAGE);
+}

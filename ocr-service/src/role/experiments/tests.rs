@@ -1,0 +1,217 @@
+//! The role over HTTP, with a real database and Jobs that do as they are told.
+
+use std::sync::{Arc, Mutex};
+
+use axum::body::Body;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{Request as HttpRequest, Response as HttpResponse};
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+use super::experiment::now_ms;
+use super::jobs::Jobs;
+use super::store::{Store, Target};
+use super::*;
+
+/// Answers as its cell says, and notes what was started.
+#[derive(Clone)]
+struct Told {
+    start: Arc<Mutex<Result<(), JobsError>>>,
+    status: Arc<Mutex<Option<Status>>>,
+    started: Arc<Mutex<Vec<Asked>>>,
+}
+
+#[async_trait::async_trait]
+impl Jobs for Told {
+    async fn start(&self, asked: &Asked) -> Result<(), JobsError> {
+        self.started.lock().unwrap().push(asked.clone());
+        self.start.lock().unwrap().clone()
+    }
+
+    async fn status(&self, _id: &str) -> Result<Option<Status>, JobsError> {
+        Ok(self.status.lock().unwrap().clone())
+    }
+}
+
+struct Lab {
+    routes: Router,
+    store: Store,
+    jobs: Told,
+    _folder: tempfile::TempDir,
+}
+
+impl Lab {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&Target::File(folder.path().join("x.db"))).await.unwrap();
+        let jobs = Told {
+            start: Arc::new(Mutex::new(Ok(()))),
+            status: Arc::new(Mutex::new(Some(Status::of(State::Pending)))),
+            started: Arc::default(),
+        };
+        let backend = Backend::with(store.clone(), Box::new(jobs.clone()));
+        Self { routes: routes(backend), store, jobs, _folder: folder }
+    }
+
+    async fn get(&self, path: &str) -> (StatusCode, Value) {
+        self.send(HttpRequest::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    async fn post(&self, form: &str) -> (StatusCode, Value) {
+        let request = HttpRequest::post("/test").header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        self.send(request.body(Body::from(form.to_owned())).unwrap()).await
+    }
+
+    async fn send(&self, request: HttpRequest<Body>) -> (StatusCode, Value) {
+        json(self.routes.clone().oneshot(request).await.unwrap()).await
+    }
+}
+
+async fn json(response: HttpResponse<Body>) -> (StatusCode, Value) {
+    let status = response.status();
+    let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+const FORM: &str = "learning_rate=0.001&epoch=20&experiment_id=run-1";
+
+#[tokio::test]
+async fn it_greets() {
+    let (status, body) = Lab::new().await.get("/").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(body["message"].as_str().unwrap().starts_with("Hello"));
+}
+
+#[tokio::test]
+async fn an_experiment_is_recorded_and_its_job_created() {
+    let lab = Lab::new().await;
+    let (status, body) = lab.post(FORM).await;
+    assert_eq!(status, StatusCode::CREATED, "{body}");
+    assert_eq!((&body["state"], &body["completions"]), (&"pending".into(), &"0/1".into()));
+    assert!(body["message"].as_str().unwrap().contains("Job experiment-run-1 was created"));
+    let started = lab.jobs.started.lock().unwrap()[0].clone();
+    assert_eq!((started.id.as_str(), started.epochs.get()), ("run-1", 20));
+    let (_, list) = lab.get("/model").await;
+    assert_eq!((&list[0]["experiment_id"], &list[0]["epoch"]), (&"run-1".into(), &20.into()));
+}
+
+#[tokio::test]
+async fn a_multipart_form_is_taken_as_well() {
+    let lab = Lab::new().await;
+    let part =
+        |(name, value)| format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+    let fields = [("learning_rate", "0.1"), ("epoch", "3"), ("experiment_id", "run-2")];
+    let body = fields.map(part).concat() + "--b--\r\n";
+    let request = HttpRequest::post("/test").header(CONTENT_TYPE, "multipart/form-data; boundary=b");
+    let (status, answer) = lab.send(request.body(Body::from(body)).unwrap()).await;
+    assert_eq!((status, &answer["epoch"]), (StatusCode::CREATED, &3.into()), "{answer}");
+}
+
+#[tokio::test]
+async fn a_wrong_form_is_refused_with_what_is_wrong() {
+    let lab = Lab::new().await;
+    for (form, named) in [
+        ("epoch=20&experiment_id=a", "learning_rate is missing"),
+        ("learning_rate=0&epoch=20&experiment_id=a", "learning_rate must be"),
+        ("learning_rate=0.1&epoch=0&experiment_id=a", "epoch must be"),
+        ("learning_rate=0.1&epoch=1&experiment_id=..%2F..%2Fetc", "experiment_id must be"),
+        ("learning_rate=0.1&epoch=1&epoch=2&experiment_id=a", "epoch is there twice"),
+        ("learning_rate=0.1&epochs=1&experiment_id=a", "no field \"epochs\""),
+    ] {
+        let (status, body) = lab.post(form).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{form}");
+        assert!(body["error"].as_str().unwrap().contains(named), "{body}");
+    }
+    assert!(lab.jobs.started.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_form_or_far_too_large_is_refused() {
+    let lab = Lab::new().await;
+    let request = HttpRequest::post("/test").header(CONTENT_TYPE, "application/json");
+    let (status, _) = lab.send(request.body(Body::from("{}")).unwrap()).await;
+    assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let (status, _) = lab.post(&format!("{FORM}&x={}", "a".repeat(100_000))).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn a_name_that_was_used_is_a_conflict() {
+    let lab = Lab::new().await;
+    lab.post(FORM).await;
+    let (status, body) = lab.post(FORM).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert!(body["error"].as_str().unwrap().contains("choose another"), "{body}");
+    assert_eq!(lab.jobs.started.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_name_is_free_again_when_its_job_could_not_be_created() {
+    let lab = Lab::new().await;
+    for (error, expected) in [
+        (JobsError::Unavailable("away".into()), StatusCode::SERVICE_UNAVAILABLE),
+        (JobsError::Refused("forbidden".into()), StatusCode::BAD_GATEWAY),
+        (JobsError::Used("there is a Job".into()), StatusCode::CONFLICT),
+    ] {
+        *lab.jobs.start.lock().unwrap() = Err(error);
+        assert_eq!(lab.post(FORM).await.0, expected);
+    }
+    *lab.jobs.start.lock().unwrap() = Ok(());
+    assert_eq!(lab.post(FORM).await.0, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn the_state_of_the_job_is_told_and_kept_when_the_job_is_gone() {
+    let lab = Lab::new().await;
+    lab.post(FORM).await;
+    *lab.jobs.status.lock().unwrap() = Some(Status::of(State::Running));
+    assert_eq!(lab.get("/test/run-1").await.1["state"], "running");
+    *lab.jobs.status.lock().unwrap() = Some(Status { exit_code: Some(0), ..Status::of(State::Succeeded) });
+    let (_, body) = lab.get("/test/run-1").await;
+    assert_eq!((&body["state"], &body["completions"]), (&"succeeded".into(), &"1/1".into()));
+    *lab.jobs.status.lock().unwrap() = None;
+    assert_eq!(lab.get("/test/run-1").await.1["state"], "succeeded");
+}
+
+#[tokio::test]
+async fn a_job_that_failed_says_why() {
+    let lab = Lab::new().await;
+    lab.post(FORM).await;
+    let failed = Status { exit_code: Some(3), ..Status::failed("Error", "no image is in /input") };
+    *lab.jobs.status.lock().unwrap() = Some(failed);
+    let (status, body) = lab.get("/test/run-1").await;
+    assert_eq!((status, &body["state"], &body["exit_code"]), (StatusCode::OK, &"failed".into(), &3.into()));
+    assert_eq!(body["message"], "no image is in /input");
+}
+
+#[tokio::test]
+async fn a_job_that_is_gone_before_its_end_was_seen_has_failed() {
+    let lab = Lab::new().await;
+    lab.post(FORM).await;
+    *lab.jobs.status.lock().unwrap() = None;
+    let (_, body) = lab.get("/test/run-1").await;
+    assert_eq!((&body["state"], &body["reason"]), (&"failed".into(), &"NoJob".into()));
+}
+
+#[tokio::test]
+async fn a_record_whose_job_is_just_being_created_is_left_alone() {
+    let lab = Lab::new().await;
+    let id: ExperimentId = "run-1".parse().unwrap();
+    let asked = Asked { id, learning_rate: "1".parse().unwrap(), epochs: "1".parse().unwrap() };
+    lab.store.record(&asked).await.unwrap();
+    *lab.jobs.status.lock().unwrap() = None;
+    assert_eq!(lab.get("/test/run-1").await.1["state"], "pending");
+}
+
+#[tokio::test]
+async fn a_name_that_was_never_used_is_not_found_and_a_path_is_no_name() {
+    let lab = Lab::new().await;
+    assert_eq!(lab.get("/test/run-9").await.0, StatusCode::NOT_FOUND);
+    assert_eq!(lab.get("/test/..%2Frun").await.0, StatusCode::BAD_REQUEST);
+}
+
+#[test]
+fn times_are_written_as_rfc_3339() {
+    assert_eq!(time(0), "1970-01-01T00:00:00Z");
+    assert!(time(now_ms()).starts_with("20"));
+}
