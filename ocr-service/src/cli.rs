@@ -217,9 +217,19 @@ pub struct EngineArgs {
     /// Whether an image is prepared before it is read, where neither the request nor --psm names a mode
     #[arg(long, env = "PLATEN_PREPARE", value_enum, default_value_t = Preparation::On)]
     pub prepare: Preparation,
+    /// Memory for the texts of images that may come again, in MiB; 0 reads every image anew
+    #[arg(long, env = "PLATEN_CACHE_MIB", default_value_t = 16, value_parser = clap::value_parser!(u32).range(0..=65536))]
+    pub cache_mib: u32,
     /// The folder of the trained data [default: Tesseract's own]
     #[arg(long, env = "TESSDATA_PREFIX")]
     pub tessdata: Option<PathBuf>,
+}
+
+impl EngineArgs {
+    /// Bytes of the cache.
+    pub fn cache(&self) -> usize {
+        usize::try_from(self.cache_mib).map_or(usize::MAX, |mib| mib << 20)
+    }
 }
 
 #[cfg(test)]

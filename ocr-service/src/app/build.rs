@@ -12,12 +12,14 @@ use crate::cli::{Command, EngineArgs, LimitArgs, ServerArgs};
 use crate::clova;
 use crate::engine::options::Allowed;
 use crate::engine::process::EngineProcess;
-use crate::engine::{Launcher, Pool, PoolSize};
+use crate::engine::{Cache, Launcher, Pool, PoolSize};
 use crate::http::health::Lifecycle;
 use crate::http::service::{self, HttpConfig};
 use crate::identity::Identity;
 use crate::image::Limits;
-use crate::metrics::{Catalogue, EngineMetrics, HttpMetrics, InferenceMetrics, UpstreamMetrics};
+use crate::metrics::{
+    CacheMetrics, Catalogue, EngineMetrics, HttpMetrics, InferenceMetrics, UpstreamMetrics,
+};
 use crate::readiness::PoolReady;
 use crate::role::experiments;
 use crate::role::experiments::args::ExperimentsArgs;
@@ -58,7 +60,7 @@ pub fn build(command: &Command, doors: &[Door], lifecycle: &Lifecycle) -> Result
         Command::OcrServer(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
             let engines = Engines::start(&args.engine);
-            let catalogue = Catalogue::default().engines(engines.pool.metrics());
+            let catalogue = engines.catalogue();
             let router = builder.ocr_server(&engines, catalogue, &args.nutrition)?;
             Ok(Built { routers: vec![router], pool: Some(engines.pool) })
         }
@@ -106,6 +108,7 @@ fn own_url(doors: &[Door], role: &'static str) -> Result<Url, AppError> {
 /// The pool and what may be asked of it.
 struct Engines {
     pool: Pool,
+    cache: Cache,
     allowed: Arc<Allowed>,
 }
 
@@ -116,7 +119,12 @@ impl Engines {
         let size = PoolSize { engines: args.engines.unwrap_or_else(capacity::engines), places: args.queue };
         let pool = Pool::start(&launcher, size, EngineMetrics::default());
         let allowed = Allowed::new(args.lang.clone(), args.other_langs.clone(), args.psm, args.prepare);
-        Self { pool, allowed: Arc::new(allowed) }
+        let cache = Cache::new(args.cache(), CacheMetrics::default());
+        Self { pool, cache, allowed: Arc::new(allowed) }
+    }
+
+    fn catalogue(&self) -> Catalogue {
+        Catalogue::default().engines(self.pool.metrics()).cache(self.cache.metrics())
     }
 }
 
@@ -152,9 +160,10 @@ impl<'a> Builder<'a> {
 
     fn model(&self, engines: &Engines) -> Router {
         let metrics = InferenceMetrics::new(&model::LABELS);
-        let catalogue = Catalogue::default().engines(engines.pool.metrics()).inference(&metrics);
+        let catalogue = engines.catalogue().inference(&metrics);
         let routes = model::routes(Model {
             pool: engines.pool.clone(),
+            cache: engines.cache.clone(),
             allowed: engines.allowed.clone(),
             limits: self.limits,
             metrics,
@@ -176,7 +185,8 @@ impl<'a> Builder<'a> {
             args.clova().map(|settings| clova::Client::new(settings, clova::DEFAULT_PAUSE)).transpose()?;
         let nutrition = Arc::new(Nutrition { engine: args.nutrition_engine, clova });
         let (pool, allowed) = (engines.pool.clone(), engines.allowed.clone());
-        let routes = ocr_server::routes(OcrServer { pool, allowed, limits: self.limits, nutrition });
+        let cache = engines.cache.clone();
+        let routes = ocr_server::routes(OcrServer { pool, cache, allowed, limits: self.limits, nutrition });
         Ok(self.with_pool("ocr-server", routes, engines, catalogue))
     }
 

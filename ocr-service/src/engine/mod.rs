@@ -1,5 +1,6 @@
 //! Recognition: engines in child processes, and the pool that keeps warmed ones busy.
 
+pub mod cache;
 pub mod child;
 mod frame;
 pub mod layout;
@@ -14,6 +15,7 @@ mod supervisor;
 
 use serde::{Deserialize, Serialize};
 
+pub use cache::Cache;
 pub use layout::Layout;
 pub use options::{Language, Options, Output, Segmentation};
 pub use pool::{Pool, PoolError, PoolSize};
@@ -25,6 +27,22 @@ pub struct Recognition {
     pub text: String,
     /// Where it stands, if the options asked for more than the text.
     pub layout: Option<Layout>,
+}
+
+impl Recognition {
+    /// As one text: `words` as JSON. Without a layout, because none was asked for, nothing but the text is there.
+    pub fn render(&self, output: Output) -> String {
+        match (&self.layout, output) {
+            (_, Output::Text) => self.text.clone(),
+            (None, _) => String::new(),
+            // Words are strings and numbers, which can all be written.
+            (Some(layout), Output::Words) => {
+                serde_json::to_string(&layout.words().collect::<Vec<_>>()).unwrap_or_default()
+            }
+            (Some(layout), Output::Hocr) => render::hocr(layout),
+            (Some(layout), Output::Tsv) => render::tsv(layout),
+        }
+    }
 }
 
 /// Why one image gave no text although the engine still works.

@@ -47,6 +47,8 @@ pub struct Segmentation(u8);
 impl Segmentation {
     /// Fully automatic, Tesseract's own default on the command line.
     pub const AUTO: Self = Self(3);
+    /// One block of lines of text.
+    pub const BLOCK: Self = Self(6);
     /// Without the modes that need the orientation data (0, 1, 2, 12), which the image does not carry.
     const ALLOWED: [u8; 10] = [3, 4, 5, 6, 7, 8, 9, 10, 11, 13];
 

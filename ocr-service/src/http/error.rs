@@ -71,7 +71,7 @@ impl From<Rejected> for ApiError {
     fn from(rejected: Rejected) -> Self {
         let status = match rejected {
             Rejected::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Rejected::Empty | Rejected::NotAnImage | Rejected::NoPixels { .. } => {
+            Rejected::Empty | Rejected::NotAnImage | Rejected::NoPixels { .. } | Rejected::SeveralPages => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
         };
@@ -119,5 +119,21 @@ fn body_message(status: StatusCode, detail: &str) -> String {
         "the request is larger than this server takes; send a smaller image".into()
     } else {
         format!("the request's body cannot be read: {detail}")
+    }
+}
+
+/// Bytes that a request's body may have; stands among each request's extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxBody(pub usize);
+
+impl MaxBody {
+    /// The error of a body that could not be read, with the limit where that was the cause.
+    pub fn explain(self, error: ApiError) -> ApiError {
+        if error.status != StatusCode::PAYLOAD_TOO_LARGE {
+            return error;
+        }
+        let limit = self.0.div_ceil(1 << 20);
+        let message = format!("the request is larger than the limit of {limit} MiB; send a smaller image");
+        ApiError { message, ..error }
     }
 }

@@ -4,7 +4,7 @@ use axum::extract::{FromRequest, Multipart, Query, Request};
 use axum::http::header::CONTENT_TYPE;
 use bytes::Bytes;
 
-use super::error::ApiError;
+use super::error::{ApiError, MaxBody};
 use crate::engine::options::Asked;
 
 /// What a form must carry and what is said when it does not.
@@ -28,6 +28,15 @@ pub struct Upload {
 
 /// The file called `field` in the request's form; the options from its other fields or from the query.
 pub async fn read(request: Request, field: FileField) -> Result<Upload, ApiError> {
+    let limit = request.extensions().get::<MaxBody>().copied();
+    let read = read_form(request, field).await;
+    read.map_err(|error| match limit {
+        Some(limit) => limit.explain(error),
+        None => error,
+    })
+}
+
+async fn read_form(request: Request, field: FileField) -> Result<Upload, ApiError> {
     let Query(mut asked) = Query::<Asked>::try_from_uri(request.uri())
         .map_err(|rejection| ApiError::bad_request(rejection.body_text()))?;
     if !is_form(&request) {

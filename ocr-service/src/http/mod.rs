@@ -4,6 +4,7 @@ pub mod context;
 pub mod error;
 pub mod form;
 pub mod health;
+pub mod reply;
 pub mod service;
 
 pub use context::Deadline;

@@ -7,12 +7,12 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use axum::{Json, Router, middleware};
+use axum::{Extension, Json, Router, middleware};
 use prometheus_client::registry::Registry;
 use serde_json::json;
 
 use super::context::{self, Context};
-use super::error::ApiError;
+use super::error::{ApiError, MaxBody};
 use super::health::{self, Lifecycle, Readiness};
 use crate::metrics::{self, HttpMetrics};
 use crate::openapi;
@@ -62,6 +62,7 @@ pub fn build(role: Role, lifecycle: &Lifecycle, config: &HttpConfig) -> Router {
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(config.max_body))
+        .layer(Extension(MaxBody(config.max_body)))
         .layer(middleware::from_fn_with_state(Arc::new(context), context::around))
 }
 

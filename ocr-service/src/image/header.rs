@@ -77,29 +77,78 @@ fn jpeg(bytes: &[u8]) -> Option<(u32, u32)> {
 
 /// Tags 256 and 257 of the first directory; SHORT or LONG, as TIFF 6.0 allows.
 fn tiff(bytes: &[u8]) -> Option<(u32, u32)> {
-    let big = bytes.first()? == &b'M';
-    let short = |at| if big { u16_be(bytes, at) } else { u16_le(bytes, at) };
-    let long = |at| if big { u32_be(bytes, at) } else { u32_le(bytes, at) };
-    let directory = usize::try_from(long(4)?).ok()?;
-    let entries = usize::from(short(directory)?);
-    let (mut width, mut height) = (None, None);
-    for index in 0..entries {
-        let entry = directory.checked_add(2 + 12 * index)?;
-        let value = match short(entry.checked_add(2)?)? {
-            3 => u32::from(short(entry.checked_add(8)?)?),
-            4 => long(entry.checked_add(8)?)?,
-            _ => continue,
-        };
-        match short(entry)? {
-            256 => width = width.or(Some(value)),
-            257 => height = height.or(Some(value)),
-            _ => {}
-        }
-        if let (Some(width), Some(height)) = (width, height) {
-            return Some((width, height));
+    let first = Directory::first(bytes)?;
+    Some((first.value(256)?, first.value(257)?))
+}
+
+/// Whether a TIFF has more pages than its first. Thumbnails and masks (tag 254, bits 0 and 2) are no pages.
+pub fn has_more_pages(bytes: &[u8]) -> bool {
+    if !matches!(sniff(bytes), Some(Format::Tiff)) {
+        return false;
+    }
+    let mut directory = Directory::first(bytes).and_then(|first| first.next());
+    // A chain that is longer, or runs in a circle, has no good reason.
+    for _ in 0..16 {
+        match directory {
+            None => return false,
+            Some(page) if page.value(254).unwrap_or(0) & 0b101 == 0 => return true,
+            Some(other) => directory = other.next(),
         }
     }
-    None
+    true
+}
+
+/// One of a TIFF's directories.
+struct Directory<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Directory<'a> {
+    fn first(bytes: &'a [u8]) -> Option<Self> {
+        Self::at(bytes, 4)
+    }
+
+    /// The directory whose offset stands at `place`.
+    fn at(bytes: &'a [u8], place: usize) -> Option<Self> {
+        let at = usize::try_from(Self { bytes, at: 0 }.long(place)?).ok()?;
+        (at != 0).then_some(Self { bytes, at })
+    }
+
+    fn next(&self) -> Option<Self> {
+        Self::at(self.bytes, self.at.checked_add(2 + 12 * self.entries()?)?)
+    }
+
+    fn entries(&self) -> Option<usize> {
+        self.short(self.at).map(usize::from)
+    }
+
+    /// The number under `tag`.
+    fn value(&self, tag: u16) -> Option<u32> {
+        for index in 0..self.entries()? {
+            let entry = self.at.checked_add(2 + 12 * index)?;
+            if self.short(entry)? == tag {
+                return match self.short(entry.checked_add(2)?)? {
+                    3 => self.short(entry.checked_add(8)?).map(u32::from),
+                    4 => self.long(entry.checked_add(8)?),
+                    _ => None,
+                };
+            }
+        }
+        None
+    }
+
+    fn is_big(&self) -> bool {
+        self.bytes.first() == Some(&b'M')
+    }
+
+    fn short(&self, at: usize) -> Option<u16> {
+        if self.is_big() { u16_be(self.bytes, at) } else { u16_le(self.bytes, at) }
+    }
+
+    fn long(&self, at: usize) -> Option<u32> {
+        if self.is_big() { u32_be(self.bytes, at) } else { u32_le(self.bytes, at) }
+    }
 }
 
 /// A negative height means rows from the top down; OS/2's first header has 16-bit fields.
@@ -200,6 +249,32 @@ mod tests {
         assert_eq!(read(&bytes), Some(Dimensions { width: 7, height: 9 }));
     }
 
+    /// A big-endian TIFF with a directory for each of these subfile types.
+    fn tiff_of(types: &[u32]) -> Vec<u8> {
+        let mut bytes = b"MM\0\x2a\0\0\0\x08".to_vec();
+        for (index, subfile) in types.iter().enumerate() {
+            bytes.extend(3_u16.to_be_bytes());
+            for (tag, value) in [(254_u16, *subfile), (256, 10), (257, 20)] {
+                bytes.extend(tag.to_be_bytes());
+                bytes.extend(4_u16.to_be_bytes());
+                bytes.extend(1_u32.to_be_bytes());
+                bytes.extend(value.to_be_bytes());
+            }
+            let next = if index + 1 < types.len() { u32::try_from(bytes.len()).unwrap() + 4 } else { 0 };
+            bytes.extend(next.to_be_bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_tiffs_pages_are_told_from_its_thumbnails() {
+        assert!(!has_more_pages(&data("line.tif")) && !has_more_pages(&data("line.png")));
+        assert_eq!(read(&tiff_of(&[0, 2])), Some(Dimensions { width: 10, height: 20 }));
+        assert!(has_more_pages(&tiff_of(&[2, 2])) && has_more_pages(&tiff_of(&[0, 1, 0])));
+        assert!(!has_more_pages(&tiff_of(&[0])) && !has_more_pages(&tiff_of(&[0, 1, 4])));
+        assert!(has_more_pages(&tiff_of(&[1; 40])));
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(magic in 0_usize..7, tail in proptest::collection::vec(any::<u8>(), 0..200)) {
@@ -208,6 +283,7 @@ mod tests {
             let mut bytes = magics[magic].to_vec();
             bytes.extend(tail);
             let _ = read(&bytes);
+            let _ = has_more_pages(&bytes);
         }
     }
 }

@@ -17,7 +17,10 @@ pub struct Limits {
 
 /// Encoded bytes that begin as an image of an acceptable size.
 #[derive(Clone, Debug)]
-pub struct Image(Bytes);
+pub struct Image {
+    bytes: Bytes,
+    pixels: u64,
+}
 
 /// Why bytes were not taken as an image.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +35,8 @@ pub enum Rejected {
         "the image is {width}x{height} pixels, more than the limit of {max_pixels} in all or {MAX_SIDE} a side; scale it down"
     )]
     TooLarge { width: u32, height: u32, max_pixels: u64 },
+    #[error("the TIFF has more than one page, the limit is one; send each page as an image of its own")]
+    SeveralPages,
 }
 
 impl Image {
@@ -47,11 +52,20 @@ impl Image {
         if width.max(height) > MAX_SIDE || pixels > limits.max_pixels {
             return Err(Rejected::TooLarge { width, height, max_pixels: limits.max_pixels });
         }
-        Ok(Self(bytes))
+        // Of several pages Leptonica decodes the first: the others would be missing without a word.
+        if header::has_more_pages(&bytes) {
+            return Err(Rejected::SeveralPages);
+        }
+        Ok(Self { bytes, pixels })
     }
 
     pub fn bytes(&self) -> &Bytes {
-        &self.0
+        &self.bytes
+    }
+
+    /// Width times height, as its header has them.
+    pub fn pixels(&self) -> u64 {
+        self.pixels
     }
 }
 

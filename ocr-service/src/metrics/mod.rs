@@ -98,6 +98,14 @@ impl EngineMetrics {
     }
 }
 
+/// What was read before and is known still.
+#[derive(Clone, Debug, Default)]
+pub struct CacheMetrics {
+    pub hits: Counter,
+    pub misses: Counter,
+    pub bytes: Gauge,
+}
+
 /// The model's, under the names of the users' panels.
 #[derive(Clone, Debug)]
 pub struct InferenceMetrics {
@@ -140,7 +148,11 @@ impl Catalogue {
 
     pub fn engines(mut self, metrics: &EngineMetrics) -> Self {
         self.add("ocr_queue_wait_seconds", "Time an image waited for an engine", metrics.queue_wait.clone());
-        self.add("ocr_recognition_seconds", "Time an engine took for an image", metrics.recognition.clone());
+        self.add(
+            "ocr_recognition_seconds",
+            "Time an engine took for an image or its share of one",
+            metrics.recognition.clone(),
+        );
         self.add("ocr_refused_total", "Requests refused because the queue was full", metrics.refused.clone());
         self.add("ocr_expired_total", "Requests whose deadline passed", metrics.expired.clone());
         self.add(
@@ -156,6 +168,13 @@ impl Catalogue {
         );
         self.add("ocr_engines_busy", "Engines at work", metrics.running.clone());
         self.add("ocr_queue_length", "Images that wait for an engine", metrics.waiting.clone());
+        self
+    }
+
+    pub fn cache(mut self, metrics: &CacheMetrics) -> Self {
+        self.add("ocr_cache_hits_total", "Images whose text was known", metrics.hits.clone());
+        self.add("ocr_cache_misses_total", "Images that had to be read", metrics.misses.clone());
+        self.add("ocr_cache_bytes", "Memory of the known texts", metrics.bytes.clone());
         self
     }
 
@@ -203,6 +222,7 @@ mod tests {
         let registry = Catalogue::default()
             .http(&HttpMetrics::default())
             .engines(&EngineMetrics::default())
+            .cache(&CacheMetrics::default())
             .inference(&InferenceMetrics::new(&MODEL))
             .upstream(&UpstreamMetrics::default())
             .finish();

@@ -15,7 +15,8 @@ use serde_json::json;
 
 use super::{INSTANCE, NODE};
 use crate::engine::options::Allowed;
-use crate::engine::{Language, Pool};
+use crate::engine::{Cache, Language, Pool};
+use crate::http::error::MaxBody;
 use crate::http::health::{self, Lifecycle};
 use crate::http::{ApiError, Deadline};
 use crate::identity::Identity;
@@ -30,6 +31,7 @@ pub const LABELS: ModelLabels = ModelLabels { model_name: ocr::MODEL };
 #[derive(Clone)]
 pub struct Model {
     pub pool: Pool,
+    pub cache: Cache,
     pub allowed: Arc<Allowed>,
     pub limits: Limits,
     pub metrics: InferenceMetrics,
@@ -105,13 +107,15 @@ async fn infer(
     State(model): State<Model>,
     Path(target): Path<Target>,
     Extension(deadline): Extension<Deadline>,
+    Extension(limit): Extension<MaxBody>,
     headers: HeaderMap,
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Response {
     let started = Instant::now();
     let answer = async {
         target.check()?;
-        recognize(&model, deadline, &headers, &body?).await
+        let body = body.map_err(|rejection| limit.explain(rejection.into()))?;
+        recognize(&model, deadline, &headers, &body).await
     };
     let answer = answer.await;
     record(&model.metrics, started.elapsed(), answer.is_ok());
@@ -137,10 +141,10 @@ async fn recognize(
     let limits = model.limits;
     let images = request.images.iter().map(|bytes| Image::check(bytes.clone(), limits));
     let images = images.collect::<Result<Vec<_>, _>>().map_err(|rejected| invalid(rejected.into()))?;
-    let texts = model.pool.recognize(images, &options, deadline.0).await;
+    let texts = model.cache.recognize(&model.pool, images, &options, deadline.0).await;
     let texts = texts.map_err(|error| invalid(error.into()))?;
-    let texts: Vec<_> = texts.into_iter().map(|recognition| recognition.text).collect();
-    let encoded = codec::encode_response(request.response(), ocr::OUTPUT, &texts, request.raw_output)?;
+    let outputs = request.outputs(&texts, options.output);
+    let encoded = codec::encode_response(request.response(), &outputs)?;
     let mut response = Response::new(Body::from(encoded.body.clone()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, encoded.content_type().parse().map_err(internal)?);

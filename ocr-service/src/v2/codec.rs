@@ -80,38 +80,57 @@ pub fn encode_request(
     Ok(binary(&request, &[raw]))
 }
 
-/// A response with one BYTES tensor of texts, raw if the caller wants it so.
-pub fn encode_response(
-    mut response: InferResponse,
-    output: &str,
-    texts: &[String],
-    raw: bool,
-) -> Result<Encoded, Error> {
-    let mut tensor = Tensor {
-        name: output.to_owned(),
-        shape: vec![texts.len() as u64],
-        datatype: BYTES.into(),
-        parameters: None,
-        data: None,
-    };
-    if !raw {
-        tensor.data = Some(Value::from(texts));
+/// An output of texts, one for each image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Texts {
+    pub name: &'static str,
+    pub elements: Vec<String>,
+    /// Behind the JSON instead of in it.
+    pub raw: bool,
+}
+
+/// A response with a BYTES tensor for each of `outputs`.
+pub fn encode_response(mut response: InferResponse, outputs: &[Texts]) -> Result<Encoded, Error> {
+    let mut raw = Vec::new();
+    for output in outputs {
+        let mut tensor = Tensor {
+            name: output.name.to_owned(),
+            shape: vec![output.elements.len() as u64],
+            datatype: BYTES.into(),
+            parameters: None,
+            data: None,
+        };
+        if output.raw {
+            let data = tensor::join(&output.elements).map_err(|detail| Error::tensor(output.name, detail))?;
+            tensor.parameters = Some(size_parameter(&data));
+            raw.push(data);
+        } else {
+            tensor.data = Some(Value::from(output.elements.as_slice()));
+        }
         response.outputs.push(tensor);
+    }
+    if raw.is_empty() {
         return Ok(Encoded { body: to_json(&response).into(), json_length: None });
     }
-    let data = tensor::join(texts).map_err(|detail| Error::tensor(output, detail))?;
-    tensor.parameters = Some(size_parameter(&data));
-    response.outputs.push(tensor);
-    Ok(binary(&response, &[data]))
+    Ok(binary(&response, &raw))
 }
 
 /// A JSON response's texts of `output`.
 pub fn decode_texts(body: &Bytes, output: &str) -> Result<Vec<String>, Error> {
+    let named = decode_outputs(body)?.into_iter().find(|(name, _)| name == output);
+    named.map(|(_, texts)| texts).ok_or_else(|| Error::tensor(output, "missing from the response"))
+}
+
+/// A JSON response's outputs by their names.
+pub fn decode_outputs(body: &Bytes) -> Result<Vec<(String, Vec<String>)>, Error> {
     let response: InferResponse = parse(body)?;
-    let tensor = response.outputs.into_iter().find(|tensor| tensor.name == output);
-    let tensor = tensor.ok_or_else(|| Error::tensor(output, "missing from the response"))?;
-    let data = tensor.data.ok_or_else(|| Error::tensor(output, "has no data"))?;
-    serde_json::from_value(data).map_err(|error| Error::tensor(output, error.to_string()))
+    let texts = response.outputs.into_iter().map(|tensor| {
+        let data = tensor.data.ok_or_else(|| Error::tensor(&tensor.name, "has no data"))?;
+        let texts =
+            serde_json::from_value(data).map_err(|error| Error::tensor(&tensor.name, error.to_string()))?;
+        Ok((tensor.name, texts))
+    });
+    texts.collect()
 }
 
 /// The JSON and what follows it.

@@ -73,10 +73,11 @@ fn a_json_response_has_no_binary_parts_and_a_raw_one_has() {
         outputs: Vec::new(),
     };
     let texts = vec!["안녕".to_owned()];
-    let json = encode_response(response.clone(), "text", &texts, false).unwrap();
+    let output = |raw| Texts { name: "text", elements: texts.clone(), raw };
+    let json = encode_response(response.clone(), &[output(false)]).unwrap();
     assert_eq!(json.content_type(), "application/json");
     assert_eq!(decode_texts(&json.body, "text").unwrap(), texts);
-    let raw = encode_response(response, "text", &texts, true).unwrap();
+    let raw = encode_response(response, &[output(true)]).unwrap();
     assert_eq!(raw.content_type(), "application/octet-stream");
     assert_eq!(&raw.body[raw.json_length.unwrap() + 4..], "안녕".as_bytes());
 }

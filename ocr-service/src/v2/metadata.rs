@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::ocr::{INPUT, MODEL, OUTPUT, VERSION};
+use super::ocr::{INPUT, MODEL, VERSION};
+use crate::engine::Output;
 
 pub fn server() -> Value {
     json!({
@@ -12,14 +13,30 @@ pub fn server() -> Value {
     })
 }
 
-/// The protocol leaves open how bytes stand in JSON: the parameters say how they do here.
+/// The protocol leaves open how bytes stand in JSON and which outputs come unasked: the parameters say how it is here.
 pub fn model(languages: &[String]) -> Value {
+    let output = |output: Output, content: &str| {
+        json!({
+            "name": output.name(), "datatype": "BYTES", "shape": [-1],
+            "parameters": { "content": content, "unasked": output == Output::Text },
+        })
+    };
     json!({
         "name": MODEL,
         "versions": [VERSION],
         "platform": "tesseract",
         "inputs": [{ "name": INPUT, "datatype": "BYTES", "shape": [-1], "parameters": { "content": "base64" } }],
-        "outputs": [{ "name": OUTPUT, "datatype": "BYTES", "shape": [-1], "parameters": { "content": "utf-8" } }],
-        "parameters": { "lang": languages },
+        "outputs": [
+            output(Output::Text, "utf-8"),
+            output(Output::Words, "a JSON list of {text, confidence, box: {x, y, width, height}}"),
+            output(Output::Hocr, "hOCR"),
+            output(Output::Tsv, "Tesseract's TSV"),
+        ],
+        "parameters": {
+            "lang": languages,
+            "psm": "3 to 11, 13",
+            "dpi": "70 to 2400",
+            "output": "text, words, hocr or tsv: the output that is given beside text",
+        },
     })
 }

@@ -34,7 +34,7 @@ pub enum Error {
     Tensor { tensor: String, detail: String },
     #[error("input {0:?} is not known; this model takes one input, image")]
     UnknownInput(String),
-    #[error("output {0:?} is not known; this model gives one output, text")]
+    #[error("output {0:?} is not known; this model gives text, words, hocr and tsv")]
     UnknownOutput(String),
     #[error("the request has no input image")]
     NoImage,

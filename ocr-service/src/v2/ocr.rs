@@ -1,12 +1,16 @@
 //! The one model that is served: its names, and a V2 request read as images to recognise.
+//!
+//! Beside `text` the model has the outputs `words`, `hocr` and `tsv`, each with an element for each image. They are given
+//! when the request lists them among its outputs, or names one as its parameter `output`.
 
 use bytes::Bytes;
 use serde_json::Value;
 
 use super::Error;
-use super::codec::{self, Decoded};
+use super::codec::{self, Decoded, Texts};
 use super::wire::{InferResponse, Parameters, flag};
 use crate::engine::options::Asked;
+use crate::engine::{Output, Recognition};
 
 pub const MODEL: &str = "ocr-model";
 pub const VERSION: &str = "1";
@@ -19,14 +23,27 @@ pub struct OcrRequest {
     pub id: Option<String>,
     pub images: Vec<Bytes>,
     pub asked: Asked,
-    /// The texts are wanted raw, behind the JSON.
-    pub raw_output: bool,
+    /// Empty when the request leaves them to the model.
+    outputs: Vec<Wanted>,
+    raw: bool,
+}
+
+/// An output, raw behind the JSON or in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Wanted {
+    output: Output,
+    raw: bool,
 }
 
 impl OcrRequest {
     pub fn new(decoded: Decoded) -> Result<Self, Error> {
-        let raw_output = wants_raw(&decoded)?;
-        let asked = asked(decoded.parameters.as_ref())?;
+        let raw = flag(decoded.parameters.as_ref(), "binary_data_output")?.unwrap_or(false);
+        let outputs = wanted(&decoded, raw)?;
+        let mut asked = asked(decoded.parameters.as_ref())?;
+        if asked.output.is_none() {
+            let beside = outputs.iter().find(|wanted| wanted.output != Output::Text);
+            asked.output = beside.map(|wanted| wanted.output.name().to_owned());
+        }
         let mut images = None;
         for input in decoded.inputs {
             if input.name != INPUT || images.is_some() {
@@ -35,10 +52,10 @@ impl OcrRequest {
             images = Some(input.elements);
         }
         let images = images.filter(|images| !images.is_empty()).ok_or(Error::NoImage)?;
-        Ok(Self { id: decoded.id, images, asked, raw_output })
+        Ok(Self { id: decoded.id, images, asked, outputs, raw })
     }
 
-    /// The response but for its texts.
+    /// The response but for its outputs.
     pub fn response(&self) -> InferResponse {
         InferResponse {
             model_name: MODEL.into(),
@@ -48,20 +65,31 @@ impl OcrRequest {
             outputs: Vec::new(),
         }
     }
+
+    /// The outputs: those that the request lists, else the text and `output` beside it.
+    pub fn outputs(&self, recognitions: &[Recognition], output: Output) -> Vec<Texts> {
+        let text = Wanted { output: Output::Text, raw: self.raw };
+        let beside = (output != Output::Text).then_some(Wanted { output, raw: self.raw });
+        let unlisted = [text].into_iter().chain(beside).filter(|_| self.outputs.is_empty());
+        let all = self.outputs.iter().copied().chain(unlisted);
+        all.map(|Wanted { output, raw }| {
+            let elements = recognitions.iter().map(|recognition| recognition.render(output)).collect();
+            Texts { name: output.name(), elements, raw }
+        })
+        .collect()
+    }
 }
 
-/// The output's own `binary_data` goes before the request's `binary_data_output`.
-fn wants_raw(decoded: &Decoded) -> Result<bool, Error> {
-    let general = flag(decoded.parameters.as_ref(), "binary_data_output")?.unwrap_or(false);
-    let Some(outputs) = &decoded.outputs else { return Ok(general) };
-    if let Some(unknown) = outputs.iter().find(|output| output.name != OUTPUT) {
-        return Err(Error::UnknownOutput(unknown.name.clone()));
-    }
-    for output in outputs {
-        codec::refuse_extensions(output.parameters.as_ref())?;
-    }
-    let own = outputs.first().map(|output| flag(output.parameters.as_ref(), "binary_data"));
-    Ok(own.transpose()?.flatten().unwrap_or(general))
+/// An output's own `binary_data` goes before the request's `binary_data_output`.
+fn wanted(decoded: &Decoded, raw: bool) -> Result<Vec<Wanted>, Error> {
+    let listed = decoded.outputs.iter().flatten();
+    let wanted = listed.map(|listed| {
+        let output = listed.name.parse().map_err(|_| Error::UnknownOutput(listed.name.clone()))?;
+        codec::refuse_extensions(listed.parameters.as_ref())?;
+        let own = flag(listed.parameters.as_ref(), "binary_data")?;
+        Ok(Wanted { output, raw: own.unwrap_or(raw) })
+    });
+    wanted.collect()
 }
 
 /// The options among the request's parameters; others are other people's.
@@ -88,6 +116,20 @@ pub fn parameters(asked: &Asked) -> Parameters {
     asked.given().map(|(name, value)| (name.to_owned(), Value::from(value))).collect()
 }
 
+/// The text of a JSON response's first image, and the output that stands beside it.
+pub fn first_image(body: &Bytes) -> Result<(String, Option<(Output, String)>), Error> {
+    let (mut text, mut beside) = (None, None);
+    for (name, texts) in codec::decode_outputs(body)? {
+        match (name.parse(), texts.into_iter().next()) {
+            (Ok(Output::Text), first) => text = first,
+            (Ok(output), Some(first)) => beside = Some((output, first)),
+            _ => {}
+        }
+    }
+    let text = text.ok_or_else(|| Error::tensor(OUTPUT, "missing from the response"))?;
+    Ok((text, beside))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -103,13 +145,28 @@ mod tests {
 
     #[test]
     fn the_outputs_own_wish_goes_before_the_requests() {
-        assert!(!read(&json!({})).unwrap().raw_output);
-        assert!(read(&json!({ "parameters": { "binary_data_output": true } })).unwrap().raw_output);
+        let raw = |request: &Value| read(request).unwrap().outputs(&[], Output::Text)[0].raw;
+        assert!(!raw(&json!({})));
+        assert!(raw(&json!({ "parameters": { "binary_data_output": true } })));
         let both = json!({
             "parameters": { "binary_data_output": true },
             "outputs": [{ "name": "text", "parameters": { "binary_data": false } }],
         });
-        assert!(!read(&both).unwrap().raw_output);
+        assert!(!raw(&both));
+    }
+
+    #[test]
+    fn an_output_is_given_when_it_is_listed_or_named_as_a_parameter() {
+        let names = |request: &Value| -> Vec<_> {
+            let request = read(request).unwrap();
+            let output = request.asked.output.as_deref().map_or(Output::Text, |name| name.parse().unwrap());
+            request.outputs(&[], output).iter().map(|texts| texts.name).collect()
+        };
+        assert_eq!(names(&json!({})), ["text"]);
+        assert_eq!(names(&json!({ "parameters": { "output": "words" } })), ["text", "words"]);
+        assert_eq!(names(&json!({ "outputs": [{ "name": "hocr" }, { "name": "tsv" }] })), ["hocr", "tsv"]);
+        let both = json!({ "parameters": { "output": "words" }, "outputs": [{ "name": "text" }] });
+        assert_eq!(names(&both), ["text"]);
     }
 
     #[test]

@@ -10,13 +10,18 @@ const SLACK: f64 = 0.02;
 
 /// Edits for each character of the truth (Levenshtein), runs of white space counting as one space.
 pub fn error_rate(truth: &str, read: &str) -> f64 {
+    let (edits, characters) = errors(truth, read);
+    ratio(edits, characters.max(1))
+}
+
+/// The edits, and the characters of the truth.
+pub fn errors(truth: &str, read: &str) -> (usize, usize) {
     let (truth, read) = (normalised(truth), normalised(read));
-    let edits = strsim::levenshtein(&truth, &read);
-    ratio(edits, truth.chars().count().max(1))
+    (strsim::levenshtein(&truth, &read), truth.chars().count())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "lengths of texts")]
-fn ratio(part: usize, whole: usize) -> f64 {
+pub fn ratio(part: usize, whole: usize) -> f64 {
     part as f64 / whole as f64
 }
 

@@ -25,7 +25,8 @@ pub struct Running {
     servers: Vec<Started>,
 }
 
-struct Started {
+/// One server, ready.
+pub struct Started {
     name: &'static str,
     port: u16,
     child: Child,
@@ -87,7 +88,7 @@ impl Running {
 }
 
 impl Started {
-    async fn start(server: Server, client: &Client, log: &Path) -> Result<Self> {
+    pub async fn start(server: Server, client: &Client, log: &Path) -> Result<Self> {
         let begun = Instant::now();
         let folder = log.parent().unwrap_or(Path::new("."));
         // There is no .env here that a server could find.
@@ -115,11 +116,11 @@ impl Started {
         Ok(started)
     }
 
-    fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    async fn end(mut self) {
+    pub async fn end(mut self) {
         self.signal(Signal::TERM);
         let _ = tokio::time::timeout(END_WITHIN, self.child.wait()).await;
         // What is left of its group goes with its value.
@@ -140,7 +141,7 @@ impl Drop for Started {
 }
 
 /// Two that nobody listens on now. Both are held while they are chosen, so that they differ.
-fn free_ports() -> Result<[u16; 2]> {
+pub fn free_ports() -> Result<[u16; 2]> {
     let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).doing("looking for a free port");
     let (one, two) = (bind()?, bind()?);
     let address = |listener: &TcpListener| listener.local_addr().doing("looking for a free port");

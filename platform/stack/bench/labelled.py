@@ -100,6 +100,13 @@ class Page:
         self.draw.line((self.margin, y, self.width - self.margin, y), fill=self.ink, width=self.rng.choice([1, 2, 3]))
         self.y += self.step // 2
 
+    def frame(self, top):
+        """A box around what was written from `top` on, as printed labels have it."""
+        self.y += self.step // 3
+        edge = max(4, self.margin // 2)
+        box = (edge, max(4, top - self.step // 2), self.width - edge, self.y)
+        self.draw.rectangle(box, outline=self.ink, width=self.rng.choice([1, 2, 3]))
+
     def done(self):
         height = self.y + self.rng.randint(self.size, 3 * self.size)
         return self.image.crop((0, 0, self.width, height)), "\n".join(self.lines)
@@ -127,14 +134,19 @@ def amount(rng, most):
 
 
 def label(rng, page, korean):
+    top, framed, ruled = page.y, rng.random() < 0.35, rng.random() < 0.2
     title, foot = ("영양정보", "총 내용량") if korean else ("Nutrition Facts", "Serving size")
     large = page.bold(1.5)
     weight = f"{foot} {rng.randint(2, 60) * 10} g"
-    page.at(page.margin, title, large)
-    left = max(page.width - page.margin - page.font.getlength(weight), page.margin + large.getlength(title) + page.size)
-    page.at(left, weight, y=page.y + round(page.size * 0.55))
-    page.lines.append(f"{title} {weight}")
-    page.y += round(page.size * 2.2)
+    left = page.width - page.margin - page.font.getlength(weight)
+    if left > page.margin + large.getlength(title) + page.size:
+        page.at(page.margin, title, large)
+        page.at(left, weight, y=page.y + round(page.size * 0.55))
+        page.lines.append(f"{title} {weight}")
+        page.y += round(page.size * 2.2)
+    else:
+        page.line(title, font=large)
+        page.line(weight)
     page.rule()
     page.line(f"{rng.randint(40, 900)} kcal")
     spread = rng.random() < 0.4
@@ -148,6 +160,10 @@ def label(rng, page, korean):
             page.y += page.step
         else:
             page.line(f"{fact}   {share}")
+        if ruled:
+            page.rule()
+    if framed:
+        page.frame(top)
 
 
 def letter(rng, page, korean):

@@ -1,5 +1,6 @@
 //! `bench`: the service measured against its peers.
 
+mod accuracy;
 mod table;
 
 use clap::{Args, Subcommand};
@@ -20,6 +21,7 @@ pub struct BenchArgs {
 #[derive(Debug, Subcommand)]
 enum Bench {
     Ocr(OcrArgs),
+    Accuracy(accuracy::AccuracyArgs),
 }
 
 /// Speed and memory: Platen, Flask, KServe, both tuned, and Tesseract's library alone, on the same images
@@ -62,6 +64,7 @@ fn share(text: &str) -> Result<f64, String> {
 pub async fn run(global: &GlobalArgs, args: BenchArgs, printer: &Printer) -> Result<Exit> {
     match args.what {
         Bench::Ocr(args) => ocr(global, args, printer).await,
+        Bench::Accuracy(args) => accuracy::run(global, args, printer).await,
     }
 }
 

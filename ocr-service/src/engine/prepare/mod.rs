@@ -1,16 +1,25 @@
 //! What is done to a picture before Tesseract sees it: how it is changed, and which parts of it are read, in which mode.
 //!
-//! Everything here is a function of the picture and the options alone, so that two engines that share a picture prepare
-//! it alike.
+//! Tesseract's own default (mode 3) looks for columns everywhere: it drops lines of receipts and letters, and still reads
+//! across the columns of a page. Here the columns are found first; every block is then read as one block (mode 6).
+//!
+//! Everything is a function of the picture and the options alone, so that engines that share a picture prepare it alike.
 
+mod blocks;
+mod geometry;
+mod improve;
+mod ink;
+mod lines;
 pub mod picture;
 
 pub use picture::Picture;
+use serde::{Deserialize, Serialize};
 
+use self::geometry::Geometry;
 use super::Segmentation;
 
 /// Pixels, from the top left corner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rect {
     pub x: u32,
     pub y: u32,
@@ -26,9 +35,7 @@ pub struct Region {
 }
 
 /// Whether pictures are changed and cut where the caller leaves the segmentation to the service.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, clap::ValueEnum, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, clap::ValueEnum, Serialize, Deserialize)]
 pub enum Preparation {
     #[default]
     On,
@@ -54,25 +61,23 @@ impl Prepared {
     pub fn scale(&self) -> f32 {
         self.geometry.scale
     }
-}
 
-/// From the prepared picture's coordinates to those of the sent one.
-#[derive(Clone, Copy, Debug)]
-struct Geometry {
-    scale: f32,
-}
-
-impl Geometry {
-    const SAME: Self = Self { scale: 1.0 };
-
-    #[expect(clippy::unused_self, reason = "nothing is changed yet")]
-    fn to_sent(self, rect: Rect) -> Rect {
-        rect
+    fn as_sent(sent: Picture, segmentation: Segmentation) -> Self {
+        let whole = sent.whole();
+        let geometry = Geometry::unchanged((whole.width, whole.height));
+        Self { picture: sent, regions: vec![Region { rect: whole, segmentation }], geometry }
     }
 }
 
 /// A caller that names a segmentation gets exactly that, on the whole picture as it was sent.
-pub fn prepare(sent: Picture, segmentation: Option<Segmentation>, _preparation: Preparation) -> Prepared {
-    let region = Region { rect: sent.whole(), segmentation: segmentation.unwrap_or(Segmentation::AUTO) };
-    Prepared { picture: sent, regions: vec![region], geometry: Geometry::SAME }
+pub fn prepare(sent: Picture, segmentation: Option<Segmentation>, preparation: Preparation) -> Prepared {
+    match (segmentation, preparation) {
+        (None, Preparation::On) => {
+            improve::improved(&sent).unwrap_or_else(|| Prepared::as_sent(sent, Segmentation::AUTO))
+        }
+        (named, _) => Prepared::as_sent(sent, named.unwrap_or(Segmentation::AUTO)),
+    }
 }
+
+#[cfg(test)]
+mod tests;

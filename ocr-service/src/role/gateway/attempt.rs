@@ -9,17 +9,20 @@ use bytes::Bytes;
 use reqwest::Client;
 
 use super::endpoint::Endpoint;
+use crate::engine::Output;
 use crate::http::context::{DEADLINE, REQUEST_ID};
 use crate::http::error::{REASON, REASON_IMAGE};
 use crate::http::{ApiError, Deadline};
 use crate::role::{INSTANCE, NODE};
-use crate::v2::codec::{self, Encoded};
+use crate::v2::codec::Encoded;
 use crate::v2::{HEADER_LENGTH, ocr};
 
 /// A model's text and who gave it.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub text: String,
+    /// The output that was asked for beside the text.
+    pub beside: Option<(Output, String)>,
     pub endpoint: String,
     pub node: Option<HeaderValue>,
     pub tries: usize,
@@ -115,16 +118,20 @@ pub async fn attempt(
     if !status.is_success() {
         return Err(refusal(endpoint, status, &headers, &bytes));
     }
-    let texts = codec::decode_texts(&bytes, ocr::OUTPUT);
-    let text = texts.ok().and_then(|texts| texts.into_iter().next());
-    let text = text.ok_or_else(|| {
+    let (text, beside) = ocr::first_image(&bytes).map_err(|_| {
         let message = format!(
             "the model at {} answered without a text; is it ocr-service's model role?",
             endpoint.name
         );
         Failure::Final(ApiError::new(StatusCode::BAD_GATEWAY, message))
     })?;
-    Ok(Answer { text, endpoint: name(endpoint, &headers), node: headers.get(NODE).cloned(), tries: 1 })
+    Ok(Answer {
+        text,
+        beside,
+        endpoint: name(endpoint, &headers),
+        node: headers.get(NODE).cloned(),
+        tries: 1,
+    })
 }
 
 /// What the model calls itself, else its address.

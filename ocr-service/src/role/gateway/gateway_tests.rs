@@ -9,6 +9,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use bytes::Bytes;
+use serde_json::json;
 use tokio::net::TcpListener;
 use tower::ServiceExt;
 

@@ -19,13 +19,13 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Json, Router};
-use serde_json::json;
 
 use self::attempt::Answer;
 use self::upstream::Upstream;
 use super::NODE;
 use crate::http::context::RequestId;
 use crate::http::form::{self, FileField};
+use crate::http::reply::body;
 use crate::http::{ApiError, Deadline};
 use crate::image::{Image, Limits};
 
@@ -63,7 +63,7 @@ async fn ocr(
 }
 
 fn reply(answer: Answer) -> Response {
-    let mut response = Json(json!({ "text": answer.text })).into_response();
+    let mut response = Json(body(answer.text, answer.beside)).into_response();
     let headers = response.headers_mut();
     if let Ok(endpoint) = HeaderValue::try_from(answer.endpoint) {
         headers.insert(ENDPOINT, endpoint);

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::routing::post;
 use axum::{Extension, Json, Router};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use self::nutrition::Nutrition;
-use crate::engine::Pool;
 use crate::engine::options::Allowed;
+use crate::engine::{Cache, Output, Pool};
 use crate::http::form::{self, FileField};
+use crate::http::reply;
 use crate::http::{ApiError, Deadline};
 use crate::image::{Image, Limits};
 
@@ -23,6 +24,7 @@ const FILE: FileField = FileField { name: "file", missing: "No file part", unsel
 #[derive(Clone)]
 pub struct OcrServer {
     pub pool: Pool,
+    pub cache: Cache,
     pub allowed: Arc<Allowed>,
     pub limits: Limits,
     pub nutrition: Arc<Nutrition>,
@@ -40,7 +42,9 @@ async fn ocr(
     let upload = form::read(request, FILE).await?;
     let options = server.allowed.choose(&upload.asked)?;
     let image = Image::check(upload.file, server.limits)?;
-    let texts = server.pool.recognize(vec![image], &options, deadline.0).await?;
-    let text: String = texts.into_iter().map(|recognition| recognition.text).collect();
-    Ok(Json(json!({ "text": text })))
+    let texts = server.cache.recognize(&server.pool, vec![image], &options, deadline.0).await?;
+    // One image was asked about.
+    let read = texts.into_iter().next().unwrap_or_default();
+    let beside = (options.output != Output::Text).then(|| (options.output, read.render(options.output)));
+    Ok(Json(reply::body(read.text, beside)))
 }

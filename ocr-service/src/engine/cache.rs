@@ -1,0 +1,232 @@
+//! Results of images that were read before, by the images' content: the same image with the same options is read once.
+//!
+//! Bounded in bytes; the result that was asked for longest ago goes first. Only successes are kept. Identical images that
+//! are asked for at the same time wait for the first of them, each until its own deadline; they take no place in the
+//! pool's queue meanwhile.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use sha2::{Digest, Sha256};
+
+use super::{Options, Pool, PoolError, Recognition};
+use crate::image::Image;
+use crate::metrics::CacheMetrics;
+
+/// What a result needs beside its text: key, numbers, the maps' own.
+const OVERHEAD: usize = 256;
+/// A word with its box in memory.
+const WORD: usize = 64;
+
+/// A handle on the results; clones share them.
+#[derive(Clone)]
+pub struct Cache {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// Bytes; 0 keeps nothing and makes nobody wait for anybody.
+    limit: usize,
+    results: Mutex<Results>,
+    metrics: CacheMetrics,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    image: [u8; 32],
+    options: Options,
+}
+
+impl Key {
+    fn new(image: &Image, options: &Options) -> Self {
+        Self { image: Sha256::digest(image.bytes()).into(), options: options.clone() }
+    }
+}
+
+#[derive(Default)]
+struct Results {
+    kept: HashMap<Key, Kept>,
+    /// From the one asked for longest ago.
+    order: BTreeMap<u64, Key>,
+    clock: u64,
+    bytes: usize,
+    /// Who holds a key's lock reads its image.
+    under_way: HashMap<Key, Arc<tokio::sync::Mutex<()>>>,
+}
+
+struct Kept {
+    recognition: Recognition,
+    bytes: usize,
+    asked: u64,
+}
+
+impl Cache {
+    pub fn new(limit: usize, metrics: CacheMetrics) -> Self {
+        Self { shared: Arc::new(Shared { limit, results: Mutex::default(), metrics }) }
+    }
+
+    pub fn metrics(&self) -> &CacheMetrics {
+        &self.shared.metrics
+    }
+
+    /// As [`Pool::recognize`], for those images of which the result is not known.
+    pub async fn recognize(
+        &self,
+        pool: &Pool,
+        images: Vec<Image>,
+        options: &Options,
+        deadline: Instant,
+    ) -> Result<Vec<Recognition>, PoolError> {
+        let read = |images| pool.recognize(images, options, deadline);
+        match images.as_slice() {
+            _ if self.shared.limit == 0 => read(images).await,
+            [_] => self.one(images, options, deadline, read).await,
+            _ => self.several(images, options, read).await,
+        }
+    }
+
+    async fn one<R>(
+        &self,
+        image: Vec<Image>,
+        options: &Options,
+        deadline: Instant,
+        read: impl FnOnce(Vec<Image>) -> R,
+    ) -> Result<Vec<Recognition>, PoolError>
+    where
+        R: Future<Output = Result<Vec<Recognition>, PoolError>>,
+    {
+        let Some(key) = image.first().map(|image| Key::new(image, options)) else { return read(image).await };
+        if let Some(known) = self.shared.hit(&key) {
+            return Ok(vec![known]);
+        }
+        let turn = Turn::new(&self.shared, key);
+        let Ok(_mine) = tokio::time::timeout_at(deadline.into(), turn.lock.lock()).await else {
+            return Err(PoolError::DeadlinePassed);
+        };
+        // Whoever was first may have read it meanwhile.
+        if let Some(known) = self.shared.hit(&turn.key) {
+            return Ok(vec![known]);
+        }
+        self.shared.metrics.misses.inc();
+        let found = read(image).await?;
+        if let [recognition] = found.as_slice() {
+            self.shared.keep(turn.key.clone(), recognition);
+        }
+        Ok(found)
+    }
+
+    /// Without waiting for others: the pool takes all images of a request, or none.
+    async fn several<R>(
+        &self,
+        images: Vec<Image>,
+        options: &Options,
+        read: impl FnOnce(Vec<Image>) -> R,
+    ) -> Result<Vec<Recognition>, PoolError>
+    where
+        R: Future<Output = Result<Vec<Recognition>, PoolError>>,
+    {
+        let keys: Vec<_> = images.iter().map(|image| Key::new(image, options)).collect();
+        let known: Vec<_> = keys.iter().map(|key| self.shared.hit(key)).collect();
+        let unknown: Vec<_> = images
+            .into_iter()
+            .zip(&known)
+            .filter(|(_, known)| known.is_none())
+            .map(|(image, _)| image)
+            .collect();
+        let read = if unknown.is_empty() { Vec::new() } else { read(unknown).await? };
+        let mut read = read.into_iter();
+        let together = keys.into_iter().zip(known).filter_map(|(key, known)| {
+            known.or_else(|| {
+                let recognition = read.next()?;
+                self.shared.metrics.misses.inc();
+                self.shared.keep(key, &recognition);
+                Some(recognition)
+            })
+        });
+        Ok(together.collect())
+    }
+}
+
+impl Shared {
+    fn results(&self) -> MutexGuard<'_, Results> {
+        self.results.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hit(&self, key: &Key) -> Option<Recognition> {
+        let known = self.results().get(key)?;
+        self.metrics.hits.inc();
+        Some(known)
+    }
+
+    fn keep(&self, key: Key, recognition: &Recognition) {
+        let mut results = self.results();
+        results.insert(key, recognition, self.limit);
+        self.metrics.bytes.set(i64::try_from(results.bytes).unwrap_or(i64::MAX));
+    }
+}
+
+impl Results {
+    fn get(&mut self, key: &Key) -> Option<Recognition> {
+        let kept = self.kept.get_mut(key)?;
+        self.clock += 1;
+        self.order.remove(&kept.asked);
+        kept.asked = self.clock;
+        self.order.insert(self.clock, key.clone());
+        Some(kept.recognition.clone())
+    }
+
+    fn insert(&mut self, key: Key, recognition: &Recognition, limit: usize) {
+        let bytes = bytes_of(recognition);
+        if bytes > limit {
+            return;
+        }
+        self.clock += 1;
+        let kept = Kept { recognition: recognition.clone(), bytes, asked: self.clock };
+        self.order.insert(self.clock, key.clone());
+        self.bytes += bytes;
+        if let Some(older) = self.kept.insert(key, kept) {
+            self.order.remove(&older.asked);
+            self.bytes -= older.bytes;
+        }
+        while self.bytes > limit {
+            let Some((_, oldest)) = self.order.pop_first() else { return };
+            self.bytes -= self.kept.remove(&oldest).map_or(0, |kept| kept.bytes);
+        }
+    }
+}
+
+fn bytes_of(recognition: &Recognition) -> usize {
+    let lines = recognition.layout.iter().flat_map(|layout| &layout.blocks);
+    let lines = lines.flat_map(|block| &block.paragraphs).flat_map(|paragraph| &paragraph.lines);
+    let words = lines.map(|line| WORD + line.words.iter().map(|word| WORD + word.text.len()).sum::<usize>());
+    OVERHEAD + recognition.text.len() + words.sum::<usize>()
+}
+
+/// A place among those who want the same image read; the lock lives as long as anyone has one.
+struct Turn<'a> {
+    shared: &'a Shared,
+    key: Key,
+    lock: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl<'a> Turn<'a> {
+    fn new(shared: &'a Shared, key: Key) -> Self {
+        let lock = shared.results().under_way.entry(key.clone()).or_default().clone();
+        Self { shared, key, lock }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut results = self.shared.results();
+        // The map's and this one: clones are made under the same lock, so nobody can be about to join.
+        if Arc::strong_count(&self.lock) == 2 {
+            results.under_way.remove(&self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "cache_tests.rs"]
+mod tests;

@@ -1,0 +1,180 @@
+//! The cache with a reader whose pace and outcome the test decides.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+
+use super::*;
+use crate::engine::Output;
+use crate::engine::prepare::Preparation;
+use crate::image::Limits;
+
+fn image(word: &str) -> Image {
+    let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01\x01\0".to_vec();
+    bytes.extend(word.bytes());
+    Image::check(Bytes::from(bytes), Limits { max_pixels: 1 }).unwrap()
+}
+
+fn options(language: &str) -> Options {
+    Options {
+        language: language.parse().unwrap(),
+        segmentation: None,
+        preparation: Preparation::On,
+        dpi: None,
+        output: Output::Text,
+    }
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_mins(1)
+}
+
+fn cache(limit: usize) -> Cache {
+    Cache::new(limit, CacheMetrics::default())
+}
+
+/// Counts how often it reads; reads only as many times as there are permits, and says what it was given.
+#[derive(Default)]
+struct Reader {
+    started: AtomicUsize,
+    gate: Option<Semaphore>,
+}
+
+impl Reader {
+    async fn read(&self, images: Vec<Image>) -> Result<Vec<Recognition>, PoolError> {
+        self.started.fetch_add(1, Ordering::SeqCst);
+        if let Some(gate) = &self.gate {
+            gate.acquire().await.unwrap().forget();
+        }
+        let text = |image: &Image| String::from_utf8_lossy(&image.bytes()[26..]).into_owned();
+        if images.iter().any(|image| text(image) == "poison") {
+            return Err(PoolError::Crashed);
+        }
+        Ok(images.iter().map(|image| Recognition { text: text(image), layout: None }).collect())
+    }
+
+    fn gated() -> Self {
+        Self { gate: Some(Semaphore::new(0)), ..Self::default() }
+    }
+
+    fn times(&self) -> usize {
+        self.started.load(Ordering::SeqCst)
+    }
+}
+
+async fn ask(
+    cache: &Cache,
+    reader: &Reader,
+    word: &str,
+    deadline: Instant,
+) -> Result<Vec<Recognition>, PoolError> {
+    cache.one(vec![image(word)], &options("eng"), deadline, |images| reader.read(images)).await
+}
+
+#[tokio::test]
+async fn the_same_image_is_read_once() {
+    let (cache, reader) = (cache(1 << 20), Reader::default());
+    for _ in 0..3 {
+        assert_eq!(ask(&cache, &reader, "word", soon()).await.unwrap()[0].text, "word");
+    }
+    assert_eq!((reader.times(), cache.metrics().hits.get(), cache.metrics().misses.get()), (1, 2, 1));
+    assert!(cache.metrics().bytes.get() > 0);
+}
+
+#[tokio::test]
+async fn another_language_is_another_result() {
+    let (cache, reader) = (cache(1 << 20), Reader::default());
+    for language in ["eng", "kor", "eng"] {
+        let options = options(language);
+        let asked = cache.one(vec![image("word")], &options, soon(), |images| reader.read(images));
+        asked.await.unwrap();
+    }
+    assert_eq!(reader.times(), 2);
+}
+
+#[tokio::test]
+async fn a_failure_is_not_kept() {
+    let (cache, reader) = (cache(1 << 20), Reader::default());
+    for _ in 0..2 {
+        assert_eq!(ask(&cache, &reader, "poison", soon()).await, Err(PoolError::Crashed));
+    }
+    assert_eq!(reader.times(), 2);
+    assert!(cache.shared.results().under_way.is_empty());
+}
+
+#[tokio::test]
+async fn identical_images_at_the_same_time_are_read_once() {
+    let (cache, reader) = (cache(1 << 20), Reader::gated());
+    let asked = (0..8).map(|_| ask(&cache, &reader, "word", soon()));
+    let asked = futures_util::future::join_all(asked);
+    let open = async { reader.gate.as_ref().unwrap().add_permits(8) };
+    let (answers, ()) = tokio::join!(asked, open);
+    assert!(answers.into_iter().all(|answer| answer.unwrap()[0].text == "word"));
+    assert_eq!(reader.times(), 1);
+    assert!(cache.shared.results().under_way.is_empty());
+}
+
+#[tokio::test]
+async fn who_waits_for_another_still_has_its_own_deadline() {
+    let (cache, reader) = (cache(1 << 20), Reader::gated());
+    let mut first = Box::pin(ask(&cache, &reader, "word", soon()));
+    assert!(futures_util::poll!(&mut first).is_pending());
+    let late = ask(&cache, &reader, "word", Instant::now()).await;
+    assert_eq!((late, reader.times()), (Err(PoolError::DeadlinePassed), 1));
+    reader.gate.as_ref().unwrap().add_permits(1);
+    assert!(first.await.is_ok());
+}
+
+#[tokio::test]
+async fn when_the_first_leaves_the_second_goes_on() {
+    let (cache, reader) = (cache(1 << 20), Reader::gated());
+    let mut first = Box::pin(ask(&cache, &reader, "word", soon()));
+    let mut second = Box::pin(ask(&cache, &reader, "word", soon()));
+    assert!(futures_util::poll!(&mut first).is_pending());
+    assert!(futures_util::poll!(&mut second).is_pending());
+    assert_eq!(reader.times(), 1);
+    drop(first);
+    reader.gate.as_ref().unwrap().add_permits(1);
+    assert_eq!(second.await.unwrap()[0].text, "word");
+    assert_eq!(reader.times(), 2);
+    assert!(cache.shared.results().under_way.is_empty());
+}
+
+#[tokio::test]
+async fn the_result_asked_for_longest_ago_goes_first() {
+    let room_for_two = 2 * OVERHEAD + 20;
+    let (cache, reader) = (cache(room_for_two), Reader::default());
+    for word in ["one", "two", "one", "three", "one"] {
+        ask(&cache, &reader, word, soon()).await.unwrap();
+    }
+    assert_eq!(reader.times(), 3);
+    ask(&cache, &reader, "two", soon()).await.unwrap();
+    assert_eq!(reader.times(), 4);
+    assert!(cache.shared.results().bytes <= room_for_two);
+}
+
+#[tokio::test]
+async fn a_result_larger_than_the_cache_is_answered_and_not_kept() {
+    let (cache, reader) = (cache(OVERHEAD), Reader::default());
+    for _ in 0..2 {
+        ask(&cache, &reader, "word", soon()).await.unwrap();
+    }
+    assert_eq!((reader.times(), cache.shared.results().bytes), (2, 0));
+}
+
+#[tokio::test]
+async fn of_a_batch_only_the_unknown_images_are_read_and_the_order_stays() {
+    let (cache, reader) = (cache(1 << 20), Reader::default());
+    ask(&cache, &reader, "b", soon()).await.unwrap();
+    let batch = ["a", "b", "c"].map(image).to_vec();
+    let answer = cache
+        .several(batch, &options("eng"), |images| {
+            assert_eq!(images.len(), 2);
+            reader.read(images)
+        })
+        .await;
+    let texts: Vec<_> = answer.unwrap().into_iter().map(|recognition| recognition.text).collect();
+    assert_eq!(texts, ["a", "b", "c"]);
+}
