@@ -3,8 +3,9 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-/// An engine with two languages idles at about 26 MiB; the rest is for a large image and its copies.
-const BYTES_PER_ENGINE: u64 = 256 << 20;
+/// An engine with two languages idles at about 32 MiB. The largest image that is taken by default, 40 million pixels in
+/// colour, and its copies need 450 MiB for as long as it is read.
+const BYTES_PER_ENGINE: u64 = 512 << 20;
 /// cgroup v1 says "no limit" with a number near 2^63.
 const NO_LIMIT: u64 = 1 << 60;
 
@@ -36,7 +37,7 @@ mod tests {
 
     #[test]
     fn memory_bounds_the_engines_of_a_large_node() {
-        assert_eq!(engines_for(64, Some(1 << 30)), 4);
+        assert_eq!(engines_for(64, Some(4 << 30)), 8);
         assert_eq!(engines_for(2, Some(1 << 30)), 2);
         assert_eq!(engines_for(64, None), 64);
         assert_eq!(engines_for(4, Some(1 << 20)), 1);

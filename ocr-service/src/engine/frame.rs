@@ -60,8 +60,10 @@ fn encode(head: &impl Serialize, body: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 fn lengths(prefix: [u8; PREFIX]) -> (usize, usize) {
-    let [a, b, c, d, e, f, g, h] = prefix;
-    (u32::from_le_bytes([a, b, c, d]) as usize, u32::from_le_bytes([e, f, g, h]) as usize)
+    let length = |at: usize| {
+        prefix[at..at + PREFIX / 2].iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte))
+    };
+    (length(0), length(PREFIX / 2))
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ impl Layout {
             let spaced = take(&mut rest, &word.text);
             let Some(line) = layout.last_line() else { continue };
             match line.words.last_mut() {
-                Some(last) if !begins && !spaced => last.extend(word),
+                Some(last) if !begins && !spaced => last.extend(&word),
                 _ => line.words.push(word),
             }
         }
@@ -138,7 +138,7 @@ impl Layout {
 impl Word {
     /// Puts `next`, which stands right behind, into this word.
     #[expect(clippy::cast_precision_loss, reason = "a word has a few characters")]
-    fn extend(&mut self, next: Self) {
+    fn extend(&mut self, next: &Self) {
         let (own, its) = (self.text.chars().count() as f32, next.text.chars().count() as f32);
         self.confidence = (self.confidence * own + next.confidence * its) / (own + its).max(1.0);
         self.text.push_str(&next.text);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
+use super::prepare::Preparation;
 use super::protocol::Share;
 use super::queue::{Load, Queue, Refused};
 use super::supervisor::{self, Job};
@@ -120,7 +121,7 @@ impl Pool {
         options: &Options,
         deadline: Instant,
     ) -> Result<Vec<Recognition>, PoolError> {
-        let replies = self.admit(images, options, deadline)?;
+        let replies = self.admit(&images, options, deadline)?;
         let answers = futures_util::future::try_join_all(replies.into_iter().map(answer));
         // The caller gets its answer at its deadline even if an engine is still at it.
         let answers = tokio::time::timeout_at(deadline.into(), answers).await;
@@ -165,7 +166,7 @@ impl Pool {
     /// The replies to come, for each image those of its shares in order.
     fn admit(
         &self,
-        images: Vec<Image>,
+        images: &[Image],
         options: &Options,
         deadline: Instant,
     ) -> Result<Vec<Vec<Reply>>, PoolError> {
@@ -175,7 +176,8 @@ impl Pool {
         }
         let mut replies = Vec::with_capacity(asked);
         let jobs = |idle: usize| {
-            let of = if asked == 1 { idle.clamp(1, MAX_SHARES) } else { 1 };
+            let is_shared = asked == 1 && images.iter().all(|image| is_worth_sharing(image, options));
+            let of = if is_shared { idle.clamp(1, MAX_SHARES) } else { 1 };
             let shares = |image: &Image| {
                 (0..of).map(|index| job(image, options, deadline, Share { index, of })).unzip()
             };
@@ -196,6 +198,14 @@ impl Pool {
 
 /// Over how many idle engines one image is spread at most: each prepares the whole image before it reads its share.
 const MAX_SHARES: usize = 4;
+
+/// Pixels. What is smaller is read sooner by one engine alone than it is prepared twice.
+const LEAST_SHARED: u64 = 200_000;
+
+/// Large, and cut into regions: as it was sent an image is one.
+fn is_worth_sharing(image: &Image, options: &Options) -> bool {
+    image.pixels() >= LEAST_SHARED && options.segmentation.is_none() && options.preparation == Preparation::On
+}
 
 type Reply = oneshot::Receiver<Result<Recognition, PoolError>>;
 

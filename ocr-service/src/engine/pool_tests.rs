@@ -8,7 +8,6 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::engine::options::Output;
-use crate::engine::prepare::Preparation;
 use crate::engine::protocol::{Request, Settings, Started};
 use crate::engine::{Channel, frame};
 use crate::image::Limits;
@@ -74,8 +73,7 @@ async fn hear(socket: &mut UnixStream) -> io::Result<(Request, Vec<u8>)> {
 /// What is read in a share: the whole word in the first, but of "shared" a part in each.
 fn said(word: &str, share: Share) -> String {
     match share {
-        Share::WHOLE => word.to_owned(),
-        Share { index, of } if word == "shared" => format!("shared {index}/{of} "),
+        Share { index, of } if of > 1 && word == "shared" => format!("shared {index}/{of} "),
         Share { index: 0, .. } => word.to_owned(),
         Share { .. } => String::new(),
     }
@@ -105,16 +103,16 @@ async fn pool(engines: usize, places: usize) -> (Pool, Gate) {
 }
 
 fn image(word: &str) -> Image {
-    let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01\x01\0".to_vec();
+    let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\x04\0\0\0\x04\0\x01\0".to_vec();
     bytes.extend(word.bytes());
-    Image::check(Bytes::from(bytes), Limits { max_pixels: 1 }).unwrap()
+    Image::check(Bytes::from(bytes), Limits { max_pixels: 1 << 20 }).unwrap()
 }
 
 fn options() -> Options {
     Options {
         language: "eng".parse().unwrap(),
         segmentation: None,
-        preparation: Preparation::Off,
+        preparation: Preparation::On,
         dpi: None,
         output: Output::Text,
     }

@@ -17,7 +17,10 @@ pub struct Limits {
 
 /// Encoded bytes that begin as an image of an acceptable size.
 #[derive(Clone, Debug)]
-pub struct Image(Bytes);
+pub struct Image {
+    bytes: Bytes,
+    pixels: u64,
+}
 
 /// Why bytes were not taken as an image.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,11 +56,16 @@ impl Image {
         if header::has_more_pages(&bytes) {
             return Err(Rejected::SeveralPages);
         }
-        Ok(Self(bytes))
+        Ok(Self { bytes, pixels })
     }
 
     pub fn bytes(&self) -> &Bytes {
-        &self.0
+        &self.bytes
+    }
+
+    /// Width times height, as its header has them.
+    pub fn pixels(&self) -> u64 {
+        self.pixels
     }
 }
 

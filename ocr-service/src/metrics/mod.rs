@@ -158,7 +158,11 @@ impl Catalogue {
 
     pub fn engines(mut self, metrics: &EngineMetrics) -> Self {
         self.add("ocr_queue_wait_seconds", "Time an image waited for an engine", metrics.queue_wait.clone());
-        self.add("ocr_recognition_seconds", "Time an engine took for an image", metrics.recognition.clone());
+        self.add(
+            "ocr_recognition_seconds",
+            "Time an engine took for an image or its share of one",
+            metrics.recognition.clone(),
+        );
         self.add("ocr_refused_total", "Requests refused because the queue was full", metrics.refused.clone());
         self.add("ocr_expired_total", "Requests whose deadline passed", metrics.expired.clone());
         self.add(

@@ -8,8 +8,13 @@ use tokio::task::JoinHandle;
 
 use super::harness::{Answer, Service, data, kill, post, until};
 
+/// An OCR server that reads each image anew, also one that it has read before.
+async fn start(args: &[&str]) -> Service {
+    Service::role("ocr-server", &[args, &["--cache-mib=0"]].concat()).await
+}
+
 /// The process ids of the service's engines.
-fn engines(service: &Service) -> Vec<String> {
+pub fn engines(service: &Service) -> Vec<String> {
     let parent = format!("PPid:\t{}", service.pid());
     let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     let pids = processes.filter_map(|process| {
@@ -79,7 +84,7 @@ async fn until_idle(service: &Service) {
 
 #[tokio::test]
 async fn a_segmentation_fault_under_load_fails_one_request_and_the_next_succeed() {
-    let service = Service::role("ocr-server", &["--engines=2"]).await;
+    let service = start(&["--engines=2"]).await;
     let running: Vec<_> = (0..8).map(|_| send(&service, "nutrition-label.png")).collect();
     let victim = busy_engine(&service).await;
     crash(&victim).await;
@@ -104,7 +109,7 @@ async fn a_segmentation_fault_under_load_fails_one_request_and_the_next_succeed(
 
 #[tokio::test]
 async fn an_engine_killed_at_rest_is_replaced_and_no_request_fails() {
-    let service = Service::role("ocr-server", &["--engines=1"]).await;
+    let service = start(&["--engines=1"]).await;
     let first = engines(&service);
     kill("KILL", &first[0]);
     until("a replacement", async || metric(&service, "ocr_engine_crashes_total").await == 1).await;
@@ -114,7 +119,7 @@ async fn an_engine_killed_at_rest_is_replaced_and_no_request_fails() {
 
 #[tokio::test]
 async fn a_deadline_ends_the_work_and_the_same_engine_is_free_again() {
-    let service = Service::role("ocr-server", &["--engines=1", "--queue=0"]).await;
+    let service = start(&["--engines=1", "--queue=0"]).await;
     let before = engines(&service);
     let late = within(&service, 60, "nutrition-label.png").await;
     assert_eq!(late.status, StatusCode::GATEWAY_TIMEOUT, "{late:?}");
@@ -128,7 +133,7 @@ async fn a_deadline_ends_the_work_and_the_same_engine_is_free_again() {
 
 #[tokio::test]
 async fn an_engine_that_does_not_stop_is_killed_and_replaced() {
-    let service = Service::role("ocr-server", &["--engines=1", "--queue=4"]).await;
+    let service = start(&["--engines=1", "--queue=4"]).await;
     let stuck = engines(&service).remove(0);
     kill("STOP", &stuck);
     let late = within(&service, 300, "line.png").await;
@@ -141,7 +146,7 @@ async fn an_engine_that_does_not_stop_is_killed_and_replaced() {
 
 #[tokio::test]
 async fn a_client_that_leaves_ends_the_work_on_its_image() {
-    let service = Service::role("ocr-server", &["--engines=1", "--queue=0"]).await;
+    let service = start(&["--engines=1", "--queue=0"]).await;
     let leaves = send(&service, "nutrition-label.png");
     until("a busy engine", async || metric(&service, "ocr_engines_busy").await == 1).await;
     leaves.abort();
@@ -152,7 +157,7 @@ async fn a_client_that_leaves_ends_the_work_on_its_image() {
 
 #[tokio::test]
 async fn a_killed_service_leaves_no_engine_behind() {
-    let service = Service::role("ocr-server", &["--engines=2"]).await;
+    let service = start(&["--engines=2"]).await;
     let engines = engines(&service);
     assert_eq!(engines.len(), 2);
     let running = send(&service, "nutrition-label.png");
@@ -164,7 +169,7 @@ async fn a_killed_service_leaves_no_engine_behind() {
 
 #[tokio::test]
 async fn an_engine_is_held_to_one_thread_and_knows_none_of_the_services_settings() {
-    let service = Service::role("ocr-server", &["--engines=1"]).await;
+    let service = start(&["--engines=1"]).await;
     let engine = engines(&service).remove(0);
     let environment = fs::read(format!("/proc/{engine}/environ")).unwrap();
     let variables: Vec<_> =

@@ -80,7 +80,7 @@ async fn a_language_or_a_mode_that_is_not_served_is_named() {
 
 #[tokio::test]
 async fn an_engine_used_before_reads_as_a_new_one() {
-    let service = Service::role("ocr-server", &["--engines=1"]).await;
+    let service = Service::role("ocr-server", &["--engines=1", "--cache-mib=0"]).await;
     let first = service.ocr(data("letter.jpg")).await;
     service.ocr(data("nutrition-label.png")).await;
     let again = service.ocr(data("letter.jpg")).await;
@@ -89,7 +89,7 @@ async fn an_engine_used_before_reads_as_a_new_one() {
 
 #[tokio::test]
 async fn many_images_at_once_give_what_each_gives_alone() {
-    let service = Service::role("ocr-server", &["--engines=2", "--queue=16"]).await;
+    let service = Service::role("ocr-server", &["--engines=2", "--queue=16", "--cache-mib=0"]).await;
     let names = ["letter.jpg", "line.png", "nutrition-label.png", "line.webp"];
     let mut alone = Vec::new();
     for name in names {
@@ -103,7 +103,7 @@ async fn many_images_at_once_give_what_each_gives_alone() {
 
 #[tokio::test]
 async fn more_than_fits_is_refused_and_told_when_to_come_back() {
-    let service = Service::role("ocr-server", &["--engines=1", "--queue=0"]).await;
+    let service = Service::role("ocr-server", &["--engines=1", "--queue=0", "--cache-mib=0"]).await;
     let answers =
         futures_util::future::join_all((0..6).map(|_| service.ocr(data("nutrition-label.png")))).await;
     let (served, refused): (Vec<_>, Vec<_>) =

@@ -67,7 +67,7 @@ fn send_some(service: &Service) -> Vec<JoinHandle<Answer>> {
 
 #[tokio::test]
 async fn images_whose_clients_left_while_they_waited_are_not_read() {
-    let service = Service::role("ocr-server", &["--engines=1"]).await;
+    let service = Service::role("ocr-server", &["--engines=1", "--cache-mib=0"]).await;
     let leave = send_some(&service);
     until("a queue", async || has_metric(&service, "ocr-server", "ocr_queue_length 3").await).await;
     for client in leave {
@@ -104,7 +104,7 @@ async fn a_second_signal_ends_it_in_the_middle_of_an_image_without_a_crash() {
 
 #[tokio::test]
 async fn what_runs_is_finished_after_the_signal_and_the_exit_code_is_0() {
-    let service = Service::role("ocr-server", &["--engines=1"]).await;
+    let service = Service::role("ocr-server", &["--engines=1", "--cache-mib=0"]).await;
     let running = send_some(&service);
     until("a queue", async || has_metric(&service, "ocr-server", "ocr_queue_length 3").await).await;
     service.signal("TERM");

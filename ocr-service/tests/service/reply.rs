@@ -1,5 +1,7 @@
 //! What is in a reply beside the text, on every way in.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
@@ -68,11 +70,11 @@ async fn hocr_and_tsv_name_every_word_of_the_text() {
     let hocr = ask(&service, WAYS[1], "?output=hocr", "letter.jpg").await;
     let page = hocr.body["hocr"].as_str().unwrap();
     assert!(page.contains("title='bbox 0 0 1260 928; ppageno 0'"), "{page}");
+    assert_eq!(page.matches("class='ocrx_word'").count(), hocr.text().split_whitespace().count());
     let tsv = ask(&service, WAYS[1], "?output=tsv", "letter.jpg").await;
     let table = tsv.body["tsv"].as_str().unwrap();
-    let words = tsv.text().split_whitespace().count();
-    assert_eq!(page.matches("class='ocrx_word'").count(), words);
-    assert_eq!(table.lines().filter(|row| row.starts_with("5\t")).count(), words);
+    let rows = table.lines().filter(|row| row.starts_with("5\t")).count();
+    assert_eq!(rows, tsv.text().split_whitespace().count());
 }
 
 #[tokio::test]
@@ -111,8 +113,7 @@ async fn what_is_not_on_the_list_of_options_is_refused_with_the_list() {
 #[tokio::test]
 async fn the_model_gives_listed_outputs_and_no_others() {
     let service = Service::role("model", &["--engines=1"]).await;
-    use base64::Engine as _;
-    let image = base64::prelude::BASE64_STANDARD.encode(data("line.png"));
+    let image = BASE64_STANDARD.encode(data("line.png"));
     let tensor = json!({ "name": "image", "shape": [1], "datatype": "BYTES", "data": [image] });
     let outputs = json!([{ "name": "words" }, { "name": "tsv" }]);
     let request = json!({ "inputs": [tensor], "outputs": outputs });

@@ -44,8 +44,26 @@ impl Handle {
         let place = data.as_ref().map_or(ptr::null(), |data| data.as_ptr());
         // SAFETY: no arguments; null is caught.
         let handle = Self(NonNull::new(unsafe { capi::TessBaseAPICreate() })?);
-        // SAFETY: both are null or strings that outlive the call.
-        if unsafe { capi::TessBaseAPIInit3(handle.raw(), place, languages.as_ptr()) } != 0 {
+        // Tesseract would else make room for the classifier of its third version, 2 MB for each language, and never
+        // use it.
+        let mut name = c"classify_enable_adaptive_matcher".as_ptr().cast_mut();
+        let mut value = c"0".as_ptr().cast_mut();
+        // SAFETY: all strings outlive the call, which changes none of them; one name and one value are given.
+        let status = unsafe {
+            capi::TessBaseAPIInit4(
+                handle.raw(),
+                place,
+                languages.as_ptr(),
+                capi::TessOcrEngineMode_OEM_LSTM_ONLY,
+                ptr::null_mut(),
+                0,
+                &raw mut name,
+                &raw mut value,
+                1,
+                0,
+            )
+        };
+        if status != 0 {
             return None;
         }
         // "Estimating resolution as 294" on standard error for every image helps nobody.
@@ -164,9 +182,9 @@ impl Results {
         self.0.as_ptr()
     }
 
-    /// The word at this place; nothing where the page has an image instead of text.
+    /// The word at this place; nothing, or a space, is where the page has a picture instead of text.
     fn word(&self) -> Option<Found> {
-        let text = self.text(WORD)?;
+        let text = self.text(WORD).filter(|text| !text.trim().is_empty())?;
         // SAFETY: the iterator is alive and at a word.
         let confidence = unsafe { capi::TessResultIteratorConfidence(self.raw(), WORD) };
         let confidence = (confidence.clamp(0.0, 100.0) * 100.0).round() / 100.0;
