@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::time::Duration;
 
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Megabytes; none where the system does not tell (it is Linux that does).
 pub fn of_trees(roots: &[u32]) -> Option<f64> {
@@ -17,7 +17,7 @@ pub fn of_trees(roots: &[u32]) -> Option<f64> {
     (!sizes.is_empty()).then_some(megabytes)
 }
 
-/// The most that they had while `work` went on, looked at every second, and what the work gave.
+/// The most that they had while `work` went on, looked at every other second, and what the work gave.
 pub async fn watched<T>(roots: Vec<u32>, work: impl Future<Output = T>) -> (T, Option<f64>) {
     let mut work = std::pin::pin!(work);
     let mut ticks = tokio::time::interval(LOOK);

@@ -21,7 +21,7 @@ pub use peers::Peer;
 pub use picture::Picture;
 pub use plan::{Options, Plan};
 pub use report::{Cell, Hop, Open, Report};
-pub use targets::{Goal, Target, missed};
+pub use targets::{Goal, Target};
 
 use crate::error::{Doing, Result};
 use crate::event::Events;

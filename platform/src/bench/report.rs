@@ -5,7 +5,8 @@ use serde::Serialize;
 use super::peers::Peer;
 use super::picture::Picture;
 use super::plan::Options;
-use super::targets::Target;
+use super::targets::{Target, missed};
+use crate::error::{Error, Result};
 use crate::load::{ClosedRun, Counts, OpenRun, Summary};
 
 /// Everything, for the table and as JSON. Latencies are in milliseconds, memory in megabytes (10^6), rates a second.
@@ -165,6 +166,18 @@ impl Report {
         let rate = self.cell(peer, image)?.closed.rate;
         let later = self.drift.iter().find(|drift| peer == Peer::Bare && drift.image == image);
         Some(later.map_or(rate, |drift| rate.max(drift.last)))
+    }
+
+    /// An error where a target was missed or a peer could not be measured.
+    pub fn verdict(&self) -> Result<()> {
+        let missed = missed(&self.targets).into_iter().map(|what| format!("missed: {what}"));
+        let failed = self.failures.iter().map(|failure| format!("not measured: {}", failure.peer));
+        let wrong: Vec<String> = missed.chain(failed).collect();
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        let hint = "measure again on an idle machine, for longer: cargo xtask bench ocr --seconds 15";
+        Err(Error::unhealthy(wrong.join("; "), hint))
     }
 
     /// How many times as many images a second.

@@ -124,3 +124,11 @@ fn a_models_memory_and_start_are_judged() {
     let targets = judged(&Report { processes, ..Report::default() });
     assert_eq!(missed(&targets), ["model with kor+eng, idle memory"]);
 }
+
+#[test]
+fn a_peer_that_could_not_be_measured_is_no_success() {
+    assert!(Report::default().verdict().is_ok());
+    let failures = vec![crate::bench::report::Failure { peer: Peer::Kserve, why: "no wheel".into() }];
+    let error = Report { failures, ..Report::default() }.verdict().unwrap_err();
+    assert_eq!((error.to_string().as_str(), error.exit()), ("not measured: kserve", crate::Exit::Failed));
+}
