@@ -119,6 +119,7 @@ fn is_prose(ink: &Ink, area: &Area, height: usize, beside_wide_gap: bool) -> boo
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "a line of text is a list of runs, often of one")]
 mod tests {
     use proptest::prelude::*;
 

@@ -29,7 +29,7 @@ pub fn height(ink: &Ink) -> Option<usize> {
     // Runs over a third of the page are frames, unless there is hardly anything else.
     let sum = |heights: &[usize]| heights.iter().sum::<usize>();
     let (low, high): (Vec<_>, Vec<_>) = heights.iter().partition(|height| **height * 3 < page.y.len());
-    if 2 * sum(&low) >= sum(&high) {
+    if 4 * sum(&low) >= sum(&high) {
         heights = low;
     }
     heights.sort_unstable();
