@@ -78,8 +78,8 @@ async fn without_retries_a_killed_model_fails_requests() {
 }
 
 #[tokio::test]
-async fn a_name_with_several_addresses_is_as_many_endpoints() {
-    // Both families of loopback, where the machine has them; the model listens on the first.
+async fn a_models_name_is_resolved_and_every_request_answered() {
+    // Both families of loopback, where the machine has them; the model listens on one of them.
     let model = Service::role("model", &["--engines=1"]).await;
     let port = model.url("model", "").rsplit(':').next().unwrap().to_owned();
     let gateway = Service::role("gateway", &[&format!("--model-url=dns+http://localhost:{port}")]).await;
