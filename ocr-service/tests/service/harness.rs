@@ -50,8 +50,8 @@ impl Service {
 
     /// A single role on a free port with variables in its `.env`, perhaps not ready.
     pub async fn unready(role: &str, args: &[&str], variables: &[(&str, &str)]) -> Self {
-        let env: String = variables.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
-        Self::start(role, &[&["--port=0"], args].concat(), &env).await
+        let lines: Vec<_> = variables.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        Self::start(role, &[&["--port=0"], args].concat(), &lines.concat()).await
     }
 
     async fn start(command: &str, args: &[&str], env: &str) -> Self {
