@@ -14,21 +14,22 @@ use serde::Serialize;
 pub use self::set::Labelled;
 pub use self::tally::{Row, Score};
 use super::binaries::{self, Built};
+use super::judge;
 use super::peers::Server;
 use super::running::{Started, free_ports};
-use super::{judge, python};
 use crate::error::{Doing, Error, Result};
 use crate::host::Host;
 use crate::load::{HttpTarget, Payload, client};
 use crate::process::Cmd;
 use crate::service;
+use crate::tools::{self, PythonPackages};
 
 /// What makes the pictures.
-pub const GENERATOR: python::List = python::List {
+pub const GENERATOR: PythonPackages = PythonPackages {
     of: "the labelled pictures",
-    packages: include_str!("../../stack/bench/requirements-labelled.txt"),
+    list: include_str!("../../stack/bench/requirements-labelled.txt"),
 };
-const FONTS: [&str; 4] = ["python3-venv", "fonts-nanum", "fonts-dejavu-core", "fonts-liberation"];
+const FONTS: [&str; 3] = ["fonts-nanum", "fonts-dejavu-core", "fonts-liberation"];
 
 /// The seed on which the service's numbers were chosen.
 pub const CHOSEN_ON: u64 = 1;
@@ -63,9 +64,9 @@ pub struct Read {
 /// The whole run: both read each picture, one right after the other, by the same engine.
 pub async fn accuracy(host: &Host, options: &Options) -> Result<Accuracy> {
     let packages: Vec<_> = service::PACKAGES.iter().copied().chain(FONTS).collect();
-    crate::tools::ensure_packages(host, &packages, "the benchmark").await?;
+    tools::ensure_packages(host, &packages, "the benchmark").await?;
     let built = binaries::build(host).await?;
-    let python = python::ensure(host, GENERATOR).await?;
+    let python = tools::ensure_python(host, GENERATOR).await?;
     let folder = tempfile::tempdir().doing("creating a folder for the benchmark")?;
     let client = client(std::time::Duration::from_mins(1))?;
     let server = Started::start(ocr_server(&built)?, &client, &folder.path().join("service.log")).await?;

@@ -12,12 +12,11 @@ mod memory;
 mod peers;
 mod picture;
 mod plan;
-pub mod python;
-mod report;
+pub mod report;
 mod running;
 mod targets;
 
-pub use peers::Peer;
+pub use peers::{PEERS, Peer};
 pub use picture::Picture;
 pub use plan::{Options, Plan};
 pub use report::{Cell, Hop, Open, Report};
@@ -26,6 +25,7 @@ pub use targets::{Goal, Target};
 use crate::error::{Doing, Result};
 use crate::event::Events;
 use crate::host::Host;
+use crate::tools::{self, PythonEnvironment};
 use plan::Missing;
 
 /// A machine whose own speed changes by more during a run is not idle.
@@ -64,19 +64,19 @@ pub async fn ocr(host: &Host, options: &Options) -> Result<Report> {
 async fn missing(host: &Host, options: &Options) -> Result<Missing> {
     let wanted = peers::packages(options.peers());
     Ok(Missing {
-        packages: crate::tools::missing_packages(host, &wanted).await?,
+        packages: tools::missing_packages(host, &wanted).await?,
         python: options.peers().any(Peer::is_python)
-            && !python::environment(host, python::PEERS).is_complete(),
+            && !PythonEnvironment::of(&host.cache, PEERS).is_complete(),
     })
 }
 
 /// Installs and builds what is missing, each with a line that says so.
 async fn prepare(host: &Host, options: &Options) -> Result<peers::Programs> {
     let wanted = peers::packages(options.peers());
-    crate::tools::ensure_packages(host, &wanted, "the benchmark").await?;
+    tools::ensure_packages(host, &wanted, "the benchmark").await?;
     let built = binaries::build(host).await?;
     let needed = options.peers().any(Peer::is_python);
-    let python = if needed { Some(python::ensure(host, python::PEERS).await?) } else { None };
+    let python = if needed { Some(tools::ensure_python(host, PEERS).await?) } else { None };
     Ok(peers::Programs { built, python })
 }
 

@@ -8,6 +8,14 @@ use super::binaries::Built;
 use crate::error::{Error, Result};
 use crate::process::Cmd;
 use crate::service;
+use crate::tools::PythonPackages;
+
+/// What the peers are made of.
+pub const PEERS: PythonPackages =
+    PythonPackages { of: "the peers", list: include_str!("../../stack/bench/peers/requirements.txt") };
+
+/// Where the peers' scripts are, from the project's root.
+pub const SCRIPTS: &str = "platform/stack/bench/peers";
 
 /// One row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -179,7 +187,7 @@ fn clean(mut cmd: Cmd) -> Cmd {
 pub fn packages(peers: impl Iterator<Item = Peer>) -> Vec<&'static str> {
     let mut packages = service::PACKAGES.to_vec();
     if peers.into_iter().any(Peer::is_python) {
-        packages.extend(["tesseract-ocr", "python3", "python3-venv"]);
+        packages.extend(["tesseract-ocr"]);
     }
     packages
 }
@@ -255,8 +263,8 @@ mod tests {
     }
 
     #[test]
-    fn without_python_peers_no_python_is_wanted() {
-        assert!(!packages([Peer::Bare, Peer::Platen].into_iter()).contains(&"python3-venv"));
+    fn without_python_peers_no_tesseract_program_is_wanted() {
+        assert!(!packages([Peer::Bare, Peer::Platen].into_iter()).contains(&"tesseract-ocr"));
         assert!(packages([Peer::Flask].into_iter()).contains(&"tesseract-ocr"));
     }
 }

@@ -162,9 +162,9 @@ mod tests {
     fn what_is_not_missing_is_not_installed() {
         let whole = plan(&Options::default(), &Missing::default());
         assert_eq!(whole.prepare.len(), 1, "{:?}", whole.prepare);
-        let missing = Missing { packages: vec!["python3-venv".into()], python: true };
+        let missing = Missing { packages: vec!["tesseract-ocr".into()], python: true };
         let said = plan(&Options::default(), &missing).prepare.join("\n");
-        assert!(said.contains("python3-venv") && said.contains("PyPI"), "{said}");
+        assert!(said.contains("tesseract-ocr") && said.contains("PyPI"), "{said}");
     }
 
     #[test]

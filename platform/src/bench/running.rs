@@ -8,8 +8,8 @@ use reqwest::Client;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Child;
 
+use super::peers::SCRIPTS;
 use super::peers::{Peer, Programs, Server};
-use super::python::SCRIPTS;
 use crate::error::{Doing, Error, Result};
 use crate::host::Host;
 use crate::process::{Group, spawn_child};

@@ -96,6 +96,8 @@ pub const STATIC: &[Check] = &[
     }),
 ];
 
+pub use clients::PACKAGES as CLIENTS_PACKAGES;
+
 const CLIENTS: Check = Check::new(
     "clients",
     "the protocol's official Python clients against a model",

@@ -19,7 +19,7 @@ use crate::process::Cmd;
 pub use go::ensure_go;
 pub use obtain::carried;
 pub use packages::{ensure_packages, missing_packages};
-pub use python::ensure_python;
+pub use python::{PythonEnvironment, PythonPackages, ensure_python};
 pub use spec::{Platform, Tool};
 pub use wheel::fetch as fetch_wheel;
 
