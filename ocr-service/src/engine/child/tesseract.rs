@@ -44,26 +44,8 @@ impl Handle {
         let place = data.as_ref().map_or(ptr::null(), |data| data.as_ptr());
         // SAFETY: no arguments; null is caught.
         let handle = Self(NonNull::new(unsafe { capi::TessBaseAPICreate() })?);
-        // Tesseract would else make room for the classifier of its third version, 2 MB for each language, and never
-        // use it.
-        let mut name = c"classify_enable_adaptive_matcher".as_ptr().cast_mut();
-        let mut value = c"0".as_ptr().cast_mut();
-        // SAFETY: all strings outlive the call, which changes none of them; one name and one value are given.
-        let status = unsafe {
-            capi::TessBaseAPIInit4(
-                handle.raw(),
-                place,
-                languages.as_ptr(),
-                capi::TessOcrEngineMode_OEM_LSTM_ONLY,
-                ptr::null_mut(),
-                0,
-                &raw mut name,
-                &raw mut value,
-                1,
-                0,
-            )
-        };
-        if status != 0 {
+        // SAFETY: both are null or strings that outlive the call.
+        if unsafe { capi::TessBaseAPIInit3(handle.raw(), place, languages.as_ptr()) } != 0 {
             return None;
         }
         // "Estimating resolution as 294" on standard error for every image helps nobody.
