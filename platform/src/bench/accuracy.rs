@@ -44,7 +44,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { seeds: vec![CHOSEN_ON, 2], blocks: 56, columns: 16 }
+        Self { seeds: vec![CHOSEN_ON, 3], blocks: 56, columns: 16 }
     }
 }
 
