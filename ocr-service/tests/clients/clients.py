@@ -97,7 +97,8 @@ def triton_health_and_metadata(client):
         model = client.get_model_metadata(MODEL, version)
         equal((model["name"], model["versions"], model["platform"]), (MODEL, ["1"], "tesseract"))
         equal([(it["name"], it["datatype"], it["shape"]) for it in model["inputs"]], [("image", "BYTES", [-1])])
-        equal([(it["name"], it["datatype"], it["shape"]) for it in model["outputs"]], [("text", "BYTES", [-1])])
+        outputs = [(it["name"], it["datatype"], it["shape"]) for it in model["outputs"]]
+        equal(outputs, [(name, "BYTES", [-1]) for name in ("text", "words", "hocr", "tsv")])
     passed("tritonclient: health and metadata")
 
 

@@ -113,7 +113,12 @@ impl Service {
             status.is_some()
         })
         .await;
-        (status.unwrap(), fs::read_to_string(self.folder.path().join(LOG)).unwrap())
+        (status.unwrap(), self.log())
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join(LOG)).unwrap()
     }
 }
 
