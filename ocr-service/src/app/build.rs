@@ -1,5 +1,6 @@
 //! The routers of a command's roles, and the engines behind them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
@@ -39,44 +40,53 @@ use crate::role::translate::args::BackendArgs;
 use crate::role::translate::backend::Backend as Translator;
 use crate::role::translate::{self, Translate};
 
-/// A router for each door, in the doors' order.
+/// A router for each role, and the engines that some of them share.
 pub struct Built {
-    pub routers: Vec<Router>,
+    pub routers: BTreeMap<&'static str, Router>,
     pub pool: Option<Pool>,
 }
+
+impl Built {
+    fn new(routers: impl IntoIterator<Item = Named>, pool: Option<Pool>) -> Self {
+        Self { routers: routers.into_iter().collect(), pool }
+    }
+}
+
+/// A role's name and its router.
+type Named = (&'static str, Router);
 
 pub fn build(command: &Command, doors: &[Door], lifecycle: &Lifecycle) -> Result<Built, AppError> {
     match command {
         Command::Gateway(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
             let gateway = builder.gateway(args.models.clone(), &args.upstream)?;
-            Ok(Built { routers: vec![gateway], pool: None })
+            Ok(Built::new([gateway], None))
         }
         Command::Model(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
             let engines = Engines::start(&args.engine);
-            Ok(Built { routers: vec![builder.model(&engines)], pool: Some(engines.pool) })
+            Ok(Built::new([builder.model(&engines)], Some(engines.pool)))
         }
         Command::OcrServer(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
             let engines = Engines::start(&args.engine);
             let catalogue = engines.catalogue();
-            let router = builder.ocr_server(&engines, catalogue, &args.nutrition)?;
-            Ok(Built { routers: vec![router], pool: Some(engines.pool) })
+            let ocr_server = builder.ocr_server(&engines, catalogue, &args.nutrition)?;
+            Ok(Built::new([ocr_server], Some(engines.pool)))
         }
         Command::Translate(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
-            Ok(Built { routers: vec![builder.translate(&args.backend)?], pool: None })
+            Ok(Built::new([builder.translate(&args.backend)?], None))
         }
         Command::Frontend(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
             let (gateway, translate) = (args.gateway_url.clone(), args.translate_url.clone());
             let pipeline = Pipeline::new(args.page, args.mock.mock_translate_delay, gateway, translate)?;
-            Ok(Built { routers: vec![builder.frontend(pipeline)], pool: None })
+            Ok(Built::new([builder.frontend(pipeline)], None))
         }
         Command::Experiments(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
-            Ok(Built { routers: vec![builder.experiments(&args.experiments)?], pool: None })
+            Ok(Built::new([builder.experiments(&args.experiments)?], None))
         }
         Command::Serve(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
@@ -91,16 +101,16 @@ pub fn build(command: &Command, doors: &[Door], lifecycle: &Lifecycle) -> Result
             let mock = args.translate.mock.mock_translate_delay;
             let frontend = builder.frontend(Pipeline::new(args.page, mock, its_gateway, its_translate)?);
             let experiments = builder.experiments(&args.experiments)?;
-            let routers = vec![gateway, model, ocr_server, translate, frontend, experiments];
-            Ok(Built { routers, pool: Some(engines.pool) })
+            let routers = [gateway, model, ocr_server, translate, frontend, experiments];
+            Ok(Built::new(routers, Some(engines.pool)))
         }
-        Command::Train(_) => Ok(Built { routers: Vec::new(), pool: None }),
+        Command::Train(_) => Ok(Built::new([], None)),
     }
 }
 
 /// Where this process reaches its own `role`.
 fn own_url(doors: &[Door], role: &'static str) -> Result<Url, AppError> {
-    let door = doors.iter().find(|door| door.role == role).ok_or_else(|| AppError::Address(role.into()))?;
+    let door = doors.iter().find(|door| door.role == role).ok_or(AppError::NotBuilt(role))?;
     let url = format!("http://{}", door.reachable());
     url.parse().map_err(|_| AppError::Address(url))
 }
@@ -146,7 +156,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn gateway(&self, models: Vec<Source>, args: &UpstreamArgs) -> Result<Router, AppError> {
+    fn gateway(&self, models: Vec<Source>, args: &UpstreamArgs) -> Result<Named, AppError> {
         let metrics = UpstreamMetrics::new(&Reason::ALL.map(Reason::name));
         let config =
             UpstreamConfig { models, connect_timeout: args.connect_timeout, retries: !args.no_retry };
@@ -158,7 +168,7 @@ impl<'a> Builder<'a> {
         Ok(self.finish("gateway", routes, upstream, catalogue, before_scrape))
     }
 
-    fn model(&self, engines: &Engines) -> Router {
+    fn model(&self, engines: &Engines) -> Named {
         let metrics = InferenceMetrics::new(&model::LABELS);
         let catalogue = engines.catalogue().inference(&metrics);
         let routes = model::routes(Model {
@@ -180,7 +190,7 @@ impl<'a> Builder<'a> {
         engines: &Engines,
         catalogue: Catalogue,
         args: &NutritionArgs,
-    ) -> Result<Router, AppError> {
+    ) -> Result<Named, AppError> {
         let clova =
             args.clova().map(|settings| clova::Client::new(settings, clova::DEFAULT_PAUSE)).transpose()?;
         let nutrition = Arc::new(Nutrition { engine: args.nutrition_engine, clova });
@@ -190,19 +200,19 @@ impl<'a> Builder<'a> {
         Ok(self.with_pool("ocr-server", routes, engines, catalogue))
     }
 
-    fn translate(&self, args: &BackendArgs) -> Result<Router, AppError> {
+    fn translate(&self, args: &BackendArgs) -> Result<Named, AppError> {
         let backend = Arc::new(Translator::new(args)?);
         let translate = Translate { backend, max_chars: args.translate_max_chars };
         let (routes, readiness) = (translate::routes(translate.clone()), Arc::new(translate));
         Ok(self.finish("translate", routes, readiness, Catalogue::default(), service::nothing()))
     }
 
-    fn frontend(&self, pipeline: Pipeline) -> Router {
+    fn frontend(&self, pipeline: Pipeline) -> Named {
         let routes = frontend::routes(Frontend { pipeline: Arc::new(pipeline), limits: self.limits });
         self.finish("frontend", routes, Arc::new(AlwaysReady), Catalogue::default(), service::nothing())
     }
 
-    fn experiments(&self, args: &ExperimentsArgs) -> Result<Router, AppError> {
+    fn experiments(&self, args: &ExperimentsArgs) -> Result<Named, AppError> {
         let backend = backend::Backend::start(Settings::of(args)?, self.lifecycle);
         let routes = experiments::routes(backend.clone());
         Ok(self.finish("experiments", routes, Arc::new(backend), Catalogue::default(), service::nothing()))
@@ -214,7 +224,7 @@ impl<'a> Builder<'a> {
         routes: Router,
         engines: &Engines,
         catalogue: Catalogue,
-    ) -> Router {
+    ) -> Named {
         let pool = engines.pool.clone();
         let before_scrape = Arc::new(move || pool.observe());
         self.finish(name, routes, Arc::new(PoolReady(engines.pool.clone())), catalogue, before_scrape)
@@ -227,10 +237,10 @@ impl<'a> Builder<'a> {
         readiness: Arc<dyn crate::http::health::Readiness>,
         catalogue: Catalogue,
         before_scrape: service::BeforeScrape,
-    ) -> Router {
+    ) -> Named {
         let http_metrics = HttpMetrics::default();
         let registry = catalogue.http(&http_metrics).finish();
         let role = service::Role { name, routes, readiness, registry, http_metrics, before_scrape };
-        service::build(role, self.lifecycle, &self.http)
+        (name, service::build(role, self.lifecycle, &self.http))
     }
 }

@@ -36,7 +36,7 @@ impl Door {
     }
 }
 
-/// The doors of `command`, in the order in which its roles are built.
+/// The doors of `command`.
 pub async fn open(command: &Command) -> Result<Vec<Door>, AppError> {
     let Some(ServerArgs { bind, .. }) = command.server() else { return Ok(Vec::new()) };
     let bind = *bind;

@@ -34,6 +34,8 @@ pub enum AppError {
     Client(#[from] reqwest::Error),
     #[error("{0} is no address that can be connected to; choose another with --bind")]
     Address(String),
+    #[error("the role {0} has a port and nothing behind it: a defect, please report it")]
+    NotBuilt(&'static str),
     #[error(transparent)]
     Experiments(#[from] SettingsError),
     #[error(transparent)]
@@ -69,11 +71,12 @@ pub async fn run(command: Command) -> Result<(), AppError> {
     let mut signals = Signals::install()?;
     let lifecycle = Lifecycle::default();
     let doors = doors::open(&command).await?;
-    let built = build::build(&command, &doors, &lifecycle)?;
+    let mut built = build::build(&command, &doors, &lifecycle)?;
     doors::announce(&doors, server)?;
 
     let mut servers = JoinSet::new();
-    for (door, router) in doors.into_iter().zip(built.routers) {
+    for door in doors {
+        let router = built.routers.remove(door.role).ok_or(AppError::NotBuilt(door.role))?;
         servers.spawn(serve(door.listener, router, lifecycle.clone()));
     }
     tokio::select! {
