@@ -14,7 +14,8 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use libtest_mimic::{Arguments, Trial};
-use support::{Outcome, Xtask, letter, post_file};
+use support::steady::failures_while;
+use support::{Outcome, Xtask, eventually, letter, post_file};
 
 const PROFILE: &str = "e2e-cluster";
 /// Steps of `up` at which it is killed, in their order, and how many milliseconds after their beginning.
@@ -34,6 +35,8 @@ fn main() -> ExitCode {
         trial("demo reads the letter by a model on a worker", demo_reads_the_letter),
         trial("every node's door on loopback leads to the gateway", every_door_answers),
         trial("the OCR backend answers in the cluster as documented", ocr_server_answers),
+        trial("a rolling restart fails no request at any door", rolling_restart),
+        trial("a worker that is killed fails no request at another node's door", killed_worker),
         trial("the registry is announced and answers inside each node", registry_is_wired),
         trial("status shows every pod ready and its node", status_is_healthy),
         trial("another number of nodes is refused and nothing is deleted", other_node_count_is_refused),
@@ -167,6 +170,42 @@ fn every_door_answers(xtask: &Xtask) -> Outcome {
     }
     let refused = format!("http://127.0.0.1:{}/gateway/ocr", xtask.node_port());
     assert_eq!(post_file(&RUNTIME, &refused, "image_file", "x.jpg", b"no image".to_vec()).status, 422);
+    Ok(())
+}
+
+fn doors(xtask: &Xtask) -> Vec<String> {
+    (0..3).map(|node| format!("http://127.0.0.1:{}/gateway/ocr", xtask.node_port() + 10 * node)).collect()
+}
+
+fn rolling_restart(xtask: &Xtask) -> Outcome {
+    let deployments = Api::<Deployment>::namespaced(client(), "ocr");
+    let restart = || {
+        for name in ["ocr-gateway", "ocr-model"] {
+            RUNTIME.block_on(deployments.restart(name)).expect("a restart");
+        }
+    };
+    let image = std::fs::read(letter())?;
+    let failures = failures_while(&RUNTIME, &doors(xtask), &image, Duration::from_secs(30), restart);
+    assert!(failures.is_empty(), "{failures:#?}");
+    eventually("all pods are there", Duration::from_mins(1), || staying(xtask).len() == 6);
+    Ok(())
+}
+
+fn killed_worker(xtask: &Xtask) -> Outcome {
+    let victim = format!("{PROFILE}-worker");
+    let image = std::fs::read(letter())?;
+    let living = [doors(xtask).swap_remove(0)];
+    let kill = || {
+        std::thread::sleep(Duration::from_secs(2));
+        docker(&["kill", &victim]);
+    };
+    let failures = failures_while(&RUNTIME, &living, &image, Duration::from_secs(20), kill);
+    docker(&["start", &victim]);
+    assert!(failures.is_empty(), "{failures:#?}");
+    up(xtask).expect_code(0);
+    eventually("all is well again", Duration::from_mins(2), || {
+        xtask.run(&["status"]).json()["healthy"] == true && staying(xtask).len() == 6
+    });
     Ok(())
 }
 

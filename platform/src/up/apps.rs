@@ -157,7 +157,8 @@ impl Apps {
             chart: Chart::Path(self.host.root.join("charts/ocr-app")),
             values: json!({
                 "image": {"repository": image.name(), "tag": image.tag},
-                "gateway": {"replicas": gateways},
+                // A gateway beside each door: what comes in at a live node never crosses to a dead one.
+                "gateway": {"replicas": gateways, "service": {"externalTrafficPolicy": "Local"}},
                 "model": {"replicas": models},
                 "ocrServer": {"replicas": servers},
             }),

@@ -1,5 +1,7 @@
 //! What the end-to-end tests share: the real command in a profile of its own, on ports of its own.
 
+pub mod steady;
+
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
