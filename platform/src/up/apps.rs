@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::Api;
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{Api, ListParams};
 use serde_json::json;
 
 use super::plan::{Action, StepId};
@@ -37,6 +38,25 @@ pub struct Apps {
     doors: Vec<Endpoint>,
 }
 
+/// How a request comes from a node's port to a gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Entry {
+    /// Each node has a gateway of its own: what comes in at a live node never crosses to a dead one.
+    OwnNode,
+    /// There may be nodes without one.
+    AnyNode,
+}
+
+impl Entry {
+    /// The Service's `externalTrafficPolicy`.
+    fn policy(self) -> &'static str {
+        match self {
+            Self::OwnNode => "Local",
+            Self::AnyNode => "Cluster",
+        }
+    }
+}
+
 impl Apps {
     pub fn new(host: &Host, context: String, doors: Vec<Endpoint>) -> Self {
         Self { host: host.clone(), context, doors }
@@ -54,10 +74,11 @@ impl Apps {
             return Ok(install("it is not installed".into()));
         };
         let helm = self.helm(program);
-        if !helm.is_current(&self.upgrade(image)).await? {
+        let client = client(&self.context).await?;
+        let entry = self.entry(&client).await?;
+        if !helm.is_current(&self.upgrade(image, entry)).await? {
             return Ok(install("the release is not there, or not as it would be made now".into()));
         }
-        let client = client(&self.context).await?;
         let changed = self.changed(&client).await?;
         if !changed.is_empty() {
             return Ok(install(format!("changed since it was installed: {}", changed.join(", "))));
@@ -112,7 +133,8 @@ impl Apps {
         manifests::apply_namespaces(&client, &manifests::Params::default()).await?;
         let work = async {
             let restore = !self.changed(&client).await?.is_empty();
-            helm.upgrade_install(&Upgrade { restore, ..self.upgrade(image) }).await?;
+            let entry = self.entry(&client).await?;
+            helm.upgrade_install(&Upgrade { restore, ..self.upgrade(image, entry) }).await?;
             self.wait(&client).await
         };
         let result = tokio::select! {
@@ -150,15 +172,28 @@ impl Apps {
         Helm::new(self.host.processes.clone(), program, target)
     }
 
-    fn upgrade(&self, image: &ImageRef) -> Upgrade {
+    /// By own nodes where no node is without a gateway; who may not list the nodes cannot know.
+    async fn entry(&self, client: &kube::Client) -> Result<Entry> {
+        let [(_, _, gateways), ..] = self.deployments();
+        match Api::<Node>::all(client.clone()).list_metadata(&ListParams::default()).await {
+            Ok(nodes) if nodes.items.len() <= usize::from(gateways) => Ok(Entry::OwnNode),
+            Ok(_) => Ok(Entry::AnyNode),
+            Err(kube::Error::Api(refused)) if refused.code == 403 => Ok(Entry::AnyNode),
+            Err(error) => Err(error).doing("counting the nodes"),
+        }
+    }
+
+    fn upgrade(&self, image: &ImageRef, entry: Entry) -> Upgrade {
         let [(_, _, gateways), (_, _, models), (_, _, servers)] = self.deployments();
         Upgrade {
             release: release(),
             chart: Chart::Path(self.host.root.join("charts/ocr-app")),
             values: json!({
                 "image": {"repository": image.name(), "tag": image.tag},
-                // A gateway beside each door: what comes in at a live node never crosses to a dead one.
-                "gateway": {"replicas": gateways, "service": {"externalTrafficPolicy": "Local"}},
+                "gateway": {
+                    "replicas": gateways,
+                    "service": {"externalTrafficPolicy": entry.policy()},
+                },
                 "model": {"replicas": models},
                 "ocrServer": {"replicas": servers},
             }),
