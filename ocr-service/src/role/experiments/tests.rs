@@ -199,8 +199,12 @@ async fn a_record_whose_job_is_just_being_created_is_left_alone() {
     let id: ExperimentId = "run-1".parse().unwrap();
     let asked = Asked { id, learning_rate: "1".parse().unwrap(), epochs: "1".parse().unwrap() };
     lab.store.record(&asked).await.unwrap();
-    *lab.jobs.status.lock().unwrap() = None;
-    assert_eq!(lab.get("/test/run-1").await.1["state"], "pending");
+    // Local Jobs say the second of an experiment that they have not been given yet.
+    for status in [None, Some(Status::failed("Interrupted", "the service was stopped"))] {
+        *lab.jobs.status.lock().unwrap() = status;
+        assert_eq!(lab.get("/test/run-1").await.1["state"], "pending");
+        assert_eq!(lab.store.get("run-1").await.unwrap().unwrap().status, Status::of(State::Creating));
+    }
 }
 
 #[tokio::test]
