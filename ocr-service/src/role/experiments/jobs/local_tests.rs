@@ -1,7 +1,6 @@
 //! Real processes: programs that stand for the service's own, which `tests/service/experiments.rs` runs.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::time::Instant;
 
 use super::*;
@@ -12,9 +11,14 @@ struct Place(tempfile::TempDir);
 impl Place {
     fn new(script: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let program = folder.path().join("program");
-        fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        // Not written by this process: what another test starts at that moment would inherit the open file, and a
+        // program that somebody may still write to cannot be started (ETXTBSY).
+        let written = std::process::Command::new("sh")
+            .args(["-c", "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$0\" && chmod 755 \"$0\""])
+            .arg(folder.path().join("program"))
+            .arg(script)
+            .status();
+        assert!(written.unwrap().success());
         Self(folder)
     }
 
