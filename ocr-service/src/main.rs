@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use ocr_service::cli::Cli;
 use ocr_service::engine::child;
-use ocr_service::{app, env_file, logging};
+use ocr_service::{app, env_file, logging, train};
 
 /// The command line, the environment or `.env` is wrong.
 const USAGE: u8 = 2;
@@ -21,8 +21,11 @@ fn main() -> ExitCode {
     if child::is_asked_for() {
         return child::run();
     }
-    // Before the command line, which is completed from the environment.
-    if let Err(error) = env_file::load(Path::new(".env")) {
+    // Before the command line, which is completed from the environment. A training is told everything by its command
+    // line, and the secrets of `.env` are none of its business.
+    if !train::is_asked_for()
+        && let Err(error) = env_file::load(Path::new(".env"))
+    {
         return fail(USAGE, &error);
     }
     let cli = Cli::parse();

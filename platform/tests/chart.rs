@@ -94,3 +94,17 @@ fn every_key_of_the_values_stands_under_a_comment() {
     }
     assert_eq!(bare, Vec::<String>::new());
 }
+
+#[test]
+fn the_experiments_account_may_do_what_the_service_does_and_no_more() {
+    let template = chart("templates/experiments.yaml");
+    let rules = template.split_once("\nrules:\n").unwrap().1.split_once("\n---").unwrap().0;
+    let rules: Value = serde_yaml::from_str(rules).unwrap();
+    // As `ocr-service/src/role/experiments/jobs/kubernetes.rs` asks for them.
+    let expected = serde_json::json!([
+        {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "get"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+        {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+    ]);
+    assert_eq!(rules, expected);
+}

@@ -46,11 +46,16 @@ spec:
   revisionHistoryLimit: 3
   progressDeadlineSeconds: 300
   strategy:
+    {{- if .oneAtATime }}
+    # Two pods would write to one file.
+    type: Recreate
+    {{- else }}
     type: RollingUpdate
     # A working pod goes only after its replacement is ready.
     rollingUpdate:
       maxUnavailable: 0
       maxSurge: 1
+    {{- end }}
   selector:
     matchLabels:
       {{- include "ocr-app.selector" . | nindent 6 }}

@@ -61,6 +61,11 @@ impl TrainError {
     }
 }
 
+/// This process was started as a training, as experiments do it: the subcommand first.
+pub fn is_asked_for() -> bool {
+    std::env::args_os().nth(1).is_some_and(|argument| argument == "train")
+}
+
 /// Trains, and leaves the results under `{output}/{experiment_id}/`: whole, or not there.
 pub fn run(args: &TrainArgs) -> Result<(), TrainError> {
     if args.end_with_parent {

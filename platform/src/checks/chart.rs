@@ -150,14 +150,11 @@ fn sound(document: &Value) -> Result<()> {
     let pod = deployment.spec.template.spec.as_ref();
     let mut violations = pod.map(restricted::violations).unwrap_or_default();
     violations.extend(pod.and_then(stray_token));
+    violations.extend(two_writers(&deployment));
     if violations.is_empty() {
         return Ok(());
     }
-    Err(Error::malformed(
-        name,
-        violations.join("; "),
-        "Pod Security `restricted` refuses it: correct _helpers.tpl",
-    ))
+    Err(Error::malformed(name, violations.join("; "), "correct charts/ocr-app/templates/_helpers.tpl"))
 }
 
 /// A token for the API server in a pod that has no account of its own: what the namespace's default account may do,
@@ -170,9 +167,40 @@ fn stray_token(pod: &PodSpec) -> Option<String> {
     })
 }
 
+/// SQLite's file on a volume of many nodes has one writer, also during an update.
+fn two_writers(deployment: &Deployment) -> Option<String> {
+    let containers = &deployment.spec.template.spec.as_ref()?.containers;
+    let mut variables = containers.iter().filter_map(|container| container.env.as_ref()).flatten();
+    let has_file = variables.any(|variable| variable.name == "PLATEN_EXPERIMENTS_DATA");
+    let strategy = deployment.spec.strategy.as_ref().and_then(|strategy| strategy.type_.as_deref());
+    (has_file && strategy != Some("Recreate")).then(|| {
+        "strategy.type must be Recreate where PLATEN_EXPERIMENTS_DATA names an SQLite file".to_owned()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pod_with_an_sqlite_file_is_stopped_before_the_next_starts() {
+        let deployment = |strategy: &str, variable: &str| -> Deployment {
+            let container = json!({"name": "service", "env": [{"name": variable}]});
+            let template = json!({"spec": {"containers": [container]}});
+            let spec = json!({"selector": {}, "strategy": {"type": strategy}, "template": template});
+            serde_json::from_value(
+                json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {}, "spec": spec}),
+            )
+            .unwrap()
+        };
+        for (strategy, variable, well) in [
+            ("Recreate", "PLATEN_EXPERIMENTS_DATA", true),
+            ("RollingUpdate", "PLATEN_EXPERIMENTS_DATA", false),
+            ("RollingUpdate", "DB_IP", true),
+        ] {
+            assert_eq!(two_writers(&deployment(strategy, variable)).is_none(), well, "{strategy} {variable}");
+        }
+    }
 
     #[test]
     fn a_token_goes_with_an_account_of_its_own_and_with_nothing_else() {

@@ -18,7 +18,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Between two looks at what runs.
 const LOOK: Duration = Duration::from_secs(2);
-/// A record without a Job is this young only while a request is just creating it.
+/// A record whose Job is being created is this young.
 const CREATION_MS: i64 = 60_000;
 /// A database that takes longer for nothing at all is as good as away.
 const PING: Duration = Duration::from_secs(1);
@@ -203,25 +203,24 @@ pub enum LookError {
 
 /// The experiment with what is known of its Job now, which is also recorded.
 pub async fn look(ready: &Ready, experiment: Experiment) -> Result<Experiment, LookError> {
-    if experiment.status.state.is_final() {
+    // What is not known of a Job that is only being created would be taken for its end.
+    if experiment.status.state.is_final() || is_being_created(&experiment) {
         return Ok(experiment);
     }
-    let status = match ready.jobs.status(&experiment.id).await? {
-        Some(status) => status,
-        None if now_ms() - experiment.created_ms < CREATION_MS
-            && experiment.status.state == State::Creating =>
-        {
-            return Ok(experiment);
-        }
-        None => Status::failed(
+    let status = ready.jobs.status(&experiment.id).await?.unwrap_or_else(|| {
+        Status::failed(
             "NoJob",
             "there is no Job of this experiment any more, and nobody saw its end; look for its results, or start it again under another experiment_id",
-        ),
-    };
+        )
+    });
     if status == experiment.status {
         return Ok(experiment);
     }
     ready.store.update(&experiment.id, &status).await?;
     let recorded = ready.store.get(&experiment.id).await?;
     Ok(recorded.unwrap_or(Experiment { status, ..experiment }))
+}
+
+fn is_being_created(experiment: &Experiment) -> bool {
+    experiment.status.state == State::Creating && now_ms() - experiment.created_ms < CREATION_MS
 }

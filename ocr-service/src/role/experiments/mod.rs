@@ -161,16 +161,29 @@ async fn create(backend: Backend, asked: Asked) -> Result<Experiment, ApiError> 
         other => other.into(),
     })?;
     if let Err(error) = ready.jobs.start(&asked).await {
-        give_back(ready, &asked.id).await;
-        return Err(match error {
-            JobsError::Used(why) => used(&asked.id, &why),
-            other => other.into(),
-        });
+        return Err(not_started(ready, &asked.id, error).await);
     }
     tracing::info!(experiment = %asked.id, "Job created");
     ready.store.update(asked.id.as_str(), &Status::of(State::Pending)).await?;
     let recorded = ready.store.get(asked.id.as_str()).await?;
     recorded.ok_or_else(|| used(&asked.id, "its record was removed"))
+}
+
+/// Whoever gave no answer may have created the Job all the same: the record stays, and a look says which it was.
+async fn not_started(ready: &Ready, id: &ExperimentId, error: JobsError) -> ApiError {
+    if let JobsError::Unavailable(why) = error {
+        tracing::warn!(experiment = %id, why, "it is not known whether the Job was created");
+        let message = format!(
+            "{why}; it is not known whether the Job of {id} was created: GET /test/{id} says so after a minute"
+        );
+        // Without Retry-After: the name is used.
+        return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message);
+    }
+    give_back(ready, id).await;
+    match error {
+        JobsError::Used(why) => used(id, &why),
+        other => other.into(),
+    }
 }
 
 /// The name of an experiment whose Job was not created is free again.

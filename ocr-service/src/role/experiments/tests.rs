@@ -149,7 +149,6 @@ async fn a_name_that_was_used_is_a_conflict() {
 async fn a_name_is_free_again_when_its_job_could_not_be_created() {
     let lab = Lab::new().await;
     for (error, expected) in [
-        (JobsError::Unavailable("away".into()), StatusCode::SERVICE_UNAVAILABLE),
         (JobsError::Refused("forbidden".into()), StatusCode::BAD_GATEWAY),
         (JobsError::Used("there is a Job".into()), StatusCode::CONFLICT),
     ] {
@@ -158,6 +157,23 @@ async fn a_name_is_free_again_when_its_job_could_not_be_created() {
     }
     *lab.jobs.start.lock().unwrap() = Ok(());
     assert_eq!(lab.post(FORM).await.0, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn a_job_of_which_it_is_not_known_whether_it_was_created_keeps_its_record() {
+    let lab = Lab::new().await;
+    *lab.jobs.start.lock().unwrap() = Err(JobsError::Unavailable("no answer".into()));
+    let (status, body) = lab.post(FORM).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(body["error"].as_str().unwrap().contains("GET /test/run-1"), "{body}");
+    assert_eq!(lab.get("/test/run-1").await.1["state"], "pending");
+    assert_eq!(lab.post(FORM).await.0, StatusCode::CONFLICT);
+    // A minute later it was created after all.
+    *lab.jobs.status.lock().unwrap() = Some(Status::of(State::Running));
+    let recorded = lab.store.get("run-1").await.unwrap().unwrap();
+    let later = Experiment { created_ms: recorded.created_ms - 60_000, ..recorded };
+    let ready = Ready { store: lab.store.clone(), jobs: Box::new(lab.jobs.clone()) };
+    assert_eq!(backend::look(&ready, later).await.unwrap().status.state, State::Running);
 }
 
 #[tokio::test]
@@ -199,8 +215,12 @@ async fn a_record_whose_job_is_just_being_created_is_left_alone() {
     let id: ExperimentId = "run-1".parse().unwrap();
     let asked = Asked { id, learning_rate: "1".parse().unwrap(), epochs: "1".parse().unwrap() };
     lab.store.record(&asked).await.unwrap();
-    *lab.jobs.status.lock().unwrap() = None;
-    assert_eq!(lab.get("/test/run-1").await.1["state"], "pending");
+    // Local Jobs say the second of an experiment that they have not been given yet.
+    for status in [None, Some(Status::failed("Interrupted", "the service was stopped"))] {
+        *lab.jobs.status.lock().unwrap() = status;
+        assert_eq!(lab.get("/test/run-1").await.1["state"], "pending");
+        assert_eq!(lab.store.get("run-1").await.unwrap().unwrap().status, Status::of(State::Creating));
+    }
 }
 
 #[tokio::test]

@@ -118,6 +118,17 @@ fn train_says_in_one_line_why_it_cannot() {
 }
 
 #[test]
+fn train_reads_no_env_file() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(".env"), "no setting at all\n").unwrap();
+    let mut train = binary("train");
+    train.args(["--learning-rate=0.1", "--epochs=1", "--experiment-id=a", "--input=.", "--output=."]);
+    let output = train.current_dir(folder.path()).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(3) && said.contains("no PNG or JPEG image"), "{said}");
+}
+
+#[test]
 fn a_database_server_without_a_user_is_a_wrong_setting() {
     let output = binary("experiments").args(["--port=0"]).env("DB_IP", "127.0.0.1").output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();

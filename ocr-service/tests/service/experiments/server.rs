@@ -56,6 +56,8 @@ fn install(data: &Path) {
 fn server(name: &str, data: &Path) -> Command {
     let mut command = Command::new(program(name));
     command.arg("--no-defaults").arg(format!("--datadir={}", data.display()));
+    // A server that starts removes what it finds there of another's.
+    command.env("TMPDIR", data.parent().unwrap());
     if rustix::process::getuid().is_root() {
         command.arg("--user=root");
     }

@@ -101,7 +101,7 @@ fn refused_or_unavailable(error: kube::Error) -> JobsError {
             JobsError::Unavailable(format!("the cluster is busy: {}", status.message))
         }
         kube::Error::Api(status) if matches!(status.code, 401 | 403) => {
-            let what = "the service account may not do this; its Role must allow jobs (create, get, list, watch), pods (get, list, watch) and pods/log (get)";
+            let what = "the service account may not do this; its Role must allow jobs (create, get), pods (list) and pods/log (get)";
             JobsError::Refused(format!("{what}: {}", status.message))
         }
         kube::Error::Api(status) => JobsError::Refused(format!("the cluster refuses it: {}", status.message)),

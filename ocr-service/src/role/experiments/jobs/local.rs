@@ -16,8 +16,8 @@ use tokio::sync::Semaphore;
 use super::{Jobs, JobsError};
 use crate::role::experiments::experiment::{Asked, State, Status};
 
-/// Settings of the service that are none of a training's business.
-const SECRETS: [&str; 3] = ["DB_PASSWORD", "NAVER_OCR_SECRET_KEY", "NAVER_OCR_APIGW_URL"];
+/// What a training's environment may hold of the service's: where libraries are, and nothing secret.
+const PASSED_ON: [&str; 1] = ["LD_LIBRARY_PATH"];
 
 #[derive(Clone, Debug)]
 pub struct LocalConfig {
@@ -113,10 +113,12 @@ async fn run(config: &LocalConfig, asked: &Asked) -> Status {
 }
 
 fn spawn(config: &LocalConfig, asked: &Asked, log: &Path) -> std::io::Result<Child> {
-    let mut command = Command::new(&config.program);
-    command
+    let passed_on = PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    Command::new(&config.program)
         .args(super::manifest::train_args(asked, &config.input, &config.output))
         .arg("--end-with-parent")
+        .env_clear()
+        .envs(passed_on)
         .env("PLATEN_LOG", "info")
         .env("PLATEN_LOG_FORMAT", "text")
         .stdin(Stdio::piped())
@@ -124,11 +126,8 @@ fn spawn(config: &LocalConfig, asked: &Asked, log: &Path) -> std::io::Result<Chi
         .stderr(File::create(log)?)
         // A signal for the service's group is the service's: it ends its children itself.
         .process_group(0)
-        .kill_on_drop(true);
-    for secret in SECRETS {
-        command.env_remove(secret);
-    }
-    command.spawn()
+        .kill_on_drop(true)
+        .spawn()
 }
 
 async fn finished(mut child: Child, limit: Duration, log: &Path) -> Status {

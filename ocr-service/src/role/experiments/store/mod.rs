@@ -113,13 +113,26 @@ impl Store {
     pub async fn list(&self) -> Result<Vec<Experiment>, StoreError> {
         let select = sqlx::query("SELECT * FROM experiments ORDER BY created_ms DESC, experiment_id LIMIT ?");
         let rows = select.bind(LISTED).fetch_all(&self.0).await?;
-        rows.iter().map(experiment).collect()
+        Ok(readable(&rows))
     }
 
     pub async fn unfinished(&self) -> Result<Vec<Experiment>, StoreError> {
         let select = sqlx::query("SELECT * FROM experiments WHERE finished_ms IS NULL ORDER BY created_ms");
-        select.fetch_all(&self.0).await?.iter().map(experiment).collect()
+        Ok(readable(&select.fetch_all(&self.0).await?))
     }
+}
+
+/// One row that this version cannot read must not hide the others.
+fn readable(rows: &[AnyRow]) -> Vec<Experiment> {
+    let read = |row: &AnyRow| match experiment(row) {
+        Ok(experiment) => Some(experiment),
+        Err(error) => {
+            let id: String = row.try_get("experiment_id").unwrap_or_default();
+            tracing::warn!(%error, experiment = id, "the record of an experiment cannot be read");
+            None
+        }
+    };
+    rows.iter().filter_map(read).collect()
 }
 
 fn experiment(row: &AnyRow) -> Result<Experiment, StoreError> {

@@ -97,3 +97,19 @@ async fn a_message_that_is_too_long_is_cut_where_a_character_ends() {
     let message = get(&store, "run-1").await.status.message.unwrap();
     assert_eq!(message.chars().count(), LONGEST_MESSAGE);
 }
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_hides_no_other() {
+    let (_folder, store) = store().await;
+    for id in ["good", "strange", "broken"] {
+        store.record(&asked(id)).await.unwrap();
+    }
+    for (id, column, value) in [("strange", "state", "paused"), ("broken", "epoch", "many")] {
+        let update = format!("UPDATE experiments SET {column} = ? WHERE experiment_id = ?");
+        sqlx::query(sqlx::AssertSqlSafe(update)).bind(value).bind(id).execute(&store.0).await.unwrap();
+    }
+    for found in [store.list().await.unwrap(), store.unfinished().await.unwrap()] {
+        assert_eq!(found.iter().map(|found| found.id.as_str()).collect::<Vec<_>>(), ["good"]);
+    }
+    assert!(matches!(store.get("strange").await, Err(StoreError::State { .. })));
+}
