@@ -97,9 +97,12 @@ async fn a_segmentation_fault_under_load_fails_one_request_and_the_next_succeed(
             failed.push(answer);
         }
     }
-    assert_eq!(failed.len(), 1, "{failed:?}");
-    assert_eq!(failed[0].status, StatusCode::INTERNAL_SERVER_ERROR);
-    assert!(failed[0].error().contains("crashed on this image"), "{failed:?}");
+    // None, if it was between two images at that moment.
+    assert!(failed.len() <= 1, "{failed:?}");
+    for answer in &failed {
+        assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(answer.error().contains("crashed on this image"), "{failed:?}");
+    }
     assert_eq!(metric(&service, "ocr_engine_crashes_total").await, 1);
     until("a replacement", async || engines(&service).len() == 2).await;
     for _ in 0..4 {
@@ -136,7 +139,7 @@ async fn an_engine_that_does_not_stop_is_killed_and_replaced() {
     let service = start(&["--engines=1", "--queue=4"]).await;
     let stuck = engines(&service).remove(0);
     kill("STOP", &stuck);
-    let late = within(&service, 300, "line.png").await;
+    let late = within(&service, 3000, "line.png").await;
     assert_eq!(late.status, StatusCode::GATEWAY_TIMEOUT, "{late:?}");
     // Waits for the replacement.
     assert_eq!(service.ocr(data("line.png")).await.text().trim(), "Platen 1");

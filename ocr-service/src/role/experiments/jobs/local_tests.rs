@@ -1,7 +1,7 @@
 //! Real processes: programs that stand for the service's own, which `tests/service/experiments.rs` runs.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 use std::time::Instant;
 
 use super::*;
@@ -13,8 +13,11 @@ impl Place {
     fn new(script: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("program");
-        fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        // Another process writes it: what this one has open for writing is inherited by any child that another test
+        // starts at the moment, and a file that is open for writing cannot be executed.
+        let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$0\" && chmod 755 \"$0\"";
+        let written = Command::new("sh").args(["-c", write]).arg(&program).arg(script).status();
+        assert!(written.unwrap().success());
         Self(folder)
     }
 
