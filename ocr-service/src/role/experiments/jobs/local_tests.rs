@@ -131,7 +131,18 @@ async fn what_an_earlier_process_has_started_is_known_by_its_results() {
 
 #[tokio::test]
 async fn the_database_password_is_no_business_of_a_training() {
-    assert!(SECRETS.contains(&"DB_PASSWORD"));
+    // This process's own variables cannot be changed safely: the same test is run once more by one that has it.
+    if std::env::var_os("DB_PASSWORD").is_none() {
+        let name = concat!(
+            "role::experiments::jobs::local::tests::",
+            "the_database_password_is_no_business_of_a_training"
+        );
+        let mut again = Command::new(std::env::current_exe().unwrap());
+        let output = again.args(["--exact", name]).env("DB_PASSWORD", "secret").output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && told.contains("1 passed"), "{told}");
+        return;
+    }
     let status = outcome("[ -z \"$DB_PASSWORD\" ] && [ \"$PLATEN_LOG\" = info ]").await;
     assert_eq!(status.state, State::Succeeded);
 }
