@@ -30,7 +30,7 @@ use crate::role::frontend::{self, AlwaysReady, Frontend};
 use crate::role::gateway::args::UpstreamArgs;
 use crate::role::gateway::attempt::Reason;
 use crate::role::gateway::source::Source;
-use crate::role::gateway::upstream::{Upstream, UpstreamConfig};
+use crate::role::gateway::upstream::{SOONEST, Upstream, UpstreamConfig};
 use crate::role::gateway::{self, Gateway};
 use crate::role::model::{self, Model};
 use crate::role::ocr_server::args::NutritionArgs;
@@ -158,8 +158,12 @@ impl<'a> Builder<'a> {
 
     fn gateway(&self, models: Vec<Source>, args: &UpstreamArgs) -> Result<Named, AppError> {
         let metrics = UpstreamMetrics::new(&Reason::ALL.map(Reason::name));
-        let config =
-            UpstreamConfig { models, connect_timeout: args.connect_timeout, retries: !args.no_retry };
+        let config = UpstreamConfig {
+            models,
+            connect_timeout: args.connect_timeout,
+            retries: !args.no_retry,
+            soonest_late: SOONEST,
+        };
         let upstream = Upstream::start(config, metrics.clone())?;
         let routes = gateway::routes(Gateway { upstream: upstream.clone(), limits: self.limits });
         let catalogue = Catalogue::default().upstream(&metrics);

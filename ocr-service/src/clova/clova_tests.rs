@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use super::*;
 use crate::http::{ApiError, Deadline};
@@ -207,7 +207,10 @@ async fn a_secret_that_comes_back_in_a_message_is_not_passed_on() {
 
 #[tokio::test]
 async fn nobody_at_the_address_is_502_without_the_address() {
-    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    // Bound and not listening: it refuses, and nobody else gets the port meanwhile.
+    let deaf = TcpSocket::new_v4().unwrap();
+    deaf.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let gone = deaf.local_addr().unwrap();
     let url = general_url(&format!("http://{gone}/custom/abc")).unwrap();
     let error = ApiError::from(client(url).read(PNG, soon()).await.unwrap_err());
     assert_eq!(error.status, StatusCode::BAD_GATEWAY);

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::Router;
 use axum::http::Uri;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use super::chromium::Chromium;
 use super::harness::Service;
@@ -119,7 +119,10 @@ async fn a_letter_that_is_dropped_is_shown_with_its_words_and_as_plain_text() {
 
 #[tokio::test]
 async fn a_gateway_that_is_gone_is_told_on_the_page_at_its_stage() {
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Bound and not listening: it refuses, and nobody else gets the port meanwhile.
+    let deaf = TcpSocket::new_v4().unwrap();
+    deaf.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let gone = deaf.local_addr().unwrap();
     let service = Service::role("frontend", &[&format!("--gateway-url=http://{gone}")]).await;
     let browser = Chromium::start();
     let page = Page::open(&browser, &service.url("frontend", "/?lang=en"), DESKTOP);

@@ -61,20 +61,24 @@ fn private_memory(service: &Service) -> u64 {
     let mut pids = engines(service);
     pids.push(service.pid());
     let private = |pid: &String| {
-        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+        // None of a process that has gone meanwhile.
+        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
         let fields = rollup.lines().filter(|line| line.starts_with("Private_"));
-        fields.map(|line| line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()).sum::<u64>()
+        Some(fields.map(|line| line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()).sum::<u64>())
     };
-    pids.iter().map(private).sum()
+    pids.iter().filter_map(private).sum()
 }
 
 #[tokio::test]
 async fn memory_stays_where_it_is_from_some_hundred_requests_to_the_next() {
     let (service, images) = (start().await, images());
-    texts(&service, &images, 200).await;
-    let before = private_memory(&service);
-    texts(&service, &images, 200).await;
-    let after = private_memory(&service);
-    // A leak of one such image and its copies in each request would be 10 MiB.
-    assert!(after < before + (6 << 10), "{before} KiB grew to {after} KiB");
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        texts(&service, &images, 200).await;
+        seen.push(private_memory(&service));
+    }
+    // A leak of one such image and its copies in each request would be 10 MiB every time. What the allocator keeps for
+    // one more thread comes once.
+    let grows = seen.windows(2).all(|pair| pair[1] >= pair[0] + (6 << 10));
+    assert!(!grows, "KiB after each 200 requests: {seen:?}");
 }

@@ -60,6 +60,11 @@ async fn crash(pid: &str) {
     .await;
 }
 
+/// Lets a stopped engine go on, unless it was killed because it did not answer.
+pub fn go_on(pid: &str) {
+    let _ = Command::new("kill").args(["-CONT", pid]).output().unwrap();
+}
+
 fn send(service: &Service, image: &str) -> JoinHandle<Answer> {
     tokio::spawn(post(service.url("ocr-server", "/ocr"), "file", data(image)))
 }
@@ -97,9 +102,12 @@ async fn a_segmentation_fault_under_load_fails_one_request_and_the_next_succeed(
             failed.push(answer);
         }
     }
-    assert_eq!(failed.len(), 1, "{failed:?}");
-    assert_eq!(failed[0].status, StatusCode::INTERNAL_SERVER_ERROR);
-    assert!(failed[0].error().contains("crashed on this image"), "{failed:?}");
+    // None, if it was between two images at that moment.
+    assert!(failed.len() <= 1, "{failed:?}");
+    for answer in &failed {
+        assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(answer.error().contains("crashed on this image"), "{failed:?}");
+    }
     assert_eq!(metric(&service, "ocr_engine_crashes_total").await, 1);
     until("a replacement", async || engines(&service).len() == 2).await;
     for _ in 0..4 {
@@ -119,16 +127,20 @@ async fn an_engine_killed_at_rest_is_replaced_and_no_request_fails() {
 
 #[tokio::test]
 async fn a_deadline_ends_the_work_and_the_same_engine_is_free_again() {
-    let service = start(&["--engines=1", "--queue=0"]).await;
-    let before = engines(&service);
-    let late = within(&service, 60, "nutrition-label.png").await;
-    assert_eq!(late.status, StatusCode::GATEWAY_TIMEOUT, "{late:?}");
-    until_idle(&service).await;
-    assert_eq!(service.ocr(data("line.png")).await.text().trim(), "Platen 1");
-    // On a machine that does much else at the time it may be replaced, because it could not look in time.
-    if metric(&service, "ocr_engines_killed_total").await == 0 {
-        assert_eq!(engines(&service), before);
+    // Only recognition looks at the deadline; the preparation before it does not.
+    let service = start(&["--engines=1", "--queue=0", "--prepare=off"]).await;
+    // On a machine that does much else at the time it may be replaced, because it could not look in time; not always.
+    for _ in 0..20 {
+        let before = engines(&service);
+        let late = within(&service, 60, "nutrition-label.png").await;
+        assert_eq!(late.status, StatusCode::GATEWAY_TIMEOUT, "{late:?}");
+        until_idle(&service).await;
+        assert_eq!(service.ocr(data("line.png")).await.text().trim(), "Platen 1");
+        if engines(&service) == before {
+            return;
+        }
     }
+    panic!("each deadline has cost the engine");
 }
 
 #[tokio::test]
@@ -136,7 +148,7 @@ async fn an_engine_that_does_not_stop_is_killed_and_replaced() {
     let service = start(&["--engines=1", "--queue=4"]).await;
     let stuck = engines(&service).remove(0);
     kill("STOP", &stuck);
-    let late = within(&service, 300, "line.png").await;
+    let late = within(&service, 3000, "line.png").await;
     assert_eq!(late.status, StatusCode::GATEWAY_TIMEOUT, "{late:?}");
     // Waits for the replacement.
     assert_eq!(service.ocr(data("line.png")).await.text().trim(), "Platen 1");
@@ -147,9 +159,15 @@ async fn an_engine_that_does_not_stop_is_killed_and_replaced() {
 #[tokio::test]
 async fn a_client_that_leaves_ends_the_work_on_its_image() {
     let service = start(&["--engines=1", "--queue=0"]).await;
+    // It does not end before the client has left.
+    let engine = engines(&service).remove(0);
+    kill("STOP", &engine);
     let leaves = send(&service, "nutrition-label.png");
     until("a busy engine", async || metric(&service, "ocr_engines_busy").await == 1).await;
     leaves.abort();
+    // The one that asks is counted too.
+    until("its leaving", async || metric(&service, "ocr_http_requests_in_flight").await == 1).await;
+    go_on(&engine);
     until_idle(&service).await;
     assert_eq!(metric(&service, "ocr_cancelled_total").await, 1);
     assert_eq!(service.ocr(data("line.png")).await.text().trim(), "Platen 1");

@@ -9,7 +9,8 @@ use reqwest::{Client, StatusCode};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use super::harness::{Answer, Service, binary, data, post, until};
+use super::engines::{engines, go_on};
+use super::harness::{Answer, Service, binary, data, kill, post, until};
 
 fn run(command: &mut Command) -> (Option<i32>, String) {
     let Output { status, stderr, .. } = command.output().unwrap();
@@ -59,22 +60,26 @@ async fn has_metric(service: &Service, role: &str, line: &str) -> bool {
     service.get(role, "/metrics").await.text().await.unwrap().lines().any(|found| found == line)
 }
 
-/// Sends as many images as keep one engine busy for a second or so.
-fn send_some(service: &Service) -> Vec<JoinHandle<Answer>> {
+/// Sends four images to one engine, which is stopped, and waits until it has one and three wait.
+async fn send_some(service: &Service, engine: &str) -> Vec<JoinHandle<Answer>> {
+    kill("STOP", engine);
     let url = service.url("ocr-server", "/ocr");
-    (0..4).map(|_| tokio::spawn(post(url.clone(), "file", data("nutrition-label.png")))).collect()
+    let sent = (0..4).map(|_| tokio::spawn(post(url.clone(), "file", data("nutrition-label.png")))).collect();
+    until("a queue", async || has_metric(service, "ocr-server", "ocr_queue_length 3").await).await;
+    sent
 }
 
 #[tokio::test]
 async fn images_whose_clients_left_while_they_waited_are_not_read() {
     let service = Service::role("ocr-server", &["--engines=1", "--cache-mib=0"]).await;
-    let leave = send_some(&service);
-    until("a queue", async || has_metric(&service, "ocr-server", "ocr_queue_length 3").await).await;
-    for client in leave {
+    let engine = engines(&service).remove(0);
+    for client in send_some(&service, &engine).await {
         client.abort();
     }
-    until("dropped images", async || !has_metric(&service, "ocr-server", "ocr_cancelled_total 0").await)
-        .await;
+    let alone = "ocr_http_requests_in_flight 1";
+    until("no other request", async || has_metric(&service, "ocr-server", alone).await).await;
+    go_on(&engine);
+    until("dropped images", async || has_metric(&service, "ocr-server", "ocr_cancelled_total 4").await).await;
     assert_eq!(service.ocr(data("line.png")).await.status, StatusCode::OK);
 }
 
@@ -105,9 +110,10 @@ async fn a_second_signal_ends_it_in_the_middle_of_an_image_without_a_crash() {
 #[tokio::test]
 async fn what_runs_is_finished_after_the_signal_and_the_exit_code_is_0() {
     let service = Service::role("ocr-server", &["--engines=1", "--cache-mib=0"]).await;
-    let running = send_some(&service);
-    until("a queue", async || has_metric(&service, "ocr-server", "ocr_queue_length 3").await).await;
+    let engine = engines(&service).remove(0);
+    let running = send_some(&service, &engine).await;
     service.signal("TERM");
+    go_on(&engine);
     for answer in running {
         assert_eq!(answer.await.unwrap().status, StatusCode::OK);
     }

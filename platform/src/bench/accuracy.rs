@@ -16,7 +16,7 @@ pub use self::tally::{Row, Score};
 use super::binaries::{self, Built};
 use super::judge;
 use super::peers::Server;
-use super::running::{Started, free_ports};
+use super::running::{END_WITHIN, Started, free_ports};
 use crate::error::{Doing, Error, Result};
 use crate::host::Host;
 use crate::load::{HttpTarget, Payload, client};
@@ -87,7 +87,7 @@ pub async fn accuracy(host: &Host, options: &Options) -> Result<Accuracy> {
         step.done();
         rows.extend(tally::rows(*seed, &read));
     }
-    server.end().await;
+    server.end(END_WITHIN).await;
     Ok(Accuracy { rows })
 }
 

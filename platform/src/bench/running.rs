@@ -18,7 +18,7 @@ use crate::process::{Group, spawn_child};
 const START_WITHIN: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(2);
 /// What a server may take for its end before it is killed.
-const END_WITHIN: Duration = Duration::from_secs(5);
+pub const END_WITHIN: Duration = Duration::from_secs(5);
 
 /// The servers of one peer, all ready.
 pub struct Running {
@@ -82,7 +82,7 @@ impl Running {
     /// Ends the servers, the one that is asked first, and waits until they are gone.
     pub async fn end(mut self) {
         while let Some(server) = self.servers.pop() {
-            server.end().await;
+            server.end(END_WITHIN).await;
         }
     }
 }
@@ -120,9 +120,10 @@ impl Started {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    pub async fn end(mut self) {
+    /// Ends it: after `within`, whatever it still does.
+    pub async fn end(mut self, within: Duration) {
         self.signal(Signal::TERM);
-        let _ = tokio::time::timeout(END_WITHIN, self.child.wait()).await;
+        let _ = tokio::time::timeout(within, self.child.wait()).await;
         // What is left of its group goes with its value.
     }
 
@@ -216,7 +217,7 @@ mod tests {
         until("the child", || read().ends_with('\n')).await;
         let child = read().trim().to_owned();
         assert!(is_alive(&child) && started.ready_after > Duration::ZERO);
-        started.end().await;
+        started.end(Duration::from_millis(100)).await;
         until("the child's end", || !is_alive(&child)).await;
     }
 

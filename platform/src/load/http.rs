@@ -109,12 +109,12 @@ mod tests {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let seen = seen.clone();
                 tokio::spawn(async move {
-                    let mut buffer = vec![0; 4096];
-                    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
-                        let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
-                        if !text.ends_with("--\r\n") {
+                    let mut request = Vec::new();
+                    while let Ok(1..) = stream.read_buf(&mut request).await {
+                        if !request.ends_with(b"--\r\n") {
                             continue;
                         }
+                        let text = String::from_utf8_lossy(&std::mem::take(&mut request)).into_owned();
                         let _ = seen.try_send(text);
                         let length = body.len();
                         let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}");
@@ -175,9 +175,10 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_there_is_a_failure() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
-        drop(listener);
+        // Bound and not listening: it refuses, and nobody else gets the port meanwhile.
+        let deaf = tokio::net::TcpSocket::new_v4().unwrap();
+        deaf.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let url = format!("http://{}/", deaf.local_addr().unwrap()).parse().unwrap();
         assert!(matches!(target(url, "").send().await, Outcome::Failed(_)));
     }
 }

@@ -61,7 +61,7 @@ async fn ask_some(gateway: &Router) -> Vec<String> {
 #[tokio::test]
 async fn a_model_that_is_gone_costs_second_tries_until_it_is_not_asked_any_more() {
     let (alive, _) = model(text("alive", "model-1")).await;
-    let tries = ask_some(&gateway(&[nobody().await, alive])).await;
+    let tries = ask_some(&gateway(&[nobody(), alive])).await;
     assert!(tries.contains(&"2".to_owned()), "{tries:?}");
     assert_eq!(tries.last().unwrap(), "1");
 }
@@ -69,7 +69,7 @@ async fn a_model_that_is_gone_costs_second_tries_until_it_is_not_asked_any_more(
 #[tokio::test]
 async fn two_of_three_models_gone_fail_no_request() {
     let (alive, _) = model(text("alive", "model-1")).await;
-    ask_some(&gateway(&[nobody().await, nobody().await, alive])).await;
+    ask_some(&gateway(&[nobody(), nobody(), alive])).await;
 }
 
 #[tokio::test]
@@ -158,7 +158,9 @@ async fn a_model_that_hangs_costs_a_moment_and_not_the_deadline() {
 #[tokio::test]
 async fn a_model_that_lives_and_is_late_is_asked_for_elsewhere_within_the_budget() {
     let (alive, _) = model(text("alive", "model-1")).await;
-    let upstream = upstream(&[slow().await, alive], true);
+    let soonest_late = Duration::from_millis(100);
+    let config = UpstreamConfig { soonest_late, ..config(&[slow().await, alive], true) };
+    let upstream = Upstream::start(config, UpstreamMetrics::default()).unwrap();
     let gateway = gateway_of(upstream.clone());
     let (first, second) = (ask(&gateway).await, ask(&gateway).await);
     assert_eq!((first.0, second.0), (StatusCode::OK, StatusCode::OK));
@@ -166,7 +168,8 @@ async fn a_model_that_lives_and_is_late_is_asked_for_elsewhere_within_the_budget
     while upstream.spend() {}
     let image = Image::check(Bytes::from_static(PNG), Limits { max_pixels: 1 }).unwrap();
     let id = HeaderValue::from_static("1");
-    let deadline = || Deadline(Instant::now() + Duration::from_millis(1200));
+    // Long enough for whoever answers; within three seconds the budget would have a retry for each again.
+    let deadline = || Deadline(Instant::now() + Duration::from_secs(2));
     let asked = Asked::default();
     // Every other one begins at the late model, and for most of these there is no retry left.
     let together = (0..8).map(|_| upstream.infer(&image, &asked, &id, deadline()));
@@ -189,14 +192,14 @@ async fn when_all_hang_the_deadline_ends_the_request() {
 #[tokio::test]
 async fn without_retries_the_first_failure_is_the_callers() {
     let (alive, _) = model(text("alive", "model-1")).await;
-    let gateway = gateway_of(upstream(&[nobody().await, alive], false));
+    let gateway = gateway_of(upstream(&[nobody(), alive], false));
     let (first, second) = (ask(&gateway).await, ask(&gateway).await);
     assert!([first.0, second.0].contains(&StatusCode::SERVICE_UNAVAILABLE));
 }
 
 #[tokio::test]
 async fn a_model_that_comes_back_is_asked_again() {
-    let gone = nobody().await;
+    let (socket, gone) = deaf();
     let (alive, _) = model(text("alive", "model-1")).await;
     let upstream = upstream(&[gone, alive], true);
     let gateway = gateway_of(upstream.clone());
@@ -204,7 +207,7 @@ async fn a_model_that_comes_back_is_asked_again() {
     let endpoint = upstream.directory.endpoints()[0].clone();
     assert!(endpoint.is_out());
     let router = Router::new().route("/v2/health/ready", get(|| async { "{}" }));
-    let listener = TcpListener::bind(gone).await.unwrap();
+    let listener = socket.listen(16).unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });
     let back = async {
         while endpoint.is_out() {
@@ -217,15 +220,9 @@ async fn a_model_that_comes_back_is_asked_again() {
 #[tokio::test]
 async fn what_is_under_way_and_who_is_out_can_be_seen() {
     let (alive, _) = model(text("alive", "model-1")).await;
-    let gone = nobody().await;
+    let gone = nobody();
     let metrics = UpstreamMetrics::new(&["connect"]);
-    let url = |address: SocketAddr| Source::Fixed(format!("http://{address}").parse().unwrap());
-    let config = UpstreamConfig {
-        models: vec![url(gone), url(alive)],
-        connect_timeout: Duration::from_millis(500),
-        retries: true,
-    };
-    let upstream = Upstream::start(config, metrics.clone()).unwrap();
+    let upstream = Upstream::start(config(&[gone, alive], true), metrics.clone()).unwrap();
     ask_some(&gateway_of(upstream.clone())).await;
     upstream.observe();
     let registry = Catalogue::default().upstream(&metrics).finish();

@@ -10,11 +10,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use bytes::Bytes;
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tower::ServiceExt;
 
 use super::source::Source;
-use super::upstream::UpstreamConfig;
+use super::upstream::{SOONEST, UpstreamConfig};
 use super::*;
 use crate::http::health::{Lifecycle, Readiness};
 use crate::http::service::{self, HttpConfig};
@@ -64,16 +64,33 @@ fn refusal(status: u16, retry_after: Option<&'static str>) -> impl Fn() -> Respo
     }
 }
 
-/// An address at which nothing listens: bound and given back.
-async fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+/// A port at which nobody listens, and that nobody else gets as long as the socket lives.
+fn deaf() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
+
+/// An address at which nobody listens, until the test is over.
+fn nobody() -> SocketAddr {
+    let (socket, address) = deaf();
+    tokio::spawn(async move {
+        let _held = socket;
+        std::future::pending::<()>().await;
+    });
+    address
+}
+
+fn config(endpoints: &[SocketAddr], retries: bool) -> UpstreamConfig {
+    let url = |address: &SocketAddr| Source::Fixed(format!("http://{address}").parse().unwrap());
+    let models = endpoints.iter().map(url).collect();
+    let connect_timeout = Duration::from_millis(500);
+    UpstreamConfig { models, connect_timeout, retries, soonest_late: SOONEST }
 }
 
 fn upstream(endpoints: &[SocketAddr], retries: bool) -> Arc<Upstream> {
-    let url = |address: &SocketAddr| Source::Fixed(format!("http://{address}").parse().unwrap());
-    let models = endpoints.iter().map(url).collect();
-    let config = UpstreamConfig { models, connect_timeout: Duration::from_millis(500), retries };
-    Upstream::start(config, UpstreamMetrics::default()).unwrap()
+    Upstream::start(config(endpoints, retries), UpstreamMetrics::default()).unwrap()
 }
 
 fn gateway(endpoints: &[SocketAddr]) -> Router {
@@ -127,7 +144,7 @@ async fn the_image_travels_raw_and_the_answer_says_who_gave_it() {
 
 #[tokio::test]
 async fn when_no_model_answers_the_error_names_the_address() {
-    let address = nobody().await;
+    let address = nobody();
     let (status, headers, body) = send(&gateway(&[address]), upload("image_file", PNG)).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(headers.contains_key("retry-after"));
@@ -145,21 +162,21 @@ async fn what_is_no_image_never_reaches_a_model() {
 
 #[tokio::test]
 async fn a_form_without_image_file_is_told_which_field_it_lacks() {
-    let (status, _, body) = send(&gateway(&[nobody().await]), upload("file", PNG)).await;
+    let (status, _, body) = send(&gateway(&[nobody()]), upload("file", PNG)).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert!(body["error"].as_str().unwrap().contains("image_file"), "{body}");
 }
 
 #[tokio::test]
 async fn an_upload_beyond_the_limit_is_413() {
-    let (status, _, body) = send(&gateway(&[nobody().await]), upload("image_file", &vec![0; 20_000])).await;
+    let (status, _, body) = send(&gateway(&[nobody()]), upload("image_file", &vec![0; 20_000])).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
     assert!(body["error"].is_string());
 }
 
 #[tokio::test]
 async fn unknown_paths_and_wrong_methods_are_answered_in_json() {
-    let gateway = gateway(&[nobody().await]);
+    let gateway = gateway(&[nobody()]);
     let (status, _, body) = send(&gateway, Request::get("/nothing").body(Body::empty()).unwrap()).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert!(body["error"].as_str().unwrap().contains("/nothing"));
@@ -174,7 +191,7 @@ async fn unknown_paths_and_wrong_methods_are_answered_in_json() {
 
 #[tokio::test]
 async fn the_gateway_is_ready_only_after_a_model_was_and_stays_so() {
-    assert!(upstream(&[nobody().await], true).check().await.is_err());
+    assert!(upstream(&[nobody()], true).check().await.is_err());
     let router = Router::new().route("/v2/health/ready", axum::routing::get(|| async { "{}" }));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let upstream = upstream(&[listener.local_addr().unwrap()], true);

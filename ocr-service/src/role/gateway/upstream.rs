@@ -14,6 +14,7 @@ use super::choice::{self, Candidate, Wanted};
 use super::directory::Directory;
 use super::endpoint::Endpoint;
 use super::latency::Latencies;
+pub use super::latency::SOONEST;
 use super::source::Source;
 use crate::engine::options::Asked;
 use crate::http::health::Readiness;
@@ -35,6 +36,8 @@ pub struct UpstreamConfig {
     pub connect_timeout: Duration,
     /// Whether a second model may be asked for one request.
     pub retries: bool,
+    /// No answer is late before that; [`SOONEST`] but in tests.
+    pub soonest_late: Duration,
 }
 
 pub struct Upstream {
@@ -74,7 +77,7 @@ impl Upstream {
             retries: config.retries,
             models: models.join(", "),
             budget: Mutex::new(Budget::new(Instant::now())),
-            latencies: Mutex::default(),
+            latencies: Mutex::new(Latencies::new(config.soonest_late)),
             turn: AtomicU64::new(0),
             seen_ready: AtomicBool::new(false),
             metrics,

@@ -7,7 +7,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tower::ServiceExt;
 
 use super::backend::MOCK_TEXT;
@@ -185,8 +185,11 @@ async fn an_answer_without_a_translation_for_each_text_is_502() {
 
 #[tokio::test]
 async fn it_is_ready_once_the_backend_has_answered() {
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let gone = Libre::new(format!("http://{nobody}").parse().unwrap(), None).unwrap();
+    // Bound and not listening: it refuses, and nobody else gets the port meanwhile.
+    let deaf = TcpSocket::new_v4().unwrap();
+    deaf.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = deaf.local_addr().unwrap();
+    let gone = Libre::new(format!("http://{address}").parse().unwrap(), None).unwrap();
     assert!(gone.reached().await.is_err());
     let (router, seen) = libre(200, &[], json!([])).await;
     let ready = Request::get("/healthz/ready").body(Body::empty()).unwrap();

@@ -1,17 +1,22 @@
 //! The record on a real MariaDB.
 
-use std::net::TcpListener;
-
 use ocr_service::role::experiments::experiment::{Asked, State, Status};
 use ocr_service::role::experiments::store::{Store, StoreError, Target};
 use reqwest::StatusCode;
+use tokio::net::TcpSocket;
 
 use super::super::harness::{Answer, Service, until};
 use super::server::{DATABASE, PASSWORD, Server, USER};
 use super::{ended, get, post, put_images};
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// A port for the database, which no other program is given as long as the socket lives. The database gets it all the
+/// same: both say that they share it, and this one never listens.
+fn reserved_port() -> (TcpSocket, u16) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    (socket, port)
 }
 
 async fn store(port: u16) -> Store {
@@ -38,7 +43,7 @@ fn asked(id: &str) -> Asked {
 /// What `src/role/experiments/store/tests.rs` says of SQLite, one after the other: a server takes seconds to start.
 #[tokio::test]
 async fn the_store_keeps_on_mariadb_what_it_promises() {
-    let port = free_port();
+    let (_reserved, port) = reserved_port();
     let _server = Server::start(port);
     let first = store(port).await;
     // Opened twice at once and again: the tables are made once.
@@ -82,7 +87,7 @@ async fn the_store_keeps_on_mariadb_what_it_promises() {
 async fn the_service_waits_for_the_database_says_so_and_survives_its_loss() {
     let folder = tempfile::tempdir().unwrap();
     put_images(folder.path());
-    let port = free_port();
+    let (_reserved, port) = reserved_port();
     let number = port.to_string();
     let settings = [("DB_IP", "127.0.0.1"), ("DB_PORT", &number), ("DB_USER", USER), ("DB_NAME", DATABASE)];
     let variables = [&settings[..], &[("DB_PASSWORD", PASSWORD)]].concat();
