@@ -75,7 +75,7 @@ async fn serve(shared: &Shared, engine: &mut Engine) -> Option<Lost> {
             taken = shared.queue.take() => taken?,
             () = engine.speaks_or_ends() => return Some(Lost::Crashed),
         };
-        let Some(mut job) = still_wanted(shared, job) else { continue };
+        let Some(mut job) = shared.still_wanted(job) else { continue };
         shared.metrics.queue_wait.observe(job.admitted.elapsed().as_secs_f64());
         let started = Instant::now();
         let outcome = engine.recognize(&mut job).await;
@@ -97,19 +97,6 @@ async fn serve(shared: &Shared, engine: &mut Engine) -> Option<Lost> {
             return lost;
         }
     }
-}
-
-/// The job, unless its caller has gone or its deadline has passed while it waited.
-fn still_wanted(shared: &Shared, job: Job) -> Option<Job> {
-    if job.reply.is_closed() {
-        shared.metrics.cancelled.inc();
-        return None;
-    }
-    if Instant::now() >= job.deadline {
-        let _ = job.reply.send(Err(PoolError::DeadlinePassed));
-        return None;
-    }
-    Some(job)
 }
 
 /// A new engine in place of a lost one; tries until there is one or the pool is closed.
