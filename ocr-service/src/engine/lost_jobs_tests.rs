@@ -1,13 +1,15 @@
 //! Jobs that no engine reads: what their callers are told.
 
 use std::io;
+use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
+use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 
 use super::*;
 use crate::engine::options::Output;
-use crate::engine::protocol::{Settings, Started};
+use crate::engine::protocol::{self, Request, Settings, Started};
 use crate::engine::{Channel, frame};
 use crate::image::Limits;
 
@@ -81,4 +83,55 @@ async fn a_job_that_gives_its_place_away_because_its_caller_left_is_counted() {
     drop(pool.admit(&[image()], &options(), soon()).unwrap());
     let _next = pool.admit(&[image()], &options(), soon()).unwrap();
     assert_eq!(pool.metrics().cancelled.get(), 1);
+}
+
+/// The first engines end with a job in their socket that they have not read, so many of them; the others read it.
+struct Leaving {
+    left: AtomicUsize,
+    /// They end although they have read it.
+    by_the_job: bool,
+}
+
+impl Launcher for Leaving {
+    fn launch(&self) -> io::Result<Channel> {
+        let (socket, mut theirs) = UnixStream::pair()?;
+        let leaves = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        let (leaves, reads) = (leaves.is_ok(), self.by_the_job);
+        tokio::spawn(async move {
+            frame::receive::<Settings>(&mut theirs).await?;
+            frame::send(&mut theirs, &Started::Ok(()), &[]).await?;
+            if leaves && !reads {
+                // Of the job's first byte alone: the rest stays unread.
+                return theirs.read_u8().await.map(drop);
+            }
+            frame::receive::<Request>(&mut theirs).await?;
+            if leaves {
+                return Ok(());
+            }
+            let read: protocol::Reply = Ok(Recognition { text: "read".into(), layout: None });
+            frame::send(&mut theirs, &read, &[]).await
+        });
+        Ok(Channel { socket, settings: settings(), child: None })
+    }
+}
+
+async fn read_with(left: usize, by_the_job: bool) -> Result<String, PoolError> {
+    let pool = pool(Leaving { left: AtomicUsize::new(left), by_the_job }, 0).await;
+    let answer = pool.recognize(vec![image()], &options(), soon()).await;
+    answer.map(|mut read| read.remove(0).text)
+}
+
+#[tokio::test]
+async fn a_job_that_an_engine_did_not_take_before_it_ended_is_given_to_the_next() {
+    assert_eq!(read_with(2, false).await, Ok("read".into()));
+}
+
+#[tokio::test]
+async fn a_job_that_an_engine_ended_of_is_not_given_to_another() {
+    assert_eq!(read_with(1, true).await, Err(PoolError::Crashed));
+}
+
+#[tokio::test]
+async fn a_job_that_no_engine_lives_to_take_is_given_up() {
+    assert_eq!(read_with(usize::MAX, false).await, Err(PoolError::Crashed));
 }

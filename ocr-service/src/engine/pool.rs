@@ -213,7 +213,7 @@ type Reply = oneshot::Receiver<Result<Recognition, PoolError>>;
 fn job(image: &Image, options: &Options, deadline: Instant, share: Share) -> (Job, Reply) {
     let (reply, answer) = oneshot::channel();
     let (image, options) = (image.clone(), options.clone());
-    (Job { image, options, share, deadline, admitted: Instant::now(), reply }, answer)
+    (Job { image, options, share, deadline, admitted: Instant::now(), missed: 0, reply }, answer)
 }
 
 /// What the shares of one image say together.

@@ -205,6 +205,18 @@ pub(super) struct Taken<'queue, T> {
     place: Place,
 }
 
+impl<T> Taken<'_, T> {
+    /// The job was not begun: the next taker gets it, in the same place.
+    pub fn give_back(self, job: T) {
+        let mut state = self.queue.lock();
+        // One more of the place's jobs, until dropping this takes one away.
+        *state.places.entry(self.place).or_default() += 1;
+        state.waiting.push_front((self.place, job));
+        drop(state);
+        self.queue.arrived.notify_waiters();
+    }
+}
+
 impl<T> Drop for Taken<'_, T> {
     fn drop(&mut self) {
         let mut state = self.queue.lock();
