@@ -21,8 +21,11 @@ fn main() -> ExitCode {
     if child::is_asked_for() {
         return child::run();
     }
-    // Before the command line, which is completed from the environment.
-    if let Err(error) = env_file::load(Path::new(".env")) {
+    // Before the command line, which is completed from the environment. A training has no use for the service's
+    // settings, and must not find the secrets among them that it was not given.
+    if !is_training()
+        && let Err(error) = env_file::load(Path::new(".env"))
+    {
         return fail(USAGE, &error);
     }
     let cli = Cli::parse();
@@ -39,6 +42,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error.exit_code(), &error),
     }
+}
+
+fn is_training() -> bool {
+    std::env::args_os().nth(1).is_some_and(|argument| argument == "train")
 }
 
 /// The process's last words. Log lines can be turned off, these cannot.

@@ -16,8 +16,8 @@ use tokio::sync::Semaphore;
 use super::{Jobs, JobsError};
 use crate::role::experiments::experiment::{Asked, State, Status};
 
-/// Settings of the service that are none of a training's business.
-const SECRETS: [&str; 3] = ["DB_PASSWORD", "NAVER_OCR_SECRET_KEY", "NAVER_OCR_APIGW_URL"];
+/// What a training's environment may hold of the service's: where programs and libraries are, and nothing secret.
+const PASSED_ON: [&str; 3] = ["PATH", "LD_LIBRARY_PATH", "TMPDIR"];
 
 #[derive(Clone, Debug)]
 pub struct LocalConfig {
@@ -114,7 +114,10 @@ async fn run(config: &LocalConfig, asked: &Asked) -> Status {
 
 fn spawn(config: &LocalConfig, asked: &Asked, log: &Path) -> std::io::Result<Child> {
     let mut command = Command::new(&config.program);
+    let passed_on = PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
     command
+        .env_clear()
+        .envs(passed_on)
         .args(super::manifest::train_args(asked, &config.input, &config.output))
         .arg("--end-with-parent")
         .env("PLATEN_LOG", "info")
@@ -125,9 +128,6 @@ fn spawn(config: &LocalConfig, asked: &Asked, log: &Path) -> std::io::Result<Chi
         // A signal for the service's group is the service's: it ends its children itself.
         .process_group(0)
         .kill_on_drop(true);
-    for secret in SECRETS {
-        command.env_remove(secret);
-    }
     command.spawn()
 }
 
