@@ -1,8 +1,8 @@
 //! Results of images that were read before, by the images' content: the same image with the same options is read once.
 //!
 //! Bounded in bytes; the result that was asked for longest ago goes first. Only successes are kept. Identical images that
-//! are asked for at the same time wait for the first of them, each until its own deadline; they take no place in the
-//! pool's queue meanwhile.
+//! are asked for at the same time wait for the first of them, each until its own deadline, and share its failure when it
+//! is the image's; they take no place in the pool's queue meanwhile.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,8 +51,15 @@ struct Results {
     order: BTreeMap<u64, Key>,
     clock: u64,
     bytes: usize,
-    /// Who holds a key's lock reads its image.
-    under_way: HashMap<Key, Arc<tokio::sync::Mutex<()>>>,
+    under_way: HashMap<Key, UnderWay>,
+}
+
+#[derive(Default)]
+struct UnderWay {
+    /// Who holds it reads the image; it guards how the image failed whoever read it last.
+    lock: Arc<tokio::sync::Mutex<Option<PoolError>>>,
+    /// Those who hold the lock or wait for it.
+    turns: usize,
 }
 
 struct Kept {
@@ -101,15 +108,20 @@ impl Cache {
             return Ok(vec![known]);
         }
         let turn = Turn::new(&self.shared, key);
-        let Ok(_mine) = tokio::time::timeout_at(deadline.into(), turn.lock.lock()).await else {
+        let Ok(mut failure) = tokio::time::timeout_at(deadline.into(), turn.lock.lock()).await else {
             return Err(PoolError::DeadlinePassed);
         };
         // Whoever was first may have read it meanwhile.
         if let Some(known) = self.shared.hit(&turn.key) {
             return Ok(vec![known]);
         }
+        if let Some(failure) = failure.clone() {
+            return Err(failure);
+        }
         self.shared.metrics.misses.inc();
-        let found = read(image).await?;
+        let found = read(image).await;
+        *failure = found.as_ref().err().filter(|error| is_the_images(error)).cloned();
+        let found = found?;
         if let [recognition] = found.as_slice() {
             self.shared.keep(turn.key.clone(), recognition);
         }
@@ -196,6 +208,11 @@ impl Results {
     }
 }
 
+/// The same image would fail again, and may cost another engine.
+fn is_the_images(error: &PoolError) -> bool {
+    matches!(error, PoolError::Crashed | PoolError::Image(_) | PoolError::Engine(_))
+}
+
 fn bytes_of(recognition: &Recognition) -> usize {
     let lines = recognition.layout.iter().flat_map(|layout| &layout.blocks);
     let lines = lines.flat_map(|block| &block.paragraphs).flat_map(|paragraph| &paragraph.lines);
@@ -207,12 +224,17 @@ fn bytes_of(recognition: &Recognition) -> usize {
 struct Turn<'a> {
     shared: &'a Shared,
     key: Key,
-    lock: Arc<tokio::sync::Mutex<()>>,
+    lock: Arc<tokio::sync::Mutex<Option<PoolError>>>,
 }
 
 impl<'a> Turn<'a> {
     fn new(shared: &'a Shared, key: Key) -> Self {
-        let lock = shared.results().under_way.entry(key.clone()).or_default().clone();
+        let lock = {
+            let mut results = shared.results();
+            let under_way = results.under_way.entry(key.clone()).or_default();
+            under_way.turns += 1;
+            under_way.lock.clone()
+        };
         Self { shared, key, lock }
     }
 }
@@ -220,8 +242,9 @@ impl<'a> Turn<'a> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut results = self.shared.results();
-        // The map's and this one: clones are made under the same lock, so nobody can be about to join.
-        if Arc::strong_count(&self.lock) == 2 {
+        let Some(under_way) = results.under_way.get_mut(&self.key) else { return };
+        under_way.turns -= 1;
+        if under_way.turns == 0 {
             results.under_way.remove(&self.key);
         }
     }

@@ -178,3 +178,33 @@ async fn of_a_batch_only_the_unknown_images_are_read_and_the_order_stays() {
     let texts: Vec<_> = answer.unwrap().into_iter().map(|recognition| recognition.text).collect();
     assert_eq!(texts, ["a", "b", "c"]);
 }
+
+#[tokio::test]
+async fn an_image_that_crashes_an_engine_is_read_once_for_all_who_wait_for_it() {
+    let (cache, reader) = (cache(1 << 20), Reader::gated());
+    let asked = futures_util::future::join_all((0..8).map(|_| ask(&cache, &reader, "poison", soon())));
+    let open = async { reader.gate.as_ref().unwrap().add_permits(8) };
+    let (answers, ()) = tokio::join!(asked, open);
+    assert!(answers.into_iter().all(|answer| answer == Err(PoolError::Crashed)));
+    assert_eq!(reader.times(), 1);
+    assert!(cache.shared.results().under_way.is_empty());
+}
+
+#[test]
+fn turns_that_end_at_the_same_moment_leave_nothing_behind() {
+    let cache = cache(1 << 20);
+    let key = Key::new(&image("word"), &options("eng"));
+    for _ in 0..2000 {
+        let turns = [(); 2].map(|()| Turn::new(&cache.shared, key.clone()));
+        let together = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            for turn in turns {
+                scope.spawn(|| {
+                    together.wait();
+                    drop(turn);
+                });
+            }
+        });
+        assert!(cache.shared.results().under_way.is_empty());
+    }
+}

@@ -185,7 +185,8 @@ impl Pool {
             replies = answers;
             jobs
         };
-        self.shared.queue.admit(asked, Job::abandoned, jobs).map_err(|refused| match refused {
+        let discard = |job| drop(self.shared.still_wanted(job));
+        self.shared.queue.admit(asked, Job::abandoned, discard, jobs).map_err(|refused| match refused {
             Refused::Closed => PoolError::Closed,
             Refused::Full(load) => {
                 self.shared.metrics.refused.inc();
@@ -212,7 +213,7 @@ type Reply = oneshot::Receiver<Result<Recognition, PoolError>>;
 fn job(image: &Image, options: &Options, deadline: Instant, share: Share) -> (Job, Reply) {
     let (reply, answer) = oneshot::channel();
     let (image, options) = (image.clone(), options.clone());
-    (Job { image, options, share, deadline, admitted: Instant::now(), reply }, answer)
+    (Job { image, options, share, deadline, admitted: Instant::now(), missed: 0, reply }, answer)
 }
 
 /// What the shares of one image say together.
@@ -248,6 +249,19 @@ impl Shared {
         });
     }
 
+    /// The job, unless its caller has gone or its deadline has passed while it waited: then it is answered and counted.
+    pub fn still_wanted(&self, job: Job) -> Option<Job> {
+        if job.reply.is_closed() {
+            self.metrics.cancelled.inc();
+            return None;
+        }
+        if Instant::now() >= job.deadline {
+            let _ = job.reply.send(Err(PoolError::DeadlinePassed));
+            return None;
+        }
+        Some(job)
+    }
+
     /// Remembers how long one recognition took: an eighth of the new, seven of the old.
     pub fn served(&self, took: Duration) {
         self.metrics.recognition.observe(took.as_secs_f64());
@@ -270,3 +284,7 @@ impl Shared {
 #[cfg(test)]
 #[path = "pool_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "lost_jobs_tests.rs"]
+mod lost_jobs;

@@ -57,33 +57,35 @@ impl<T> Queue<T> {
     }
 
     /// Admits all of `requests` requests or none. `jobs` makes the jobs of each, told how many takers have nothing to
-    /// do at this moment. Only when there is no room are waiting jobs that nobody wants any more dropped to make some:
-    /// it keeps the common path short.
+    /// do at this moment. Only when there is no room are waiting jobs that nobody wants any more taken out to make some:
+    /// it keeps the common path short. `discard` gets them, and may answer them.
     pub fn admit(
         &self,
         requests: usize,
         abandoned: impl Fn(&T) -> bool,
+        discard: impl Fn(T),
         jobs: impl FnOnce(usize) -> Vec<Vec<T>>,
     ) -> Result<(), Refused> {
-        let mut dropped = Vec::new();
         let mut state = self.lock();
         if state.closed {
             return Err(Refused::Closed);
         }
-        if state.places.len() + requests > self.capacity {
-            dropped = state.drop_waiting(abandoned);
+        let is_full = |state: &State<T>| state.places.len() + requests > self.capacity;
+        let dropped = if is_full(&state) { state.drop_waiting(abandoned) } else { Vec::new() };
+        let refused = is_full(&state).then(|| state.load());
+        if refused.is_none() {
+            let idle = state.idle.saturating_sub(state.waiting.len());
+            for jobs in jobs(idle) {
+                state.add(jobs);
+            }
         }
-        if state.places.len() + requests > self.capacity {
-            return Err(Refused::Full(state.load()));
-        }
-        let idle = state.idle.saturating_sub(state.waiting.len());
-        for jobs in jobs(idle) {
-            state.add(jobs);
-        }
+        // What is done about a job that is dropped is not done under the lock.
         drop(state);
+        dropped.into_iter().for_each(discard);
+        if let Some(load) = refused {
+            return Err(Refused::Full(load));
+        }
         self.arrived.notify_waiters();
-        // What a job does when it is dropped is not done under the lock.
-        drop(dropped);
         Ok(())
     }
 
@@ -201,6 +203,18 @@ impl<T> Drop for Idle<'_, T> {
 pub(super) struct Taken<'queue, T> {
     queue: &'queue Queue<T>,
     place: Place,
+}
+
+impl<T> Taken<'_, T> {
+    /// The job was not begun: the next taker gets it, in the same place.
+    pub fn give_back(self, job: T) {
+        let mut state = self.queue.lock();
+        // One more of the place's jobs, until dropping this takes one away.
+        *state.places.entry(self.place).or_default() += 1;
+        state.waiting.push_front((self.place, job));
+        drop(state);
+        self.queue.arrived.notify_waiters();
+    }
 }
 
 impl<T> Drop for Taken<'_, T> {

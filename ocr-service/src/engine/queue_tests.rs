@@ -10,7 +10,7 @@ fn admit(queue: &Queue<u32>, jobs: &[u32]) -> Result<(), Refused> {
 }
 
 fn admit_unless(queue: &Queue<u32>, jobs: &[u32], abandoned: fn(&u32) -> bool) -> Result<(), Refused> {
-    queue.admit(jobs.len(), abandoned, |_| jobs.iter().map(|job| vec![*job]).collect())
+    queue.admit(jobs.len(), abandoned, drop, |_| jobs.iter().map(|job| vec![*job]).collect())
 }
 
 /// Takes what is there, without waiting.
@@ -58,7 +58,7 @@ fn an_abandoned_job_gives_its_place_to_a_new_one() {
 #[test]
 fn the_jobs_of_one_request_use_one_place_until_the_last_of_them_is_done() {
     let queue = Queue::new(2);
-    queue.admit(1, |_| false, |_| vec![vec![1, 2]]).unwrap();
+    queue.admit(1, |_| false, drop, |_| vec![vec![1, 2]]).unwrap();
     admit(&queue, &[3]).unwrap();
     assert!(admit(&queue, &[4]).is_err());
     let (first, second) = (take(&queue).unwrap(), take(&queue).unwrap());
@@ -77,7 +77,7 @@ async fn only_takers_with_nothing_to_do_count_as_idle() {
             seen = idle;
             Vec::new()
         };
-        queue.admit(0, |_| false, look).unwrap();
+        queue.admit(0, |_| false, drop, look).unwrap();
         seen
     };
     let (mut one, mut two) = (Box::pin(queue.take()), Box::pin(queue.take()));

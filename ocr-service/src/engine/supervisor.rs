@@ -18,6 +18,8 @@ const REBUILD_PAUSE: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_millis(200);
 /// Loading trained data and the first recognition take less than a second, also on a busy machine much less than this.
 const START: Duration = Duration::from_mins(1);
+/// So many engines may end before they have taken a job; what ends more of them is perhaps the job.
+const MOST_MISSED: usize = 3;
 /// For an engine's end to be seen, so that the log can say what it was.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -28,6 +30,8 @@ pub(super) struct Job {
     pub share: Share,
     pub deadline: Instant,
     pub admitted: Instant,
+    /// Engines that ended before they had taken it.
+    pub missed: usize,
     pub reply: oneshot::Sender<Result<Recognition, PoolError>>,
 }
 
@@ -43,6 +47,8 @@ impl Job {
 enum Lost {
     /// It ended by itself, or says what it should not.
     Crashed,
+    /// It ended before it had taken its job: nothing was begun.
+    Absent,
     /// It did not stop when it had to.
     Stuck,
 }
@@ -58,7 +64,7 @@ pub(super) async fn run(shared: Arc<Shared>, launcher: Arc<dyn Launcher>) {
         let Some(lost) = serve(&shared, &mut engine).await else { return };
         shared.engine_was_lost();
         match lost {
-            Lost::Crashed => shared.metrics.crashed.inc(),
+            Lost::Crashed | Lost::Absent => shared.metrics.crashed.inc(),
             Lost::Stuck => shared.metrics.killed.inc(),
         }
         let status = engine.end(lost).await;
@@ -72,13 +78,20 @@ pub(super) async fn run(shared: Arc<Shared>, launcher: Arc<dyn Launcher>) {
 async fn serve(shared: &Shared, engine: &mut Engine) -> Option<Lost> {
     loop {
         let (job, slot) = tokio::select! {
-            taken = shared.queue.take() => taken?,
+            // An engine that is known to have ended takes no job.
+            biased;
             () = engine.speaks_or_ends() => return Some(Lost::Crashed),
+            taken = shared.queue.take() => taken?,
         };
-        let Some(mut job) = still_wanted(shared, job) else { continue };
+        let Some(mut job) = shared.still_wanted(job) else { continue };
         shared.metrics.queue_wait.observe(job.admitted.elapsed().as_secs_f64());
         let started = Instant::now();
         let outcome = engine.recognize(&mut job).await;
+        if matches!(outcome, Err(Lost::Absent)) && job.missed < MOST_MISSED {
+            job.missed += 1;
+            slot.give_back(job);
+            return Some(Lost::Absent);
+        }
         if outcome.as_ref().is_ok_and(Result::is_ok) {
             shared.served(started.elapsed());
         } else if job.reply.is_closed() && Instant::now() < job.deadline {
@@ -88,8 +101,8 @@ async fn serve(shared: &Shared, engine: &mut Engine) -> Option<Lost> {
         drop(slot);
         let (answer, lost) = match outcome {
             Ok(reply) => (reply.map_err(PoolError::from), None),
-            Err(Lost::Crashed) => (Err(PoolError::Crashed), Some(Lost::Crashed)),
             Err(Lost::Stuck) => (Err(PoolError::DeadlinePassed), Some(Lost::Stuck)),
+            Err(lost) => (Err(PoolError::Crashed), Some(lost)),
         };
         // A caller that left while its image was read needs no answer.
         let _ = job.reply.send(answer);
@@ -97,19 +110,6 @@ async fn serve(shared: &Shared, engine: &mut Engine) -> Option<Lost> {
             return lost;
         }
     }
-}
-
-/// The job, unless its caller has gone or its deadline has passed while it waited.
-fn still_wanted(shared: &Shared, job: Job) -> Option<Job> {
-    if job.reply.is_closed() {
-        shared.metrics.cancelled.inc();
-        return None;
-    }
-    if Instant::now() >= job.deadline {
-        let _ = job.reply.send(Err(PoolError::DeadlinePassed));
-        return None;
-    }
-    Some(job)
 }
 
 /// A new engine in place of a lost one; tries until there is one or the pool is closed.
@@ -167,11 +167,11 @@ impl Engine {
         let request = Request::Recognize(task);
         let sent = frame::send(&mut to, &request, job.image.bytes());
         let sent = timeout_at((job.deadline + GRACE).into(), sent).await;
-        sent.map_err(|_| Lost::Stuck)?.map_err(|_| Lost::Crashed)?;
+        sent.map_err(|_| Lost::Stuck)?.map_err(|_| Lost::Absent)?;
         let reply = frame::receive::<Reply>(&mut from);
         tokio::pin!(reply);
         tokio::select! {
-            reply = &mut reply => return reply.map_err(|_| Lost::Crashed),
+            reply = &mut reply => return reply.map_err(|error| ended(&error)),
             () = job.reply.closed() => {}
             () = tokio::time::sleep_until(job.deadline.into()) => {}
         }
@@ -191,7 +191,7 @@ impl Engine {
     async fn end(&mut self, lost: Lost) -> String {
         let Some(child) = &mut self.channel.child else { return "no process".into() };
         // A process that has crashed is gone in a moment, and then its status says of what.
-        if lost == Lost::Crashed
+        if lost != Lost::Stuck
             && let Ok(Ok(status)) = timeout(LAST_WORDS, child.wait()).await
         {
             return status.to_string();
@@ -201,4 +201,9 @@ impl Engine {
             Err(error) => error.to_string(),
         }
     }
+}
+
+/// A Unix socket that is closed with something unread in it is reset: the engine had not read its whole job.
+fn ended(error: &std::io::Error) -> Lost {
+    if error.kind() == std::io::ErrorKind::ConnectionReset { Lost::Absent } else { Lost::Crashed }
 }

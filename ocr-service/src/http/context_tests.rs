@@ -138,3 +138,24 @@ async fn every_route_is_counted_under_its_pattern_and_unknown_ones_under_one_nam
     };
     assert_eq!((count("unmatched", 404), count("/healthz/live", 200)), (2, 1));
 }
+
+#[tokio::test]
+async fn a_method_that_nobody_knows_gets_no_series_of_its_own() {
+    let metrics = HttpMetrics::default();
+    let context = Context { role: "test", metrics: metrics.clone(), deadline: Duration::from_secs(10) };
+    let layer = axum::middleware::from_fn_with_state(Arc::new(context), around);
+    let service = Router::new().route("/fail", get(fail)).layer(layer);
+    for method in ["PURGE", "MY-OWN", "X"] {
+        let request = Request::builder().method(method).uri("/fail").body(Body::empty()).unwrap();
+        service.clone().oneshot(request).await.unwrap();
+    }
+    let mut written = String::new();
+    let mut registry = Registry::default();
+    registry.register("requests", "", metrics.requests.clone());
+    prometheus_client::encoding::text::encode(&mut written, &registry).unwrap();
+    let series: Vec<_> = written.lines().filter(|line| line.contains("method=")).collect();
+    assert!(
+        matches!(series[..], [one] if one.contains("method=\"other\"") && one.ends_with(" 3")),
+        "{written}"
+    );
+}

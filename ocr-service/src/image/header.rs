@@ -1,8 +1,10 @@
-//! How large an image is, read from its first bytes without decoding it.
+//! How large an image is, read from its headers without decoding it.
 //!
 //! A few hundred bytes can decode to gigabytes, so the size must be known before any decoder sees them. Each reader
 //! takes the same field that the decoder will allocate by: PNG's IHDR, JPEG's first frame header, TIFF's first
-//! directory, BMP's information header, the WebP canvas, GIF's logical screen.
+//! directory, BMP's information header, the WebP canvas, GIF's first image descriptor.
+
+mod gif;
 
 /// A format that Leptonica decodes.
 #[derive(Clone, Copy)]
@@ -30,7 +32,7 @@ pub fn read(bytes: &[u8]) -> Option<Dimensions> {
         Format::Tiff => tiff(bytes)?,
         Format::Bmp => bmp(bytes)?,
         Format::Webp => webp(bytes)?,
-        Format::Gif => (u16_le(bytes, 6)?.into(), u16_le(bytes, 8)?.into()),
+        Format::Gif => gif::frames(bytes).next()?,
     };
     Some(Dimensions { width, height })
 }
@@ -81,11 +83,17 @@ fn tiff(bytes: &[u8]) -> Option<(u32, u32)> {
     Some((first.value(256)?, first.value(257)?))
 }
 
-/// Whether a TIFF has more pages than its first. Thumbnails and masks (tag 254, bits 0 and 2) are no pages.
+/// Whether a TIFF has more pages, or a GIF more frames, than its first.
 pub fn has_more_pages(bytes: &[u8]) -> bool {
-    if !matches!(sniff(bytes), Some(Format::Tiff)) {
-        return false;
+    match sniff(bytes) {
+        Some(Format::Tiff) => has_more_directories(bytes),
+        Some(Format::Gif) => gif::frames(bytes).nth(1).is_some(),
+        _ => false,
     }
+}
+
+/// Thumbnails and masks (tag 254, bits 0 and 2) are no pages.
+fn has_more_directories(bytes: &[u8]) -> bool {
     let mut directory = Directory::first(bytes).and_then(|first| first.next());
     // A chain that is longer, or runs in a circle, has no good reason.
     for _ in 0..16 {

@@ -35,7 +35,9 @@ pub enum Rejected {
         "the image is {width}x{height} pixels, more than the limit of {max_pixels} in all or {MAX_SIDE} a side; scale it down"
     )]
     TooLarge { width: u32, height: u32, max_pixels: u64 },
-    #[error("the TIFF has more than one page, the limit is one; send each page as an image of its own")]
+    #[error(
+        "the image has more than one page or frame, the limit is one; send each page as an image of its own"
+    )]
     SeveralPages,
 }
 

@@ -44,7 +44,10 @@ impl Recogniser {
         }
         let sent = Picture::decode(image).ok_or(Failure::Undecodable)?;
         let (page, options) = (sent.whole(), &task.options);
-        let prepared = prepare(sent, options.segmentation, options.preparation);
+        let prepared = prepare(sent, options.segmentation, options.preparation, stop);
+        if stop() {
+            return Err(Failure::Stopped);
+        }
         let mut whole = Recognition {
             text: String::new(),
             layout: (options.output != Output::Text).then(|| Layout::empty(page)),

@@ -12,7 +12,8 @@ use super::lines;
 const MOST_LINES: usize = 400;
 
 /// Areas that together hold all lines of text; each belongs to its block alone, the white around the text included.
-pub fn find(ink: &Ink, height: usize) -> Vec<Area> {
+/// None when `stop` says so before all are found.
+pub fn find(ink: &Ink, height: usize, stop: &dyn Fn() -> bool) -> Vec<Area> {
     let page = ink.whole();
     let lines = lines::find(ink, &page, height);
     if lines.is_empty() || lines.len() > MOST_LINES {
@@ -24,6 +25,9 @@ pub fn find(ink: &Ink, height: usize) -> Vec<Area> {
     let mut blocks: Vec<Area> = Vec::new();
     let (mut line, mut open) = (0, false);
     while line < lines.len() {
+        if stop() {
+            return Vec::new();
+        }
         if let Some((end, cuts)) = columns_from(ink, &lines, &inked, line, height) {
             let y = edges[line]..edges[end];
             let sides: Vec<_> = [&[page.x.start], &cuts[..], &[page.x.end]].concat();
@@ -69,8 +73,9 @@ fn columns_from(
     }
     candidates.into_iter().rev().find_map(|(end, gaps)| {
         let y = lines[first].start..lines[end - 1].end;
-        let cuts = cuts(ink, &y, &gaps, height);
-        (2 * y.len() >= 5 * height && !cuts.is_empty()).then_some((end, cuts))
+        // The cheap question first: each cut costs a look at all pixels of its sides.
+        let cuts = if 2 * y.len() >= 5 * height { cuts(ink, &y, &gaps, height) } else { Vec::new() };
+        (!cuts.is_empty()).then_some((end, cuts))
     })
 }
 
@@ -142,7 +147,7 @@ mod tests {
     fn two_columns_under_a_title_are_three_blocks() {
         let row: &[Range<usize>] = &[10..190, 220..400];
         let ink = page(420, &[&[10..300], row, row, row, row]);
-        let blocks = find(&ink, HEIGHT);
+        let blocks = find(&ink, HEIGHT, &|| false);
         assert_eq!(blocks.len(), 3, "{blocks:?}");
         assert!(blocks[0].x == (0..420) && blocks[1].x.end == 205 && blocks[2].x.start == 205, "{blocks:?}");
     }
@@ -151,7 +156,7 @@ mod tests {
     fn goods_and_their_prices_stay_on_one_line() {
         let rows: [&[Range<usize>]; 4] =
             [&[10..90, 360..400], &[10..60, 370..400], &[10..120, 360..400], &[10..70, 350..400]];
-        assert_eq!(find(&page(420, &rows), HEIGHT).len(), 1);
+        assert_eq!(find(&page(420, &rows), HEIGHT, &|| false).len(), 1);
     }
 
     #[test]
@@ -163,12 +168,18 @@ mod tests {
             &[10..130, 370..400],
             &[10..150, 370..400],
         ];
-        assert_eq!(find(&page(420, &rows), HEIGHT).len(), 1);
+        assert_eq!(find(&page(420, &rows), HEIGHT, &|| false).len(), 1);
     }
 
     #[test]
     fn a_blank_page_has_no_blocks() {
-        assert_eq!(find(&page(100, &[&[], &[]]), HEIGHT), []);
+        assert_eq!(find(&page(100, &[&[], &[]]), HEIGHT, &|| false), []);
+    }
+
+    #[test]
+    fn a_search_that_is_stopped_finds_nothing() {
+        let ink = page(100, &[&[10..90]]);
+        assert_eq!(find(&ink, HEIGHT, &|| true), []);
     }
 
     proptest! {
@@ -180,7 +191,7 @@ mod tests {
                 _ => vec![5..left + 1],
             }).collect();
             let ink = page(420, &lines.iter().map(Vec::as_slice).collect::<Vec<_>>());
-            let blocks = find(&ink, HEIGHT);
+            let blocks = find(&ink, HEIGHT, &|| false);
             let held: usize = blocks.iter().map(|block| {
                 block.y.clone().map(|y| ink.columns(&Area { x: block.x.clone(), y: y..y + 1 }).into_iter().filter(|dark| *dark).count()).sum::<usize>()
             }).sum();

@@ -29,22 +29,29 @@ const LINES_OF_REGION: usize = 4;
 const MOST_REGIONS: usize = 4;
 
 /// Nothing where the picture does not look like dark text on light paper, or the reverse: it is better left alone.
-pub fn improved(sent: &Picture) -> Option<Prepared> {
+/// Nothing either as soon as `stop` says so, between two steps.
+pub fn improved(sent: &Picture, stop: &dyn Fn() -> bool) -> Option<Prepared> {
+    let go_on = || (!stop()).then_some(());
     let grey = upright_contrast(sent.grey()?)?;
     let even = grey.evened()?;
+    go_on()?;
     let first = even.smoothed()?;
     let cutoff = cutoff(&first.histogram())?;
     let ink = first.ink(cutoff).without_specks();
     if has_dark_fields(&grey, &ink) {
         return None;
     }
+    go_on()?;
     let scale = scale(lines::height(&without_frame(&ink))?, sent.whole());
     let sized = if NEAR.contains(&scale) { first } else { even.scaled(scale)?.smoothed()? };
     let scale = if NEAR.contains(&scale) { 1.0 } else { scale };
+    go_on()?;
     let (level, radians) = levelled(sized, cutoff)?;
     let page = level.ink(cutoff).without_specks();
+    go_on()?;
     let (picture, page) = without_rules(level, page)?;
-    let regions = regions(&page, lines::height(&page)?);
+    go_on()?;
+    let regions = regions(&page, lines::height(&page)?, stop);
     let size = |picture: &Picture| (picture.width(), picture.height());
     let geometry = Geometry { scale, radians, sent: size(sent), prepared: size(&picture) };
     (!regions.is_empty()).then_some(Prepared { picture, regions, geometry })
@@ -128,8 +135,8 @@ fn without_rules(picture: Picture, ink: Ink) -> Option<(Picture, Ink)> {
     Some((picture.painted(&painted, PAPER)?, bare))
 }
 
-fn regions(ink: &Ink, height: usize) -> Vec<Region> {
-    blocks::find(ink, height).iter().flat_map(|block| regions_of_block(ink, block, height)).collect()
+fn regions(ink: &Ink, height: usize, stop: &dyn Fn() -> bool) -> Vec<Region> {
+    blocks::find(ink, height, stop).iter().flat_map(|block| regions_of_block(ink, block, height)).collect()
 }
 
 /// Bands of whole lines, so that several engines can share the block; all of it where its lines are not plain to see.

@@ -70,10 +70,17 @@ impl Prepared {
 }
 
 /// A caller that names a segmentation gets exactly that, on the whole picture as it was sent.
-pub fn prepare(sent: Picture, segmentation: Option<Segmentation>, preparation: Preparation) -> Prepared {
+///
+/// As soon as `stop` says so the picture is left as it is: nobody waits for it.
+pub fn prepare(
+    sent: Picture,
+    segmentation: Option<Segmentation>,
+    preparation: Preparation,
+    stop: &dyn Fn() -> bool,
+) -> Prepared {
     match (segmentation, preparation) {
         (None, Preparation::On) => {
-            improve::improved(&sent).unwrap_or_else(|| Prepared::as_sent(sent, Segmentation::AUTO))
+            improve::improved(&sent, stop).unwrap_or_else(|| Prepared::as_sent(sent, Segmentation::AUTO))
         }
         (named, _) => Prepared::as_sent(sent, named.unwrap_or(Segmentation::AUTO)),
     }

@@ -47,6 +47,8 @@ pub struct Call<'a> {
     refused: usize,
     hedged: bool,
     denied: bool,
+    /// What was told is not for another model to mend: no further attempt is made.
+    is_final: bool,
     /// When the attempts under way are late.
     late: Instant,
     told: Option<ApiError>,
@@ -64,6 +66,7 @@ impl<'a> Call<'a> {
             refused: 0,
             hedged: false,
             denied: false,
+            is_final: false,
             late: Instant::now(),
             told: None,
         }
@@ -78,20 +81,23 @@ impl<'a> Call<'a> {
             return Err(ApiError::unavailable(message, Duration::from_secs(1)));
         }
         while let Some(event) = self.next().await {
-            match event {
+            let over = match event {
                 Event::Hung(rest) => self.hung(rest),
                 Event::Ended { endpoint, result: Ok(answer), .. } => {
                     endpoint.answered();
                     return Ok(Answer { tries: self.tried.len(), ..answer });
                 }
-                Event::Ended { endpoint, result: Err(Failure::Final(error)), .. } => {
+                Event::Ended { endpoint, result: Err(Failure::Final(error)), hung } => {
                     self.upstream.note_final(&endpoint, &error);
-                    return Err(error);
+                    self.refused_for_good(error, hung)
                 }
                 Event::Ended { endpoint, result: Err(Failure::Retry(reason, error)), hung } => {
                     self.upstream.note_failure(&endpoint, reason, &error);
-                    self.failed(reason, error, hung);
+                    self.failed(reason, error, hung)
                 }
+            };
+            if let Some(error) = over {
+                return Err(error);
             }
         }
         Err(self.told.unwrap_or_else(|| ApiError::new(StatusCode::BAD_GATEWAY, "no model was asked")))
@@ -109,19 +115,28 @@ impl<'a> Call<'a> {
     }
 
     /// Should it come to life again, its answer is as good as another's.
-    fn hung(&mut self, rest: BoxFuture<'a, Event<'a>>) {
+    fn hung(&mut self, rest: BoxFuture<'a, Event<'a>>) -> Option<ApiError> {
         self.hopeful -= 1;
         let rest = rest.map(|event| match event {
             Event::Ended { endpoint, result, .. } => Event::Ended { endpoint, result, hung: true },
             hung @ Event::Hung(_) => hung,
         });
         self.running.push(rest.boxed());
-        if self.hopeful == 0 {
-            self.again(Reason::Hung);
-        }
+        self.go_on(Reason::Hung)
     }
 
-    fn failed(&mut self, reason: Reason, error: ApiError, hung: bool) {
+    /// One model's own failure says nothing about an answer that is still awaited from another.
+    fn refused_for_good(&mut self, error: ApiError, hung: bool) -> Option<ApiError> {
+        self.hopeful -= usize::from(!hung);
+        if self.hopeful == 0 || !error.status.is_server_error() {
+            return Some(error);
+        }
+        self.is_final = true;
+        self.told = Some(error);
+        None
+    }
+
+    fn failed(&mut self, reason: Reason, error: ApiError, hung: bool) -> Option<ApiError> {
         if !hung {
             self.hopeful -= 1;
             self.broken += usize::from(reason == Reason::Broken);
@@ -130,13 +145,17 @@ impl<'a> Call<'a> {
         if self.broken >= MOST_BROKEN {
             let message = "two models broke off while they read this image; it may be what breaks them";
             self.told = Some(ApiError::new(StatusCode::BAD_GATEWAY, message));
-            return;
+            self.is_final = true;
+        } else if !self.is_final {
+            self.told = Some(error);
         }
-        self.told = Some(error);
-        // With another attempt under way its end is waited for.
-        if self.hopeful == 0 {
-            self.again(reason);
-        }
+        self.go_on(reason)
+    }
+
+    /// Another attempt, if none is under way whose end can be waited for. When there is none either, what was told is
+    /// the end: for models that hang nobody waits who knows that much.
+    fn go_on(&mut self, reason: Reason) -> Option<ApiError> {
+        if self.hopeful > 0 || self.again(reason) { None } else { self.told.take() }
     }
 
     /// One more attempt, if there is a use for it and it may be made.
@@ -149,8 +168,11 @@ impl<'a> Call<'a> {
         let known = self.upstream.directory.endpoints().len();
         let left =
             self.tried.len() < MOST_TRIES.min(known.max(3)) && !self.question.deadline.remaining().is_zero();
-        let sensible =
-            useful && left && self.upstream.retries && self.upstream.can_choose(&self.tried, wanted);
+        let sensible = !self.is_final
+            && useful
+            && left
+            && self.upstream.retries
+            && self.upstream.can_choose(&self.tried, wanted);
         if !sensible || (reason.is_limited() && !self.may_spend()) {
             return false;
         }

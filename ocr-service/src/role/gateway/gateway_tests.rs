@@ -24,6 +24,8 @@ use crate::v2::{HEADER_LENGTH, codec};
 
 #[path = "failure_tests.rs"]
 mod failure;
+#[path = "outcome_tests.rs"]
+mod outcome;
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01";
 
