@@ -127,8 +127,7 @@ async fn an_engine_killed_at_rest_is_replaced_and_no_request_fails() {
 
 #[tokio::test]
 async fn a_deadline_ends_the_work_and_the_same_engine_is_free_again() {
-    // Only recognition looks at the deadline; the preparation before it does not.
-    let service = start(&["--engines=1", "--queue=0", "--prepare=off"]).await;
+    let service = start(&["--engines=1", "--queue=0"]).await;
     // On a machine that does much else at the time it may be replaced, because it could not look in time; not always.
     for _ in 0..20 {
         let before = engines(&service);
