@@ -16,7 +16,8 @@ pub fn of(regions: &[Region], share: Share) -> &[Region] {
         .map(|region| {
             let middle = before + pixels(region) / 2;
             before += pixels(region);
-            usize::try_from(of * middle / total).unwrap_or(0)
+            // The middle of an empty region at the end lies at the very end.
+            usize::try_from((of * middle / total).min(of - 1)).unwrap_or(0)
         })
         .collect();
     let start = owners.partition_point(|owner| *owner < share.index);
@@ -49,6 +50,12 @@ mod tests {
             share.iter().map(|region| region.rect.height).sum::<u32>()
         };
         assert_eq!((heights(0), heights(1)), (60, 60));
+    }
+
+    #[test]
+    fn an_empty_region_at_the_end_belongs_to_the_last_share() {
+        let regions = regions(&[1, 0]);
+        assert_eq!(of(&regions, Share { index: 0, of: 1 }), regions);
     }
 
     proptest! {
