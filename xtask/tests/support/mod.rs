@@ -80,9 +80,9 @@ impl Xtask {
         Ran { what: args.join(" "), output, elapsed: begun.elapsed() }
     }
 
-    /// Starts the command and kills it (SIGKILL) `after` the beginning of `step`; the error is what it said when it ended
-    /// before.
-    pub fn kill_in_step(&self, args: &[&str], step: &str, after: Duration) -> Result<(), String> {
+    /// Starts the command and kills it (SIGKILL) `after` the beginning of `step`. True: it was killed there; false: it
+    /// was done before. The error is what it said when it failed before.
+    pub fn kill_in_step(&self, args: &[&str], step: &str, after: Duration) -> Result<bool, String> {
         let mut child =
             self.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("starting xtask");
         // Open until the end: what is killed must not end before, by a pipe that nobody reads.
@@ -101,7 +101,8 @@ impl Xtask {
         let _ = child.kill();
         let _ = child.wait();
         match ended {
-            None => Ok(()),
+            None => Ok(true),
+            Some(status) if status.success() => Ok(false),
             Some(status) => {
                 said.extend(stderr.map_while(Result::ok));
                 Err(format!("{status} before it could be killed in {step}:\n{}", said.join("\n")))
