@@ -1,35 +1,11 @@
 //! The cache with a reader whose pace and outcome the test decides.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::engine::Output;
-use crate::engine::prepare::Preparation;
-use crate::image::Limits;
-
-fn image(word: &str) -> Image {
-    let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01\x01\0".to_vec();
-    bytes.extend(word.bytes());
-    Image::check(Bytes::from(bytes), Limits { max_pixels: 1 }).unwrap()
-}
-
-fn options(language: &str) -> Options {
-    Options {
-        language: language.parse().unwrap(),
-        segmentation: None,
-        preparation: Preparation::On,
-        dpi: None,
-        output: Output::Text,
-    }
-}
-
-fn soon() -> Instant {
-    Instant::now() + Duration::from_mins(1)
-}
+use crate::engine::fixtures::{image, options, soon};
 
 fn cache(limit: usize) -> Cache {
     Cache::new(limit, CacheMetrics::default())

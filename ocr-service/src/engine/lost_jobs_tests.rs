@@ -3,15 +3,13 @@
 use std::io;
 use std::sync::atomic::AtomicUsize;
 
-use bytes::Bytes;
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 
 use super::*;
-use crate::engine::options::Output;
+use crate::engine::fixtures::{image, options, soon};
 use crate::engine::protocol::{self, Request, Settings, Started};
 use crate::engine::{Channel, frame};
-use crate::image::Limits;
 
 /// Engines that are ready, and then hear of the first job and say nothing.
 struct Silent;
@@ -40,29 +38,10 @@ async fn pool(launcher: impl Launcher + 'static, places: usize) -> Pool {
     pool
 }
 
-fn image() -> Image {
-    let bytes = Bytes::from_static(b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01\x01\0");
-    Image::check(bytes, Limits { max_pixels: 1 }).unwrap()
-}
-
-fn options() -> Options {
-    Options {
-        language: "eng".parse().unwrap(),
-        segmentation: None,
-        preparation: Preparation::On,
-        dpi: None,
-        output: Output::Text,
-    }
-}
-
-fn soon() -> Instant {
-    Instant::now() + Duration::from_mins(1)
-}
-
 /// A pool of one engine that never answers, and the reply of the job that it reads.
 async fn busy() -> (Pool, Vec<Vec<Reply>>) {
     let pool = pool(Silent, 1).await;
-    let running = pool.admit(&[image()], &options(), soon()).unwrap();
+    let running = pool.admit(&[image("")], &options("eng"), soon()).unwrap();
     while pool.shared.queue.load().running == 0 {
         tokio::task::yield_now().await;
     }
@@ -72,16 +51,16 @@ async fn busy() -> (Pool, Vec<Vec<Reply>>) {
 #[tokio::test]
 async fn a_job_that_gives_its_place_away_because_it_is_late_is_answered_as_late() {
     let (pool, _running) = busy().await;
-    let mut late = pool.admit(&[image()], &options(), Instant::now()).unwrap();
-    let _next = pool.admit(&[image()], &options(), soon()).unwrap();
+    let mut late = pool.admit(&[image("")], &options("eng"), Instant::now()).unwrap();
+    let _next = pool.admit(&[image("")], &options("eng"), soon()).unwrap();
     assert_eq!(answer(late.remove(0)).await, Err(PoolError::DeadlinePassed));
 }
 
 #[tokio::test]
 async fn a_job_that_gives_its_place_away_because_its_caller_left_is_counted() {
     let (pool, _running) = busy().await;
-    drop(pool.admit(&[image()], &options(), soon()).unwrap());
-    let _next = pool.admit(&[image()], &options(), soon()).unwrap();
+    drop(pool.admit(&[image("")], &options("eng"), soon()).unwrap());
+    let _next = pool.admit(&[image("")], &options("eng"), soon()).unwrap();
     assert_eq!(pool.metrics().cancelled.get(), 1);
 }
 
@@ -117,7 +96,7 @@ impl Launcher for Leaving {
 
 async fn read_with(left: usize, by_the_job: bool) -> Result<String, PoolError> {
     let pool = pool(Leaving { left: AtomicUsize::new(left), by_the_job }, 0).await;
-    let answer = pool.recognize(vec![image()], &options(), soon()).await;
+    let answer = pool.recognize(vec![image("")], &options("eng"), soon()).await;
     answer.map(|mut read| read.remove(0).text)
 }
 

@@ -2,6 +2,8 @@
 
 pub mod cache;
 pub mod child;
+#[cfg(test)]
+mod fixtures;
 mod frame;
 pub mod layout;
 pub mod options;

@@ -7,7 +7,7 @@ use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::engine::options::Output;
+use crate::engine::fixtures::{options, soon};
 use crate::engine::protocol::{Request, Settings, Started};
 use crate::engine::{Channel, frame};
 use crate::image::Limits;
@@ -108,22 +108,8 @@ fn image(word: &str) -> Image {
     Image::check(Bytes::from(bytes), Limits { max_pixels: 1 << 20 }).unwrap()
 }
 
-fn options() -> Options {
-    Options {
-        language: "eng".parse().unwrap(),
-        segmentation: None,
-        preparation: Preparation::On,
-        dpi: None,
-        output: Output::Text,
-    }
-}
-
-fn soon() -> Instant {
-    Instant::now() + Duration::from_mins(1)
-}
-
 async fn ask(pool: &Pool, word: &str) -> Result<Vec<Recognition>, PoolError> {
-    pool.recognize(vec![image(word)], &options(), soon()).await
+    pool.recognize(vec![image(word)], &options("eng"), soon()).await
 }
 
 /// Starts a request and gives it the time to be admitted.
@@ -143,7 +129,7 @@ async fn send(
 
 /// A request whose deadline is long enough to be under way before it passes, on a machine that is busy too.
 async fn runs_until_its_deadline(pool: &Pool, word: &str) -> Result<Vec<Recognition>, PoolError> {
-    let (images, options) = (vec![image(word)], options());
+    let (images, options) = (vec![image(word)], options("eng"));
     let under_way = until(|| pool.shared.queue.load().running == 1);
     let answer = pool.recognize(images, &options, Instant::now() + Duration::from_secs(2));
     tokio::join!(answer, under_way).0
@@ -200,7 +186,7 @@ async fn an_answer_frees_its_place_before_the_caller_has_it() {
 async fn a_request_whose_deadline_passes_while_it_waits_is_never_read() {
     let (pool, gate) = pool(1, 1).await;
     let running = send(&pool, "first").await;
-    let late = pool.recognize(vec![image("late")], &options(), Instant::now()).await;
+    let late = pool.recognize(vec![image("late")], &options("eng"), Instant::now()).await;
     assert_eq!(late, Err(PoolError::DeadlinePassed));
     gate.open();
     running.await.unwrap().unwrap();
@@ -251,9 +237,9 @@ async fn a_batch_keeps_its_order_and_one_that_never_fits_says_so() {
     for _ in 0..3 {
         gate.open();
     }
-    let answer = pool.recognize(batch(&["a", "b", "c"]), &options(), soon()).await;
+    let answer = pool.recognize(batch(&["a", "b", "c"]), &options("eng"), soon()).await;
     assert_eq!(texts(answer), ["a", "b", "c"]);
-    let answer = pool.recognize(batch(&["a", "b", "c", "d"]), &options(), soon()).await;
+    let answer = pool.recognize(batch(&["a", "b", "c", "d"]), &options("eng"), soon()).await;
     assert_eq!(answer, Err(PoolError::NeverFits { asked: 4, capacity: 3 }));
 }
 

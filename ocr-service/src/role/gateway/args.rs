@@ -1,14 +1,14 @@
 //! The gateway's arguments: where the models are, and how they are asked.
 
-use std::ffi::OsStr;
 use std::time::Duration;
 
 use clap::Args;
-use clap::builder::{BoolishValueParser, TypedValueParser};
+use clap::builder::BoolishValueParser;
 
 use super::source::Source;
 use crate::cli::{LimitArgs, ServerArgs};
 use crate::duration;
+use crate::role::url_arg::UrlArg;
 
 #[derive(Debug, Args)]
 pub struct GatewayArgs {
@@ -17,7 +17,7 @@ pub struct GatewayArgs {
     pub port: u16,
     /// Where the models are, separated by commas: http://HOST:PORT for one; dns+http://NAME:PORT for every address of a
     /// name; k8s://NAMESPACE/SERVICE:PORT for every pod behind a Service
-    #[arg(long = "model-url", env = "KSERVE_URL", value_delimiter = ',', default_value = "http://127.0.0.1:8080", value_parser = ModelUrl, hide_env_values = true)]
+    #[arg(long = "model-url", env = "KSERVE_URL", value_delimiter = ',', default_value = "http://127.0.0.1:8080", value_parser = MODEL_URL, hide_env_values = true)]
     pub models: Vec<Source>,
     #[command(flatten)]
     pub upstream: UpstreamArgs,
@@ -37,25 +37,7 @@ pub struct UpstreamArgs {
     pub no_retry: bool,
 }
 
-/// Says why an address is refused without repeating it: it may hold a password.
-#[derive(Clone)]
-struct ModelUrl;
-
-impl TypedValueParser for ModelUrl {
-    type Value = Source;
-
-    fn parse_ref(
-        &self,
-        command: &clap::Command,
-        _: Option<&clap::Arg>,
-        value: &OsStr,
-    ) -> Result<Source, clap::Error> {
-        Source::parse(&value.to_string_lossy()).map_err(|why| {
-            let message = format!("--model-url, KSERVE_URL: {why}");
-            command.clone().error(clap::error::ErrorKind::ValueValidation, message)
-        })
-    }
-}
+const MODEL_URL: UrlArg<Source> = UrlArg { names: "--model-url, KSERVE_URL", parse: Source::parse };
 
 #[cfg(test)]
 mod tests {
