@@ -19,6 +19,7 @@ pub mod manifests;
 pub mod mirror;
 pub mod ports;
 pub mod process;
+pub mod registry;
 pub mod room;
 pub mod service;
 pub mod status;

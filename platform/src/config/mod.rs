@@ -86,6 +86,8 @@ pub struct ImagesConfig {
     pub source: ImageSource,
     /// The registry that an existing cluster pulls from, as `host[:port]/path`.
     pub registry: Option<String>,
+    /// Registries that speak plain HTTP, as `host[:port]`; those on loopback always may.
+    pub insecure: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,0 +1,137 @@
+//! A client of registries, by the OCI distribution specification: tags, manifests, blobs, and copies between them.
+
+mod copy;
+mod credentials;
+#[cfg(test)]
+pub mod double;
+mod failure;
+mod manifest;
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use oci_client::Client;
+pub use oci_client::Reference;
+use oci_client::client::{ClientConfig, ClientProtocol};
+pub use oci_client::manifest::{
+    ImageIndexEntry, OciDescriptor, OciImageIndex, OciImageManifest, OciManifest,
+};
+use oci_client::secrets::RegistryAuth;
+
+pub use copy::Copied;
+pub use credentials::{Credentials, Keyring};
+pub use manifest::{Manifest, Platform, PlatformManifest, digest_of};
+
+use crate::error::{Error, Result};
+use crate::host::Host;
+
+const CONNECTS_WITHIN: Duration = Duration::from_secs(10);
+/// Between two pieces of an answer.
+const SILENT_AT_MOST: Duration = Duration::from_mins(1);
+
+/// Every registry that this machine can reach, each with its own credentials. Cheap to clone.
+#[derive(Clone)]
+pub struct Registries {
+    keyring: Arc<Keyring>,
+    /// Beside loopback: registries that speak plain HTTP, as `host[:port]`.
+    insecure: Arc<[String]>,
+    clients: Arc<Mutex<HashMap<String, Client>>>,
+}
+
+impl Registries {
+    /// With the credentials of Docker's configuration and of `.env`.
+    pub fn new(host: &Host) -> Result<Self> {
+        Ok(Self::with_keyring(host, Keyring::of(host)?))
+    }
+
+    pub fn with_keyring(host: &Host, keyring: Keyring) -> Self {
+        let insecure = host.config.images.insecure.clone().into();
+        Self { keyring: Arc::new(keyring), insecure, clients: Arc::default() }
+    }
+
+    /// Whether the registry is spoken to in plain HTTP: on loopback, as Docker and containerd do, and where
+    /// `platen.toml` says so.
+    pub fn is_plain_http(&self, registry: &str) -> bool {
+        is_loopback(registry) || self.insecure.iter().any(|name| name == registry)
+    }
+
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    /// The client of one registry, with its credentials.
+    async fn client(&self, reference: &Reference) -> Result<(Client, RegistryAuth)> {
+        let registry = reference.resolve_registry();
+        let auth = match self.keyring.find(reference.registry())? {
+            Some(credentials) => credentials.auth(),
+            None => RegistryAuth::Anonymous,
+        };
+        let known = self.clients.lock().ok().and_then(|clients| clients.get(registry).cloned());
+        let client = match known {
+            Some(client) => client,
+            None => self.connect(registry)?,
+        };
+        client.store_auth_if_needed(registry, &auth).await;
+        Ok((client, auth))
+    }
+
+    fn connect(&self, registry: &str) -> Result<Client> {
+        let mut config = ClientConfig {
+            protocol: ClientProtocol::Https,
+            read_timeout: Some(SILENT_AT_MOST),
+            connect_timeout: Some(CONNECTS_WITHIN),
+            user_agent: concat!("platen/", env!("CARGO_PKG_VERSION")),
+            platform_resolver: None,
+            ..ClientConfig::default()
+        };
+        if self.is_plain_http(registry) {
+            config.protocol = ClientProtocol::Http;
+        }
+        if is_loopback(registry) {
+            // No proxy leads to loopback, whatever the environment says: a proxy of our own that is used for no host.
+            config.http_proxy = Some("http://127.0.0.1".into());
+            config.no_proxy = Some("*".into());
+        }
+        let client = Client::try_from(config)
+            .map_err(|error| Error::machine(format!("no HTTP client can be made: {error}"), ""))?;
+        if let Ok(mut clients) = self.clients.lock() {
+            clients.insert(registry.to_owned(), client.clone());
+        }
+        Ok(client)
+    }
+}
+
+/// Whether `host[:port]` is this machine.
+pub fn is_loopback(registry: &str) -> bool {
+    let host = registry.rsplit_once(':').map_or(registry, |(host, port)| {
+        if port.bytes().all(|byte| byte.is_ascii_digit()) { host } else { registry }
+    });
+    host == "localhost"
+        || host == "[::1]"
+        || host.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Reads `HOST[:PORT]/NAME[:TAG][@DIGEST]`; a name without a host is on Docker Hub.
+pub fn parse(text: &str) -> Result<Reference> {
+    text.parse().map_err(|error| {
+        Error::usage(
+            format!("{text:?} is not an image reference: {error}"),
+            "write it as HOST[:PORT]/NAME:TAG, for example 127.0.0.1:5000/platen/ocr-service:1.0",
+        )
+    })
+}
+
+/// The same repository, by digest.
+pub fn at_digest(reference: &Reference, digest: &str) -> Reference {
+    Reference::with_digest(reference.registry().into(), reference.repository().into(), digest.into())
+}
+
+/// The same repository, by tag.
+pub fn at_tag(reference: &Reference, tag: &str) -> Reference {
+    Reference::with_tag(reference.registry().into(), reference.repository().into(), tag.into())
+}

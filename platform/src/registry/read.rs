@@ -1,0 +1,139 @@
+//! What a registry is asked.
+
+use futures_util::TryStreamExt;
+use oci_client::client::BlobResponse;
+use oci_client::errors::OciDistributionError as Oci;
+use oci_client::manifest::{
+    IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE,
+    OCI_IMAGE_MEDIA_TYPE,
+};
+use tokio::io::AsyncWrite;
+
+use super::failure::{Cause, cause, told};
+use super::{Manifest, OciDescriptor, Platform, PlatformManifest, Reference, Registries};
+use crate::error::{Error, Result};
+
+const ACCEPTED: [&str; 4] = [
+    OCI_IMAGE_INDEX_MEDIA_TYPE,
+    OCI_IMAGE_MEDIA_TYPE,
+    IMAGE_MANIFEST_LIST_MEDIA_TYPE,
+    IMAGE_MANIFEST_MEDIA_TYPE,
+];
+/// How many tags one answer may list.
+const PAGE: usize = 1000;
+
+impl Registries {
+    /// All tags of the repository, sorted; none where there is no such repository.
+    pub async fn tags(&self, repository: &Reference) -> Result<Vec<String>> {
+        let (client, auth) = self.client(repository).await?;
+        let mut tags: Vec<String> = Vec::new();
+        loop {
+            let last = tags.last().cloned();
+            let page = match client.list_tags(repository, &auth, Some(PAGE), last.as_deref()).await {
+                Ok(page) => page.tags,
+                Err(error) if cause(&error) == Cause::NotFound => break,
+                Err(error) => return Err(self.told(&error, repository, "listing tags")),
+            };
+            let more = page.len() == PAGE;
+            tags.extend(page);
+            if !more {
+                break;
+            }
+        }
+        tags.sort();
+        tags.dedup();
+        Ok(tags)
+    }
+
+    /// The manifest under this tag or digest; `None` where there is none. What was asked for by digest is checked
+    /// against it.
+    pub async fn manifest(&self, reference: &Reference) -> Result<Option<Manifest>> {
+        let (client, auth) = self.client(reference).await?;
+        match client.pull_manifest_raw(reference, &auth, &ACCEPTED).await {
+            Ok((bytes, _)) => Manifest::parse(bytes.to_vec()).map(Some),
+            Err(error) if cause(&error) == Cause::NotFound => Ok(None),
+            Err(error) => Err(self.told(&error, reference, "reading the manifest")),
+        }
+    }
+
+    /// As [`Registries::manifest`], with an error where there is none.
+    pub async fn require(&self, reference: &Reference) -> Result<Manifest> {
+        self.manifest(reference).await?.ok_or_else(|| {
+            let missing = Oci::ImageManifestNotFoundError(reference.to_string());
+            self.told(&missing, reference, "reading the manifest")
+        })
+    }
+
+    /// Whether there is a manifest under this tag or digest.
+    pub async fn exists(&self, reference: &Reference) -> Result<bool> {
+        Ok(self.manifest(reference).await?.is_some())
+    }
+
+    /// The platforms under this tag or digest. An image without an index names its own in its configuration.
+    pub async fn platforms(&self, reference: &Reference) -> Result<Option<Vec<PlatformManifest>>> {
+        let Some(manifest) = self.manifest(reference).await? else { return Ok(None) };
+        let Some(image) = manifest.image() else { return Ok(Some(manifest.platforms())) };
+        let config = self.blob(reference, &image.config).await?;
+        let config: serde_json::Value = serde_json::from_slice(&config).map_err(|error| {
+            Error::malformed(format!("the configuration of {reference}"), error, "push it again")
+        })?;
+        let field = |name: &str| config[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        let (Some(os), Some(architecture)) = (field("os"), field("architecture")) else {
+            return Ok(Some(Vec::new()));
+        };
+        let platform = Platform { os, architecture, variant: field("variant") };
+        Ok(Some(vec![PlatformManifest { platform, digest: manifest.digest }]))
+    }
+
+    pub async fn blob_exists(&self, repository: &Reference, digest: &str) -> Result<bool> {
+        let (client, _) = self.client(repository).await?;
+        let found = client.blob_exists(repository, digest).await;
+        found.map_err(|error| self.told(&error, repository, &format!("looking for the blob {digest}")))
+    }
+
+    /// A small blob, whole in memory, checked against its digest.
+    pub async fn blob(&self, repository: &Reference, blob: &OciDescriptor) -> Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(usize::try_from(blob.size).unwrap_or_default());
+        self.read_blob(repository, blob, &mut bytes).await?;
+        Ok(bytes)
+    }
+
+    /// Writes a blob to `out`, checked against its digest: what was written counts only after this returns well.
+    pub async fn read_blob<W: AsyncWrite>(
+        &self,
+        repository: &Reference,
+        blob: &OciDescriptor,
+        out: W,
+    ) -> Result<()> {
+        let (client, _) = self.client(repository).await?;
+        let read = client.pull_blob(repository, blob, out).await;
+        read.map_err(|error| self.told(&error, repository, &format!("reading the blob {}", blob.digest)))
+    }
+
+    /// The last `length` bytes of a blob; `None` where the registry sends no parts.
+    pub async fn end_of_blob(
+        &self,
+        repository: &Reference,
+        blob: &OciDescriptor,
+        length: u64,
+    ) -> Result<Option<Vec<u8>>> {
+        let (client, _) = self.client(repository).await?;
+        let offset = u64::try_from(blob.size).unwrap_or_default().saturating_sub(length);
+        let read = client.pull_blob_stream_partial(repository, blob, offset, Some(length)).await;
+        let read = read
+            .map_err(|error| self.told(&error, repository, &format!("reading the blob {}", blob.digest)))?;
+        let BlobResponse::Partial(part) = read else { return Ok(None) };
+        let mut bytes = Vec::new();
+        let mut stream = part.stream;
+        let failed = |error: std::io::Error| self.told(&Oci::IoError(error), repository, "reading a blob");
+        while let Some(chunk) = stream.try_next().await.map_err(failed)? {
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(Some(bytes))
+    }
+
+    pub(super) fn told(&self, error: &Oci, reference: &Reference, doing: &str) -> Error {
+        let has_credentials = self.keyring.find(reference.registry()).is_ok_and(|found| found.is_some());
+        told(error, reference, doing, has_credentials)
+    }
+}
