@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::tools::Tool;
 
+use super::builder;
 use super::stack::{self, GO_MODULE, GO_PROGRAMS, KIND_FILES, NODE_FILES, NODE_TREE, Versions};
 
 /// The name under which Dockerfiles ask for the base image.
@@ -31,10 +32,16 @@ pub enum Artifact {
     RegistryImage,
     /// A kind node with the control plane's images inside, in Docker.
     NodeImage,
+    /// runc for BuildKit, as a tar in the cache.
+    BuilderRootfs,
+    /// BuildKit's daemon: static programs in the cache.
+    BuilderPrograms,
+    /// BuildKit in Docker.
+    BuilderImage,
 }
 
 impl Artifact {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::BaseRootfs,
         Self::NodeRootfs,
         Self::ProxyRootfs,
@@ -42,15 +49,24 @@ impl Artifact {
         Self::BaseImage,
         Self::RegistryImage,
         Self::NodeImage,
+        Self::BuilderRootfs,
+        Self::BuilderPrograms,
+        Self::BuilderImage,
     ];
 
     /// What must be there before this can be made.
     pub fn needs(self) -> &'static [Self] {
         match self {
-            Self::BaseRootfs | Self::NodeRootfs | Self::ProxyRootfs | Self::Programs => &[],
+            Self::BaseRootfs
+            | Self::NodeRootfs
+            | Self::ProxyRootfs
+            | Self::Programs
+            | Self::BuilderRootfs
+            | Self::BuilderPrograms => &[],
             Self::BaseImage => &[Self::BaseRootfs],
             Self::RegistryImage => &[Self::Programs],
             Self::NodeImage => &[Self::NodeRootfs, Self::ProxyRootfs, Self::Programs],
+            Self::BuilderImage => &[Self::BuilderRootfs, Self::BuilderPrograms],
         }
     }
 
@@ -63,6 +79,9 @@ impl Artifact {
             Self::BaseImage => "base-image",
             Self::RegistryImage => "registry-image",
             Self::NodeImage => "node-image",
+            Self::BuilderRootfs => "builder-rootfs",
+            Self::BuilderPrograms => "builder-programs",
+            Self::BuilderImage => "builder-image",
         }
     }
 
@@ -75,6 +94,9 @@ impl Artifact {
             Self::BaseImage => "base image",
             Self::RegistryImage => "registry image",
             Self::NodeImage => "node image",
+            Self::BuilderRootfs => "runc for BuildKit",
+            Self::BuilderPrograms => "BuildKit (Go)",
+            Self::BuilderImage => "BuildKit's image",
         }
     }
 
@@ -83,16 +105,22 @@ impl Artifact {
         Duration::from_secs(match self {
             Self::BaseRootfs => 25,
             Self::NodeRootfs => 40,
-            Self::ProxyRootfs => 10,
+            Self::ProxyRootfs | Self::BuilderRootfs => 10,
             Self::Programs => 300,
-            Self::BaseImage | Self::RegistryImage => 1,
+            Self::BaseImage | Self::RegistryImage | Self::BuilderImage => 1,
+            Self::BuilderPrograms => 130,
             Self::NodeImage => 18,
         })
     }
 
+    /// Whether it is compiled, which takes all processors; the rest waits for the network beside it.
+    pub fn is_compiled(self) -> bool {
+        matches!(self, Self::Programs | Self::BuilderPrograms)
+    }
+
     /// Whether it lies in the cache folder; else in Docker.
     pub fn is_file(self) -> bool {
-        matches!(self, Self::BaseRootfs | Self::NodeRootfs | Self::ProxyRootfs | Self::Programs)
+        !matches!(self, Self::BaseImage | Self::RegistryImage | Self::NodeImage | Self::BuilderImage)
     }
 }
 
@@ -148,7 +176,11 @@ impl Names {
                 NODE_TREE.iter().chain(KIND_FILES).for_each(|entry| add(&format!("{entry:?}")));
                 add(&format!("{:?}", self.versions));
             }
-            Artifact::BaseImage | Artifact::RegistryImage => {}
+            Artifact::BuilderRootfs => self.packages(&mut add, builder::PACKAGES),
+            Artifact::BuilderPrograms => {
+                builder::MODULE.iter().flat_map(|file| [file.path, file.content]).for_each(&mut add);
+            }
+            Artifact::BaseImage | Artifact::RegistryImage | Artifact::BuilderImage => {}
         }
         hex::encode(hash.finalize())[..12].to_owned()
     }
@@ -175,6 +207,7 @@ impl Names {
             Artifact::BaseImage => format!("platen/base:{}-{key}", self.versions.suite),
             Artifact::RegistryImage => format!("platen/registry:v{}-{key}", self.versions.registry),
             Artifact::NodeImage => format!("platen/node:v{}-{key}", self.versions.kubernetes),
+            Artifact::BuilderImage => format!("platen/builder:{key}"),
             file => format!("{}-{key}", file.id()),
         }
     }
@@ -225,8 +258,8 @@ pub fn expected(artifacts: &[Artifact]) -> Duration {
     let sum = |wanted: fn(&Artifact) -> bool| -> Duration {
         artifacts.iter().copied().filter(wanted).map(Artifact::expected).sum()
     };
-    let programs = sum(|artifact| *artifact == Artifact::Programs);
-    let debian = sum(|artifact| artifact.is_file() && *artifact != Artifact::Programs);
+    let programs = sum(|artifact| artifact.is_compiled());
+    let debian = sum(|artifact| artifact.is_file() && !artifact.is_compiled());
     programs.max(debian) + sum(|artifact| !artifact.is_file())
 }
 
@@ -235,7 +268,7 @@ mod tests {
     use super::*;
 
     const WANTED: &[Artifact] =
-        &[Artifact::Programs, Artifact::BaseImage, Artifact::RegistryImage, Artifact::NodeImage];
+        &[Artifact::BaseImage, Artifact::RegistryImage, Artifact::NodeImage, Artifact::BuilderImage];
 
     fn names() -> Names {
         Names::new(Versions::pinned().unwrap(), "amd64")

@@ -2,7 +2,8 @@
 
 mod archive;
 mod artifact;
-mod docker;
+mod builder;
+pub(crate) mod docker;
 mod images;
 mod node_image;
 mod programs;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use bollard::Docker;
 
 pub use artifact::{Artifact, Names, Present, expected, missing};
+pub use builder::buildkit_version;
 pub use docker::{BUILDING, LABEL};
 pub use stack::Versions;
 
@@ -28,8 +30,8 @@ use store::Store;
 
 /// What a kind cluster needs.
 pub const CLUSTER: &[Artifact] = &[Artifact::Programs, Artifact::RegistryImage, Artifact::NodeImage];
-/// What building images needs where no base image can be pulled.
-pub const BASE: &[Artifact] = &[Artifact::BaseImage];
+/// What building images needs where nothing can be pulled: the builder, the base image, and a registry for the result.
+pub const BUILD: &[Artifact] = &[Artifact::RegistryImage, Artifact::BaseImage, Artifact::BuilderImage];
 /// Another checkout may be about to use a node image of its own; after this time it is taken for a left-over.
 const OUTDATED_AFTER: Duration = Duration::from_hours(24);
 
@@ -69,7 +71,7 @@ impl Mirror {
             let (files, loaded): (Vec<Artifact>, Vec<Artifact>) =
                 todo.iter().partition(|artifact| artifact.is_file());
             let (programs, debian): (Vec<Artifact>, Vec<Artifact>) =
-                files.into_iter().partition(|artifact| *artifact == Artifact::Programs);
+                files.into_iter().partition(|artifact| artifact.is_compiled());
             tokio::try_join!(self.in_turn(host, docker, &debian), self.in_turn(host, docker, &programs))?;
             self.in_turn(host, docker, &loaded).await?;
             let old = docker::references_older_than(docker, OUTDATED_AFTER).await?;
@@ -94,6 +96,16 @@ impl Mirror {
         self.names.name(Artifact::RegistryImage)
     }
 
+    /// The image of the builder.
+    pub fn builder_image(&self) -> String {
+        self.names.name(Artifact::BuilderImage)
+    }
+
+    /// The base image's repository and tag, as Dockerfiles name it.
+    pub fn base_tag(&self) -> (&'static str, String) {
+        self.names.base_tag()
+    }
+
     /// The base image under its own name; Dockerfiles find it as `debian:trixie-slim`.
     pub fn base_image(&self) -> String {
         self.names.name(Artifact::BaseImage)
@@ -115,10 +127,16 @@ impl Mirror {
     async fn build_one(&self, host: &Host, docker: &Docker, artifact: Artifact, step: &Step) -> Result<()> {
         let (store, names) = (&self.store, &self.names);
         match artifact {
-            Artifact::BaseRootfs | Artifact::NodeRootfs | Artifact::ProxyRootfs => {
+            Artifact::BaseRootfs | Artifact::NodeRootfs | Artifact::ProxyRootfs | Artifact::BuilderRootfs => {
                 rootfs::build(host, store, names, artifact, step).await
             }
             Artifact::Programs => programs::build(host, store, names, step).await,
+            Artifact::BuilderPrograms => builder::build(host, store, names, step).await,
+            Artifact::BuilderImage => {
+                let programs = store.path(&names.name(Artifact::BuilderPrograms)).join("bin");
+                let rootfs = store.path(&names.name(Artifact::BuilderRootfs)).join(rootfs::TAR);
+                self.load(docker, builder::image(&self.builder_image(), &programs, &rootfs)).await
+            }
             Artifact::NodeImage => node_image::build(docker, store, names, step).await,
             Artifact::BaseImage => {
                 if !self.observe(Some(docker)).await?.is_made(names, artifact) {

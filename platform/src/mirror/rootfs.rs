@@ -17,7 +17,7 @@ pub const TAR: &str = "rootfs.tar";
 /// Nobody reads manuals in a container.
 const EXCLUDED: [&str; 3] = ["/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*"];
 
-/// Builds one of the three root file systems.
+/// Builds one of the root file systems.
 pub async fn build(host: &Host, store: &Store, names: &Names, artifact: Artifact, step: &Step) -> Result<()> {
     ensure_mmdebstrap(host).await?;
     let staged = store.stage()?;
@@ -50,6 +50,7 @@ fn command(artifact: Artifact, suite: &str, contained: bool) -> Cmd {
         Artifact::NodeRootfs => ("minbase", NODE_PACKAGES),
         // Unpacked, not installed: libraries and programs, no package manager.
         Artifact::ProxyRootfs => ("extract", PROXY_PACKAGES),
+        Artifact::BuilderRootfs => ("extract", super::builder::PACKAGES),
         _ => ("minbase", BASE_PACKAGES),
     };
     let cmd = if contained {
