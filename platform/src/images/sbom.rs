@@ -154,7 +154,9 @@ fn cargo_package(found: &Crate) -> Value {
 }
 
 fn debian_package((name, version, architecture): &(String, String, String)) -> Value {
-    let purl = format!("pkg:deb/debian/{name}@{version}?arch={architecture}");
+    // As the specification of package URLs asks for.
+    let encoded = version.replace(':', "%3A").replace('+', "%2B");
+    let purl = format!("pkg:deb/debian/{name}@{encoded}?arch={architecture}");
     json!({
         "SPDXID": id("Debian", &format!("{name}-{version}")),
         "name": name, "versionInfo": version, "downloadLocation": "NOASSERTION", "filesAnalyzed": false,
