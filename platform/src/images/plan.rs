@@ -1,20 +1,17 @@
 //! What a build will do here, told before it does; and that one build runs at a time.
 
 use std::fs::File;
-use std::time::Duration;
 
-use rustix::fs::FlockOperation;
 use serde::Serialize;
 
 use super::{BuildOptions, builder, image, names, own_platform, registry_image};
 use crate::engine;
 use crate::error::{Doing, Result};
 use crate::host::Host;
+use crate::lock;
 use crate::mirror::{self, Mirror, registry};
 use crate::service;
 use crate::up::Supply;
-
-const POLL: Duration = Duration::from_millis(500);
 
 /// One thing to do, and why. The forecast is for two cores.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -88,19 +85,9 @@ fn the_build(host: &Host, options: &BuildOptions) -> Result<Planned> {
     Ok(Planned::new(title, "asked for; what the cache holds is not built again", seconds))
 }
 
-/// Held while an image is built; the system releases it when the process dies.
-pub struct Lock(#[expect(dead_code, reason = "held, never read")] File);
-
-/// Waits until no other run builds an image.
-pub async fn lock(host: &Host) -> Result<Lock> {
+/// Waits until no other run builds an image; held as long as the returned file lives.
+pub async fn lock(host: &Host) -> Result<File> {
     let path = host.cache.join("build.lock");
-    let file = File::create(&path).doing(format!("opening {}", path.display()))?;
-    let mut told = false;
-    while rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-        if !std::mem::replace(&mut told, true) {
-            host.events.note("another run is building an image: waiting for it");
-        }
-        tokio::time::sleep(POLL).await;
-    }
-    Ok(Lock(file))
+    let tell = || host.events.note("another run is building an image: waiting for it");
+    lock::wait_for(&path, tell).await.doing(format!("locking {}", path.display()))
 }
