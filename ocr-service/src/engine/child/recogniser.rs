@@ -44,7 +44,7 @@ impl Recogniser {
         }
         let sent = Picture::decode(image).ok_or(Failure::Undecodable)?;
         let (page, options) = (sent.whole(), &task.options);
-        let prepared = prepare(sent, options.segmentation, options.preparation, stop);
+        let prepared = prepare(sent, options.segmentation, options.preparation, task.share.of, stop);
         if stop() {
             return Err(Failure::Stopped);
         }
@@ -57,6 +57,7 @@ impl Recogniser {
             return Ok(whole);
         }
         let mut shown = self.handle(&options.language)?.show(&prepared.picture);
+        shown.try_inverse(!prepared.is_dark_on_light);
         if let Some(dpi) = options.dpi {
             shown.set_resolution(f32::from(dpi.number()) * prepared.scale());
         }

@@ -3,7 +3,8 @@
 //! Tesseract's own default (mode 3) looks for columns everywhere: it drops lines of receipts and letters, and still reads
 //! across the columns of a page. Here the columns are found first; every block is then read as one block (mode 6).
 //!
-//! Everything is a function of the picture and the options alone, so that engines that share a picture prepare it alike.
+//! Everything is a function of the picture, the options, and how many engines share the picture, so that these prepare it
+//! alike.
 
 mod blocks;
 mod geometry;
@@ -48,6 +49,8 @@ pub struct Prepared {
     pub picture: Picture,
     /// In reading order; never empty.
     pub regions: Vec<Region>,
+    /// Known to have no light text on dark ground.
+    pub is_dark_on_light: bool,
     geometry: Geometry,
 }
 
@@ -65,23 +68,29 @@ impl Prepared {
     fn as_sent(sent: Picture, segmentation: Segmentation) -> Self {
         let whole = sent.whole();
         let geometry = Geometry::unchanged((whole.width, whole.height));
-        Self { picture: sent, regions: vec![Region { rect: whole, segmentation }], geometry }
+        Self {
+            picture: sent,
+            regions: vec![Region { rect: whole, segmentation }],
+            is_dark_on_light: false,
+            geometry,
+        }
     }
 }
 
-/// A caller that names a segmentation gets exactly that, on the whole picture as it was sent.
+/// A caller that names a segmentation gets exactly that, on the whole picture as it was sent. Blocks are cut so that
+/// `engines` can share each.
 ///
 /// As soon as `stop` says so the picture is left as it is: nobody waits for it.
 pub fn prepare(
     sent: Picture,
     segmentation: Option<Segmentation>,
     preparation: Preparation,
+    engines: usize,
     stop: &dyn Fn() -> bool,
 ) -> Prepared {
     match (segmentation, preparation) {
-        (None, Preparation::On) => {
-            improve::improved(&sent, stop).unwrap_or_else(|| Prepared::as_sent(sent, Segmentation::AUTO))
-        }
+        (None, Preparation::On) => improve::improved(&sent, engines, stop)
+            .unwrap_or_else(|| Prepared::as_sent(sent, Segmentation::AUTO)),
         (named, _) => Prepared::as_sent(sent, named.unwrap_or(Segmentation::AUTO)),
     }
 }
