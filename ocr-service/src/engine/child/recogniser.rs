@@ -44,7 +44,7 @@ impl Recogniser {
         }
         let sent = Picture::decode(image).ok_or(Failure::Undecodable)?;
         let (page, options) = (sent.whole(), &task.options);
-        let prepared = prepare(sent, options.segmentation, options.preparation, task.share.of, stop);
+        let prepared = prepare(sent, options.segmentation, options.preparation, stop);
         if stop() {
             return Err(Failure::Stopped);
         }

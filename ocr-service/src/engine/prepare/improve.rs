@@ -24,12 +24,13 @@ const LEAST_CONTRAST: u8 = 40;
 const LEAST_SKEW: f32 = 0.15;
 const SURE: f32 = 2.0;
 /// Lines of text in a region, at least: fewer are read worse, because Tesseract learns the lines' measures from all of
-/// them.
+/// them. Nobody is helped by more regions of a block than engines take part.
 const LINES_OF_REGION: usize = 4;
+const MOST_REGIONS: usize = 4;
 
 /// Nothing where the picture does not look like dark text on light paper, or the reverse: it is better left alone.
 /// Nothing either as soon as `stop` says so, between two steps.
-pub fn improved(sent: &Picture, engines: usize, stop: &dyn Fn() -> bool) -> Option<Prepared> {
+pub fn improved(sent: &Picture, stop: &dyn Fn() -> bool) -> Option<Prepared> {
     let go_on = || (!stop()).then_some(());
     let grey = upright_contrast(sent.grey()?)?;
     let even = grey.evened()?;
@@ -50,7 +51,7 @@ pub fn improved(sent: &Picture, engines: usize, stop: &dyn Fn() -> bool) -> Opti
     go_on()?;
     let (picture, page) = without_rules(level, page)?;
     go_on()?;
-    let regions = regions(&page, lines::height(&page)?, engines, stop);
+    let regions = regions(&page, lines::height(&page)?, stop);
     let size = |picture: &Picture| (picture.width(), picture.height());
     let geometry = Geometry { scale, radians, sent: size(sent), prepared: size(&picture) };
     (!regions.is_empty()).then_some(Prepared { picture, regions, is_dark_on_light: true, geometry })
@@ -134,14 +135,12 @@ fn without_rules(picture: Picture, ink: Ink) -> Option<(Picture, Ink)> {
     Some((picture.painted(&painted, PAPER)?, bare))
 }
 
-fn regions(ink: &Ink, height: usize, engines: usize, stop: &dyn Fn() -> bool) -> Vec<Region> {
-    let blocks = blocks::find(ink, height, stop);
-    blocks.iter().flat_map(|block| regions_of_block(ink, block, height, engines)).collect()
+fn regions(ink: &Ink, height: usize, stop: &dyn Fn() -> bool) -> Vec<Region> {
+    blocks::find(ink, height, stop).iter().flat_map(|block| regions_of_block(ink, block, height)).collect()
 }
 
-/// Bands of whole lines, one for each engine where there are enough; all of it where its lines are not plain to see.
-/// Each band costs Tesseract a layout, and what it has learned of the type.
-fn regions_of_block(ink: &Ink, block: &Area, height: usize, engines: usize) -> Vec<Region> {
+/// Bands of whole lines, so that several engines can share the block; all of it where its lines are not plain to see.
+fn regions_of_block(ink: &Ink, block: &Area, height: usize) -> Vec<Region> {
     let Some(text) = ink.trim(block) else { return Vec::new() };
     let found = lines::find(ink, &text, height);
     let all: usize = found.iter().map(Range::len).sum();
@@ -151,7 +150,7 @@ fn regions_of_block(ink: &Ink, block: &Area, height: usize, engines: usize) -> V
     if 10 * high > 3 * all {
         return vec![Region { rect: rect(&Area { x, y }), segmentation: Segmentation::AUTO }];
     }
-    let bands = (found.len() / LINES_OF_REGION).clamp(1, engines.max(1));
+    let bands = (found.len() / LINES_OF_REGION).clamp(1, MOST_REGIONS);
     let cut = |band: usize| match band * found.len() / bands {
         0 => y.start,
         line if line == found.len() => y.end,

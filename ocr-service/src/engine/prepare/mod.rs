@@ -3,8 +3,7 @@
 //! Tesseract's own default (mode 3) looks for columns everywhere: it drops lines of receipts and letters, and still reads
 //! across the columns of a page. Here the columns are found first; every block is then read as one block (mode 6).
 //!
-//! Everything is a function of the picture, the options, and how many engines share the picture, so that these prepare it
-//! alike.
+//! Everything is a function of the picture and the options alone, so that engines that share a picture prepare it alike.
 
 mod blocks;
 mod geometry;
@@ -77,20 +76,19 @@ impl Prepared {
     }
 }
 
-/// A caller that names a segmentation gets exactly that, on the whole picture as it was sent. Blocks are cut so that
-/// `engines` can share each.
+/// A caller that names a segmentation gets exactly that, on the whole picture as it was sent.
 ///
 /// As soon as `stop` says so the picture is left as it is: nobody waits for it.
 pub fn prepare(
     sent: Picture,
     segmentation: Option<Segmentation>,
     preparation: Preparation,
-    engines: usize,
     stop: &dyn Fn() -> bool,
 ) -> Prepared {
     match (segmentation, preparation) {
-        (None, Preparation::On) => improve::improved(&sent, engines, stop)
-            .unwrap_or_else(|| Prepared::as_sent(sent, Segmentation::AUTO)),
+        (None, Preparation::On) => {
+            improve::improved(&sent, stop).unwrap_or_else(|| Prepared::as_sent(sent, Segmentation::AUTO))
+        }
         (named, _) => Prepared::as_sent(sent, named.unwrap_or(Segmentation::AUTO)),
     }
 }

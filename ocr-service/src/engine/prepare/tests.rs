@@ -8,21 +8,21 @@ fn picture(name: &str) -> Picture {
 }
 
 fn prepared(name: &str) -> Prepared {
-    prepare(picture(name), None, Preparation::On, 2, &|| false)
+    prepare(picture(name), None, Preparation::On, &|| false)
 }
 
 #[test]
 fn a_named_segmentation_is_done_on_the_whole_picture_as_it_was_sent() {
     let sent = picture("letter.jpg");
     let (pointer, whole) = (sent.as_ptr(), sent.whole());
-    let prepared = prepare(sent, Some("11".parse().unwrap()), Preparation::On, 2, &|| false);
+    let prepared = prepare(sent, Some("11".parse().unwrap()), Preparation::On, &|| false);
     assert_eq!(prepared.picture.as_ptr(), pointer);
     assert_eq!(prepared.regions, [Region { rect: whole, segmentation: "11".parse().unwrap() }]);
 }
 
 #[test]
 fn without_preparation_tesseract_finds_the_layout() {
-    let prepared = prepare(picture("letter.jpg"), None, Preparation::Off, 2, &|| false);
+    let prepared = prepare(picture("letter.jpg"), None, Preparation::Off, &|| false);
     assert_eq!(prepared.regions.len(), 1);
     assert_eq!(prepared.regions[0].segmentation, Segmentation::AUTO);
 }
@@ -34,16 +34,6 @@ fn a_label_is_cut_into_bands_that_lie_below_one_another() {
     for pair in regions.windows(2) {
         assert_eq!(pair[0].rect.y + pair[0].rect.height, pair[1].rect.y, "{regions:?}");
     }
-}
-
-#[test]
-fn what_one_engine_reads_alone_is_not_cut() {
-    let alone = prepare(picture("nutrition-label.png"), None, Preparation::On, 1, &|| false);
-    let shared = prepared("nutrition-label.png");
-    let top = |prepared: &Prepared| prepared.regions[0].rect.y;
-    let foot = |prepared: &Prepared| prepared.regions.last().map(|last| last.rect.y + last.rect.height);
-    assert_eq!(alone.regions.len(), 1);
-    assert_eq!((top(&alone), foot(&alone)), (top(&shared), foot(&shared)));
 }
 
 #[test]
@@ -87,7 +77,7 @@ fn a_blank_page_and_a_dark_photograph_are_left_alone() {
     let sent = picture("nutrition-label.png").grey().unwrap();
     for level in [0, 128, 255] {
         let blank = sent.painted(&[sent.whole()], level).unwrap();
-        let prepared = prepare(blank, None, Preparation::On, 2, &|| false);
+        let prepared = prepare(blank, None, Preparation::On, &|| false);
         assert_eq!(prepared.regions.len(), 1);
         assert_eq!(prepared.regions[0].segmentation, Segmentation::AUTO);
     }
@@ -97,7 +87,7 @@ fn a_blank_page_and_a_dark_photograph_are_left_alone() {
 fn light_text_on_a_dark_page_is_prepared_as_dark_text_on_a_light_one() {
     let light = picture("nutrition-label.png").grey().unwrap().inverted().unwrap();
     assert_eq!(
-        prepare(light, None, Preparation::On, 2, &|| false).regions,
+        prepare(light, None, Preparation::On, &|| false).regions,
         prepared("nutrition-label.png").regions
     );
 }
@@ -107,7 +97,7 @@ fn a_frame_around_the_page_changes_no_line() {
     let sent = picture("nutrition-label.png").grey().unwrap();
     let side = |x, y, width, height| Rect { x, y, width, height };
     let frame = [side(20, 20, 860, 3), side(20, 1070, 860, 3), side(20, 20, 3, 1050), side(877, 20, 3, 1050)];
-    let framed = prepare(sent.painted(&frame, 0).unwrap(), None, Preparation::On, 2, &|| false);
+    let framed = prepare(sent.painted(&frame, 0).unwrap(), None, Preparation::On, &|| false);
     assert_eq!(framed.regions.len(), prepared("nutrition-label.png").regions.len(), "{:?}", framed.regions);
 }
 
@@ -115,6 +105,6 @@ fn a_frame_around_the_page_changes_no_line() {
 fn a_page_with_a_dark_bar_is_left_to_tesseract() {
     let sent = picture("nutrition-label.png").grey().unwrap();
     let bar = Rect { x: 0, y: 900, width: 900, height: 90 };
-    let prepared = prepare(sent.painted(&[bar], 60).unwrap(), None, Preparation::On, 2, &|| false);
+    let prepared = prepare(sent.painted(&[bar], 60).unwrap(), None, Preparation::On, &|| false);
     assert_eq!(prepared.regions[0].segmentation, Segmentation::AUTO);
 }
