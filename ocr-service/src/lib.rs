@@ -15,7 +15,6 @@ pub mod metrics;
 pub mod net;
 pub mod nutrition;
 pub mod openapi;
-pub mod readiness;
 pub mod role;
 pub mod shutdown;
 pub mod train;

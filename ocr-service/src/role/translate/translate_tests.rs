@@ -30,7 +30,7 @@ fn service(backend: Backend) -> Router {
         http_metrics: HttpMetrics::default(),
         before_scrape: service::nothing(),
     };
-    let config = HttpConfig { deadline: Duration::from_secs(10), max_body: 10_000 };
+    let config = HttpConfig::of(10, 10_000);
     service::build(role, &Lifecycle::default(), &config)
 }
 
