@@ -38,6 +38,17 @@ pub async fn watched<T>(roots: Vec<u32>, work: impl Future<Output = T>) -> (T, O
     }
 }
 
+/// The processes that `pid` started and that run still.
+pub fn children(pid: u32) -> Vec<u32> {
+    let mut children: Vec<u32> = parents(Path::new("/proc"))
+        .into_iter()
+        .filter(|(_, parent)| *parent == pid)
+        .map(|(child, _)| child)
+        .collect();
+    children.sort_unstable();
+    children
+}
+
 fn larger(one: Option<f64>, other: Option<f64>) -> Option<f64> {
     one.into_iter().chain(other).reduce(f64::max)
 }
