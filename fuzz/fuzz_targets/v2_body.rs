@@ -12,7 +12,7 @@ fuzz_target!(|data: &[u8]| {
     let length = u16::from_le_bytes(*length);
     let length = (length != u16::MAX).then(|| length.to_string());
     let body = Bytes::copy_from_slice(body);
-    let _ = codec::decode_texts(&body, ocr::OUTPUT);
+    let _ = ocr::first_image(&body);
     let Ok(decoded) = codec::decode_request(length.as_deref(), &body) else { return };
     let Ok(request) = OcrRequest::new(decoded) else { return };
     assert!(!request.images.is_empty());

@@ -1,8 +1,10 @@
 //! An uploaded image that has passed every check that can be made without decoding it.
 
+mod format;
 mod header;
 
 use bytes::Bytes;
+pub use format::Format;
 use header::Dimensions;
 
 /// Tesseract and Leptonica use signed 16-bit coordinates in places: a longer side is refused by them, or worse.

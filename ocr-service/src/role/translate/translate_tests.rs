@@ -13,10 +13,10 @@ use tower::ServiceExt;
 use super::backend::MOCK_TEXT;
 use super::libre::Libre;
 use super::*;
-use crate::clova::Secret;
 use crate::http::health::Lifecycle;
 use crate::http::service::{self, HttpConfig};
 use crate::metrics::{Catalogue, HttpMetrics};
+use crate::secret::Secret;
 
 const KEY: &str = "k-1234";
 
