@@ -15,7 +15,6 @@ pub mod metrics;
 pub mod net;
 pub mod nutrition;
 pub mod openapi;
-pub mod program;
 pub mod role;
 pub mod secret;
 pub mod shutdown;

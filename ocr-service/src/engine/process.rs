@@ -15,7 +15,6 @@ use tokio::process::{Child, Command};
 use super::Language;
 use super::child::SUBCOMMAND;
 use super::protocol::Settings;
-use crate::program;
 
 /// Starts engines. The seam at which tests put a double that speaks the same frames.
 pub trait Launcher: Send + Sync + 'static {
@@ -52,7 +51,7 @@ impl Launcher for EngineProcess {
         let (ours, theirs) = BlockingStream::pair()?;
         ours.set_nonblocking(true)?;
         let passed_on = PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
-        let child = Command::new(program::own()?)
+        let child = Command::new(own_program()?)
             .arg0("ocr-service")
             .arg(SUBCOMMAND)
             .env_clear()
@@ -76,4 +75,9 @@ impl Launcher for EngineProcess {
             child: Some(child),
         })
     }
+}
+
+/// This program, also when its file has been replaced or removed since it was started.
+pub fn own_program() -> io::Result<PathBuf> {
+    if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
 }

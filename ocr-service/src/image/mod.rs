@@ -2,10 +2,12 @@
 
 mod format;
 mod header;
+mod orientation;
 
 use bytes::Bytes;
 pub use format::Format;
 use header::Dimensions;
+pub use orientation::Orientation;
 
 /// Tesseract and Leptonica use signed 16-bit coordinates in places: a longer side is refused by them, or worse.
 const MAX_SIDE: u32 = 32_767;

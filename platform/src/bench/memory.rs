@@ -38,15 +38,14 @@ pub async fn watched<T>(roots: Vec<u32>, work: impl Future<Output = T>) -> (T, O
     }
 }
 
-/// The processes that `pid` started and that run still.
-pub fn children(pid: u32) -> Vec<u32> {
-    let mut children: Vec<u32> = parents(Path::new("/proc"))
-        .into_iter()
-        .filter(|(_, parent)| *parent == pid)
-        .map(|(child, _)| child)
-        .collect();
-    children.sort_unstable();
-    children
+/// The processes below `pid` that started none themselves: those that do the work.
+pub fn leaves(pid: u32) -> Vec<u32> {
+    let parents = parents(Path::new("/proc"));
+    let is_parent = |pid: &u32| parents.values().any(|parent| parent == pid);
+    let mut leaves: Vec<u32> =
+        family(&[pid], &parents).into_iter().filter(|it| *it != pid && !is_parent(it)).collect();
+    leaves.sort_unstable();
+    leaves
 }
 
 fn larger(one: Option<f64>, other: Option<f64>) -> Option<f64> {

@@ -12,8 +12,8 @@ use super::jobs::manifest::JobConfig;
 use super::jobs::{Jobs, JobsError};
 use super::store::target::TargetError;
 use super::store::{Store, StoreError, Target};
+use crate::engine::process::own_program;
 use crate::http::health::{Lifecycle, Readiness};
-use crate::program;
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -64,7 +64,7 @@ impl Settings {
             folders.into_iter().filter(|(needed, _)| *needed).map(|(_, folder)| folder.clone()).collect();
         let jobs = match args.job.jobs {
             JobsKind::Local => JobsSettings::Local(LocalConfig {
-                program: program::own().map_err(SettingsError::Program)?,
+                program: own_program().map_err(SettingsError::Program)?,
                 input,
                 output: data.join("output"),
                 logs: data.join("logs"),

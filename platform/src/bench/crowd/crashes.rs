@@ -92,8 +92,8 @@ fn counted(outcomes: Vec<Outcome>) -> (Counts, u64) {
 
 /// The model's engines.
 fn engines(running: &Running) -> Vec<Pid> {
-    let children = running.model_pid().map(memory::children).unwrap_or_default();
-    children.into_iter().filter_map(|pid| Pid::from_raw(i32::try_from(pid).ok()?)).collect()
+    let leaves = running.model_pid().map(memory::leaves).unwrap_or_default();
+    leaves.into_iter().filter_map(|pid| Pid::from_raw(i32::try_from(pid).ok()?)).collect()
 }
 
 #[cfg(test)]

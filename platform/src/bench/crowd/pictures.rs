@@ -13,7 +13,7 @@ const HEIGHT: usize = 64;
 const FIRST_ROW: usize = 20;
 /// What is darker is ink.
 const INK: u8 = 128;
-const HEADER: usize = 54 + 4 * 256;
+const HEADER: usize = 54 + 4 * 2;
 
 /// The label, a byte for each pixel.
 pub struct Pictures {
@@ -53,9 +53,9 @@ impl Pictures {
         self.rows(0, self.height - index % HEIGHT)
     }
 
-    /// A BMP of 8 bits for a pixel, grey, from the top down.
+    /// A BMP of one bit for a pixel, 1 is white, from the top down.
     fn rows(&self, from: usize, count: usize) -> Bytes {
-        let stride = self.width.next_multiple_of(4);
+        let stride = self.width.div_ceil(32) * 4;
         let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX).to_le_bytes();
         let mut file = Vec::with_capacity(HEADER + stride * count);
         file.extend(b"BM");
@@ -64,14 +64,19 @@ impl Pictures {
         }
         // A negative height: rows from the top down.
         file.extend(i32::try_from(count).unwrap_or(i32::MAX).wrapping_neg().to_le_bytes());
-        file.extend([1, 0, 8, 0]);
-        for value in [0, stride * count, 2835, 2835, 256, 0] {
+        file.extend([1, 0, 1, 0]);
+        for value in [0, stride * count, 2835, 2835, 2, 0] {
             file.extend(number(value));
         }
-        file.extend((0..=255_u8).flat_map(|grey| [grey, grey, grey, 0]));
+        file.extend([0, 0, 0, 0, 255, 255, 255, 0]);
         for row in self.pixels.chunks(self.width).skip(from).take(count) {
-            file.extend(row);
-            file.resize(file.len() + stride - self.width, 0);
+            let bits = row.chunks(8).map(|pixels| {
+                let bit = |(place, grey): (usize, &u8)| u8::from(*grey >= INK) << (7 - place);
+                pixels.iter().enumerate().map(bit).sum::<u8>()
+            });
+            let end = file.len() + stride;
+            file.extend(bits);
+            file.resize(end, 0);
         }
         file.into()
     }
@@ -91,7 +96,7 @@ mod tests {
         assert_eq!(strips.len(), DIFFERENT);
         for strip in strips {
             let size = u32::from_le_bytes(strip[2..6].try_into().unwrap());
-            assert_eq!((size as usize, strip.len()), (strip.len(), HEADER + 900 * HEIGHT));
+            assert_eq!((size as usize, strip.len()), (strip.len(), HEADER + 116 * HEIGHT));
         }
         assert_eq!(pictures.strip(0), pictures.strip(DIFFERENT));
         assert_ne!(pictures.page(0), pictures.page(1));
