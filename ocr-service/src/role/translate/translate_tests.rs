@@ -55,6 +55,16 @@ async fn ask(router: &Router, body: &Value) -> (u16, HeaderMap, Value) {
 }
 
 #[tokio::test]
+async fn a_language_that_is_not_listed_is_refused_in_libretranslates_words() {
+    for (source, target, unknown) in [("en", "tlh", "tlh"), ("xx", "ko", "xx"), ("en", "auto", "auto")] {
+        let (status, _, body) = ask(&mock(), &json!({ "q": "a", "source": source, "target": target })).await;
+        assert_eq!((status, &body), (400, &json!({ "error": format!("{unknown} is not supported") })));
+    }
+    let (status, ..) = ask(&mock(), &json!({ "q": "a", "source": "auto", "target": "ko" })).await;
+    assert_eq!(status, 200);
+}
+
+#[tokio::test]
 async fn json_and_both_kinds_of_form_are_answered_alike() {
     let multipart = ["q", "source", "target"]
         .map(|name| format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\nen\r\n"));
