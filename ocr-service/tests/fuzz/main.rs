@@ -12,31 +12,20 @@ mod v2_body;
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
+use ocr_service::train::random::Random;
+
 /// Without a time.
 const CASES: usize = 1000;
 /// Of one case; examples are cut to it.
 const LONGEST: usize = 4096;
 
-/// `SplitMix64` (Steele, Lea, Flood 2014).
-struct Random(u64);
+/// Less than `end`; 0 where there is nothing less.
+fn below(random: &mut Random, end: usize) -> usize {
+    usize::try_from(random.number() % u64::try_from(end.max(1)).unwrap()).unwrap()
+}
 
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Less than `end`; 0 where there is nothing less.
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(end.max(1)).unwrap()).unwrap()
-    }
-
-    fn byte(&mut self) -> u8 {
-        self.next().to_le_bytes()[0]
-    }
+fn byte(random: &mut Random) -> u8 {
+    random.number().to_le_bytes()[0]
 }
 
 fn data(name: &str) -> Vec<u8> {
@@ -68,34 +57,34 @@ fn words(dictionary: &str) -> Vec<Vec<u8>> {
 
 /// One example, changed a few times.
 fn case(random: &mut Random, examples: &[Vec<u8>], words: &[Vec<u8>]) -> Vec<u8> {
-    let mut bytes = examples[random.below(examples.len())].clone();
-    for _ in 0..=random.below(6) {
-        let at = random.below(bytes.len() + 1);
-        match random.below(7) {
+    let mut bytes = examples[below(random, examples.len())].clone();
+    for _ in 0..=below(random, 6) {
+        let at = below(random, bytes.len() + 1);
+        match below(random, 7) {
             0 if !bytes.is_empty() => {
                 let at = at.min(bytes.len() - 1);
-                bytes[at] = random.byte();
+                bytes[at] = byte(random);
             }
             1 if !bytes.is_empty() => {
                 let at = at.min(bytes.len() - 1);
-                bytes[at] ^= 1 << random.below(8);
+                bytes[at] ^= 1 << below(random, 8);
             }
             2 => bytes.truncate(at),
             3 => {
-                let end = (at + random.below(16)).min(bytes.len());
+                let end = (at + below(random, 16)).min(bytes.len());
                 bytes.drain(at..end);
             }
             4 => {
-                let more: Vec<u8> = (0..random.below(16)).map(|_| random.byte()).collect();
+                let more: Vec<u8> = (0..below(random, 16)).map(|_| byte(random)).collect();
                 bytes.splice(at..at, more);
             }
             5 if !words.is_empty() => {
-                let word = words[random.below(words.len())].clone();
+                let word = words[below(random, words.len())].clone();
                 bytes.splice(at..at, word);
             }
             _ => {
-                let other = &examples[random.below(examples.len())];
-                let from = random.below(other.len() + 1);
+                let other = &examples[below(random, examples.len())];
+                let from = below(random, other.len() + 1);
                 bytes.splice(at.., other[from..].iter().copied());
             }
         }
@@ -109,7 +98,7 @@ fn drive(name: &str, examples: &[Vec<u8>], words: &[Vec<u8>], run: fn(&[u8])) {
     let seconds: Option<u64> = std::env::var("PLATEN_FUZZ_SECONDS").ok().map(|text| text.parse().unwrap());
     let until = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let seed = if until.is_some() { RandomState::new().hash_one(name) } else { 1 };
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     for example in examples {
         run(example);
     }
