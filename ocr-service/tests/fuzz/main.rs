@@ -17,7 +17,7 @@ use ocr_service::train::random::Random;
 /// Without a time.
 const CASES: usize = 1000;
 /// Of one case; examples are cut to it.
-const LONGEST: usize = 4096;
+const LONGEST: usize = 1024;
 
 /// Less than `end`; 0 where there is nothing less.
 fn below(random: &mut Random, end: usize) -> usize {
