@@ -82,7 +82,10 @@ pub fn target(
 /// What is read in a strip when nothing else is asked for.
 pub async fn read(crowd: &Crowd<'_>, running: &Running, index: usize) -> Result<String> {
     let failed = |why: String| {
-        Error::unhealthy(format!("an image that was sent alone was not read: {why}"), "cargo xtask doctor")
+        Error::unhealthy(
+            format!("an image that was sent alone was not read: {why}"),
+            "see what the service says of it",
+        )
     };
     let body = target(crowd, running, index, None)?.ask().await.map_err(failed)?;
     text_of(&body).map_err(failed)
