@@ -214,6 +214,6 @@ fn spawn() -> io::Result<(Child, UnixStream)> {
 }
 
 /// This program, also when its file has been replaced or removed since it was started.
-fn own_program() -> io::Result<PathBuf> {
+pub fn own_program() -> io::Result<PathBuf> {
     if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
 }
