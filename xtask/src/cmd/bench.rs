@@ -2,6 +2,7 @@
 
 mod accuracy;
 mod build;
+mod crowd;
 mod table;
 
 use clap::{Args, Subcommand};
@@ -24,6 +25,7 @@ enum Bench {
     Ocr(OcrArgs),
     Accuracy(accuracy::AccuracyArgs),
     Build(build::BuildArgs),
+    Crowd(crowd::CrowdArgs),
 }
 
 /// Speed and memory: Platen, Flask, KServe, both tuned, and Tesseract's library alone, on the same images
@@ -68,6 +70,7 @@ pub async fn run(global: &GlobalArgs, args: BenchArgs, printer: &Printer) -> Res
         Bench::Ocr(args) => ocr(global, args, printer).await,
         Bench::Accuracy(args) => accuracy::run(global, args, printer).await,
         Bench::Build(args) => build::run(global, args, printer).await,
+        Bench::Crowd(args) => crowd::run(global, args, printer).await,
     }
 }
 

@@ -33,7 +33,7 @@ pub fn report(report: &Report) -> String {
     parts.join("\n\n")
 }
 
-fn table(header: &[&str]) -> Table {
+pub fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
     for column in table.column_iter_mut().skip(1) {
@@ -133,6 +133,6 @@ pub fn targets(targets: &[Target]) -> String {
     table.to_string()
 }
 
-fn number(value: Option<f64>, digits: usize) -> String {
+pub fn number(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(|| "-".into(), |value| format!("{value:.digits$}"))
 }
