@@ -38,7 +38,7 @@ impl Entry {
 }
 
 /// One image: an optional tar to begin with, and what is put on top of it in the same layer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Image {
     /// With its tag.
     pub reference: String,
@@ -46,6 +46,11 @@ pub struct Image {
     pub entries: Vec<Entry>,
     pub entrypoint: Vec<String>,
     pub cmd: Vec<String>,
+    /// `NAME=value`, beside PATH.
+    pub env: Vec<String>,
+    /// Number of the user; empty: root.
+    pub user: String,
+    pub working_dir: String,
 }
 
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -74,19 +79,24 @@ fn write_images(archive: &Path, arch: &str, images: &[Image]) -> std::io::Result
     out.into_inner()?.flush()
 }
 
-fn image_config(arch: &str, image: &Image, layer: &str) -> serde_json::Value {
+/// The configuration of an image with this one layer, by the layer's SHA-256.
+pub fn image_config(arch: &str, image: &Image, layer: &str) -> serde_json::Value {
+    let env: Vec<&str> = std::iter::once(PATH).chain(image.env.iter().map(String::as_str)).collect();
     json!({
         "architecture": arch,
         "os": "linux",
         "created": "1970-01-01T00:00:00Z",
-        "config": {"Env": [PATH], "Entrypoint": image.entrypoint, "Cmd": image.cmd},
+        "config": {
+            "Env": env, "Entrypoint": image.entrypoint, "Cmd": image.cmd,
+            "User": image.user, "WorkingDir": image.working_dir,
+        },
         "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{layer}")]},
         "history": [{"created": "1970-01-01T00:00:00Z", "created_by": "platen"}],
     })
 }
 
 /// Writes the layer and returns its SHA-256.
-fn write_layer(path: &Path, image: &Image) -> std::io::Result<String> {
+pub fn write_layer(path: &Path, image: &Image) -> std::io::Result<String> {
     let hashing = Hashing { hash: Sha256::new(), inner: File::create(path)? };
     let mut layer = tar::Builder::new(BufWriter::with_capacity(1 << 20, hashing));
     if let Some(below) = &image.below {
@@ -187,7 +197,7 @@ mod tests {
                 Entry::link("bin", "usr/bin"),
             ],
             entrypoint: vec!["/usr/bin/pause".into()],
-            cmd: vec![],
+            ..Image::default()
         }
     }
 

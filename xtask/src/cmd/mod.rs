@@ -4,6 +4,7 @@ pub mod bench;
 pub mod demo;
 pub mod down;
 pub mod internal;
+pub mod mirror;
 pub mod render;
 pub mod serve;
 pub mod status;
