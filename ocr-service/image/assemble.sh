@@ -38,6 +38,21 @@ fi
 for language in eng kor; do
   cp "/usr/share/tesseract-ocr/5/tessdata/$language.traineddata" "$out/usr/share/tesseract-ocr/5/tessdata/"
 done
+# Which Debian packages all this is from, for the list of materials (SBOM): name, version and architecture a line.
+packages=$(
+  for library in "$out/lib/$gnu"/*; do
+    for folder in "/usr/lib/$gnu" "/lib/$gnu" "/usr/$gnu/lib"; do
+      file=$(readlink -e "$folder/${library##*/}") || continue
+      # What only has the same name is from no package.
+      cmp -s "$file" "$library" || continue
+      dpkg -S "$file" 2>/dev/null | sed 's/: .*//' && break
+    done
+  done
+)
+mkdir -p "$out/usr/share/platen"
+# shellcheck disable=SC2086 # One word a package.
+dpkg-query -W -f '${Package} ${Version} ${Architecture}\n' $packages ca-certificates tesseract-ocr-eng tesseract-ocr-kor \
+  | sort -u > "$out/usr/share/platen/debian-packages"
 cp /etc/ssl/certs/ca-certificates.crt "$out/etc/ssl/certs/"
 echo 'platen:x:65532:65532:Platen:/:/sbin/nologin' > "$out/etc/passwd"
 echo 'platen:x:65532:' > "$out/etc/group"

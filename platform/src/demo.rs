@@ -14,7 +14,7 @@ use crate::up;
 const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The sample that is sent when no image is named: a letter in English and Korean.
-const SAMPLE: &[u8] = include_bytes!("../stack/sample.jpg");
+pub const SAMPLE: &[u8] = include_bytes!("../stack/sample.jpg");
 
 #[derive(Debug, Clone, Serialize)]
 pub struct DemoReport {

@@ -66,6 +66,7 @@ pub struct GlobalArgs {
 pub enum Command {
     Up(cmd::up::UpArgs),
     Down(cmd::down::DownArgs),
+    Build(cmd::build::BuildArgs),
     Status(cmd::status::StatusArgs),
     Demo(cmd::demo::DemoArgs),
     Serve(cmd::serve::ServeArgs),

@@ -52,6 +52,7 @@ async fn run(cli: Cli, printer: &Printer) -> Result<Exit, Error> {
     match cli.command {
         Command::Up(args) => cmd::up::run(global, args, printer).await,
         Command::Down(args) => cmd::down::run(global, args, printer).await,
+        Command::Build(args) => cmd::build::run(global, args, printer).await,
         Command::Status(args) => cmd::status::run(global, args, printer).await,
         Command::Demo(args) => cmd::demo::run(global, args, printer).await,
         Command::Serve(args) => cmd::serve::run(global, args, printer).await,

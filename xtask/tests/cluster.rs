@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use libtest_mimic::{Arguments, Trial};
 use support::steady::failures_while;
 use support::{Outcome, Xtask, eventually, letter, post_file};
@@ -38,6 +38,10 @@ fn main() -> ExitCode {
         trial("a rolling restart fails no request at any door", rolling_restart),
         trial("a worker that is killed fails no request at another node's door", killed_worker),
         trial("the registry is announced and answers inside each node", registry_is_wired),
+        trial(
+            "a deploy is refused where a node has another architecture than the image",
+            foreign_node_is_refused,
+        ),
         trial("status shows every pod ready and its node", status_is_healthy),
         trial("another number of nodes is refused and nothing is deleted", other_node_count_is_refused),
         trial("what was changed behind its back is restored by the next up", changes_are_restored),
@@ -243,6 +247,37 @@ fn registry_is_wired(_: &Xtask) -> Outcome {
         let images = docker(&["exec", &node, "ctr", "-n", "k8s.io", "images", "ls", "-q"]);
         assert!(images.contains("localhost:5000/platen/ocr-service"), "{node}: {images}");
     }
+    Ok(())
+}
+
+/// A node of another architecture, as the API server would show a small board that is switched off.
+fn foreign_node_is_refused(xtask: &Xtask) -> Outcome {
+    const BOARD: &str = "e2e-arm64-board";
+    let other = if cfg!(target_arch = "aarch64") { "amd64" } else { "arm64" };
+    let node: Node = serde_json::from_value(serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": BOARD, "labels": {"kubernetes.io/arch": other, "kubernetes.io/os": "linux"}},
+    }))?;
+    let nodes = Api::<Node>::all(client());
+    RUNTIME.block_on(nodes.create(&PostParams::default(), &node))?;
+    let generation = || -> Result<Option<i64>, kube::Error> {
+        let api = Api::<Deployment>::namespaced(client(), "ocr");
+        Ok(RUNTIME.block_on(api.get("ocr-gateway"))?.metadata.generation)
+    };
+    let before = generation()?;
+    // One node more than gateways: the release would have to change.
+    let refused = xtask.run(&["up"]);
+    RUNTIME.block_on(nodes.delete(BOARD, &DeleteParams::default()))?;
+    let refused = refused.expect_code(1);
+    let said = refused.stderr();
+    assert!(said.contains(BOARD) && said.contains(&format!("not for linux/{other}")), "{said}");
+    assert!(
+        said.contains("cargo xtask") && said.contains("build --platform linux/amd64,linux/arm64"),
+        "{said}"
+    );
+    assert_eq!(generation()?, before, "nothing was changed in the cluster");
+    up(xtask).expect_code(0);
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 pub mod accuracy;
 mod bare;
 mod binaries;
+pub mod building;
 mod cpu;
 mod hop;
 mod judge;

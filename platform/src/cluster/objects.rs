@@ -1,5 +1,7 @@
 //! Questions to the API server about nodes.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::jiff::Timestamp;
@@ -7,6 +9,8 @@ use kube::api::{Api, ListParams};
 
 use super::{Node, NodeState};
 use crate::error::{Doing, Result};
+use crate::images::preflight::NodeFacts;
+use crate::registry::Platform;
 
 /// The nodes that the API server knows, with what it says of each.
 pub async fn nodes(client: &kube::Client) -> Result<Vec<Node>> {
@@ -44,4 +48,16 @@ pub async fn alive_since(client: &kube::Client, since: Timestamp) -> Result<Vec<
     let renewed = |lease: &Lease| lease.spec.as_ref()?.renew_time.as_ref().map(|time| time.0);
     let alive = leases.items.into_iter().filter(|lease| renewed(lease).is_some_and(|time| time > since));
     Ok(alive.filter_map(|lease| lease.metadata.name).collect())
+}
+
+/// The platforms of the nodes, each once.
+pub async fn node_platforms(client: &kube::Client) -> Result<Vec<Platform>> {
+    let nodes = Api::<core::Node>::all(client.clone())
+        .list(&ListParams::default())
+        .await
+        .doing("listing the nodes")?;
+    let facts = nodes.items.iter().map(NodeFacts::of);
+    let platforms: BTreeSet<Platform> =
+        facts.map(|node| Platform { os: node.os, architecture: node.architecture, variant: None }).collect();
+    Ok(platforms.into_iter().collect())
 }

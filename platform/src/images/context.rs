@@ -25,7 +25,7 @@ pub fn archive(root: &Path) -> Result<Vec<u8>> {
     archive.into_inner().doing("packing the build context")
 }
 
-fn append(archive: &mut tar::Builder<Vec<u8>>, path: &Path, bytes: &[u8]) -> Result<()> {
+pub(super) fn append(archive: &mut tar::Builder<Vec<u8>>, path: &Path, bytes: &[u8]) -> Result<()> {
     let mut header = tar::Header::new_gnu();
     header.set_size(bytes.len() as u64);
     header.set_mode(0o644);
@@ -33,7 +33,7 @@ fn append(archive: &mut tar::Builder<Vec<u8>>, path: &Path, bytes: &[u8]) -> Res
     archive.append_data(&mut header, path, bytes).doing("packing the build context")
 }
 
-fn certificate_bundle() -> Option<PathBuf> {
+pub(super) fn certificate_bundle() -> Option<PathBuf> {
     let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
     named.into_iter().chain(BUNDLES.map(PathBuf::from)).find(|path| path.is_file())
 }

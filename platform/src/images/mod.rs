@@ -1,80 +1,222 @@
-//! The service's image: built by BuildKit from the sources' content, pushed to the registry under a tag of that content.
+//! The service's image: built for every platform by the builder, tried, listed with what it is made of, and pushed under
+//! its tag only then.
 
-mod build;
+mod base;
+pub mod builder;
 mod context;
-mod push;
+mod image;
+mod inspect;
+mod plan;
+pub mod preflight;
+mod progress;
+pub mod pull_secret;
+mod sbom;
+mod solve;
+mod trial;
+mod wire;
 
-use crate::config::Config;
+use std::time::Instant;
 
-pub use build::build;
-pub use push::{is_in_registry, push};
+use bollard::Docker;
+use serde::Serialize;
 
-/// The image's repository in a registry.
-const REPOSITORY: &str = "platen/ocr-service";
+pub use image::{is_in_registry, local_registry, service_image};
+pub use inspect::Inspection;
+pub use plan::{Planned, plan};
+pub use progress::StageTime;
+pub use solve::Secret;
 
-/// A reference by registry, repository and tag.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImageRef {
-    /// `host[:port]`.
-    pub registry: String,
-    pub repository: String,
-    pub tag: String,
+use crate::engine;
+use crate::error::{Error, Result};
+use crate::event::Step;
+use crate::host::Host;
+use crate::mirror::{self, Mirror, registry};
+use crate::registry::{Credentials, Keyring, Manifest, Platform, Reference, Registries, at_digest};
+use crate::service;
+use crate::up::Supply;
+
+/// What the Dockerfile can be built for.
+pub const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
+
+/// What the caller of `build` decided.
+#[derive(Debug, Clone, Default)]
+pub struct BuildOptions {
+    /// Empty: this machine's own.
+    pub platforms: Vec<Platform>,
+    /// Where the index goes; without it, the local registry.
+    pub push: Option<Reference>,
+    /// Whether Docker gets the image of this machine's platform too.
+    pub load: bool,
+    pub no_cache: bool,
+    /// Whether what was built must read an image before it is pushed.
+    pub test: bool,
+    pub secrets: Vec<Secret>,
+    /// A login for `push` that goes before all others.
+    pub credentials: Option<Credentials>,
 }
 
-impl ImageRef {
-    /// The service's image of these sources, in a registry named as `host[:port]` or `host[:port]/path`.
-    pub fn service(registry: &str, inputs: &str) -> Self {
-        let (host, path) = registry.split_once('/').unwrap_or((registry, ""));
-        let repository = if path.is_empty() { REPOSITORY.to_owned() } else { format!("{path}/{REPOSITORY}") };
-        Self { registry: host.into(), repository, tag: inputs.into() }
-    }
+/// What was built.
+#[derive(Debug, Clone, Serialize)]
+pub struct BuildReport {
+    pub reference: String,
+    /// Of the index.
+    pub digest: String,
+    pub platforms: Vec<BuiltPlatform>,
+    pub stages: Vec<StageTime>,
+    /// What Docker knows it by, where it was loaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loaded: Option<String>,
+    pub seconds: f64,
+}
 
-    /// The registry on this machine, by the name that nodes know it by too.
-    pub fn local_registry(config: &Config) -> String {
-        format!("localhost:{}", config.ports.registry)
-    }
+/// The image of one platform. Sizes are in bytes.
+#[derive(Debug, Clone, Serialize)]
+pub struct BuiltPlatform {
+    pub platform: Platform,
+    pub digest: String,
+    pub compressed: u64,
+    pub unpacked: u64,
+    /// How it was tried, a phrase; nothing where that was not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tried: Option<String>,
+}
 
-    /// Where the registry answers. On loopback it speaks plain HTTP, as Docker and containerd expect there.
-    fn base_url(&self) -> String {
-        match self.registry.split(':').next() {
-            // Docker and containerd read "localhost" as IPv4 or IPv6; the registry listens on IPv4.
-            Some("localhost" | "127.0.0.1") => {
-                format!("http://{}", self.registry.replace("localhost", "127.0.0.1"))
-            }
-            _ => format!("https://{}", self.registry),
-        }
-    }
-
-    /// Without the tag, as Docker and charts want it.
-    pub fn name(&self) -> String {
-        format!("{}/{}", self.registry, self.repository)
+/// Refuses platforms that the Dockerfile cannot be built for.
+pub fn check_platforms(platforms: &[Platform]) -> Result<()> {
+    match platforms.iter().find(|platform| !PLATFORMS.contains(&platform.to_string().as_str())) {
+        None => Ok(()),
+        Some(unknown) => Err(Error::usage(
+            format!("the image cannot be built for {unknown}"),
+            format!("use --platform {}", PLATFORMS.join(",")),
+        )),
     }
 }
 
-impl std::fmt::Display for ImageRef {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.name(), self.tag)
+/// This machine's platform, as images name it.
+pub fn own_platform() -> Platform {
+    Platform::linux(crate::tools::Platform::host().arch)
+}
+
+/// From whatever this machine is to a pushed index.
+pub async fn build(host: &Host, options: &BuildOptions) -> Result<BuildReport> {
+    check_platforms(&options.platforms)?;
+    let ready = engine::ensure(host).await?;
+    let supply = Supply::decide(host).await?;
+    let mirror = Mirror::new(host)?;
+    if supply == Supply::Source {
+        mirror.build(host, Some(&ready.docker), mirror::BUILD).await?;
+    }
+    registry::ensure(host, &ready.docker, &registry_image(&mirror, supply)).await?;
+    let step = host.events.step("image", "building the OCR service's image", None);
+    let report = build_on(host, &ready.docker, supply, options, &step).await?;
+    step.done();
+    Ok(report)
+}
+
+/// What the local registry's container runs.
+pub fn registry_image(mirror: &Mirror, supply: Supply) -> String {
+    match supply {
+        Supply::Pull => registry::UPSTREAM_IMAGE.into(),
+        Supply::Source => mirror.registry_image(),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_local_registry_speaks_plain_http_on_ipv4() {
-        let image = ImageRef::service(&ImageRef::local_registry(&Config::default()), "0123456789ab");
-        assert_eq!(image.to_string(), "localhost:5000/platen/ocr-service:0123456789ab");
-        assert_eq!(image.base_url(), "http://127.0.0.1:5000");
+/// As [`build`], where Docker, the local registry and what the builder is made of are there.
+pub async fn build_on(
+    host: &Host,
+    docker: &Docker,
+    supply: Supply,
+    options: &BuildOptions,
+    tell: &Step,
+) -> Result<BuildReport> {
+    let begun = Instant::now();
+    let _lock = plan::lock(host).await?;
+    let mirror = Mirror::new(host)?;
+    let keyring = Keyring::of(host)?.preferring(options.credentials.clone());
+    let registries = Registries::with_keyring(host, keyring);
+    let target = match &options.push {
+        Some(target) => target.clone(),
+        None => service_image(&local_registry(&host.config), &service::inputs_hash(&host.root)?),
+    };
+    builder::ensure(host, docker, &mirror, supply, tell).await?;
+    if supply == Supply::Source {
+        base::ensure(host, docker, &registries, &mirror, tell).await?;
     }
-
-    #[test]
-    fn a_path_of_the_registry_is_part_of_the_repository() {
-        let image = ImageRef::service("ghcr.example/me", "0123456789ab");
-        assert_eq!(image.to_string(), "ghcr.example/me/platen/ocr-service:0123456789ab");
-        assert_eq!(
-            (image.base_url(), image.repository),
-            ("https://ghcr.example".into(), "me/platen/ocr-service".into())
-        );
+    let staging = image::staging(host);
+    let platforms =
+        if options.platforms.is_empty() { vec![own_platform()] } else { options.platforms.clone() };
+    tell.message(format!("building for {}", names(&platforms)));
+    let stages = solve::solve(host, docker, request(host, options, platforms)?).await?;
+    let built = image::images_of(&registries, &staging).await?;
+    let mut report = Vec::new();
+    for (platform, manifest) in &built {
+        report.push(tried(host, docker, &registries, &staging, platform, manifest, options, tell).await?);
     }
+    tell.message(format!("pushing {target}"));
+    let index = sbom::with_materials(host, &registries, &staging, &built).await?;
+    registries.push_manifest(&at_digest(&staging, &index.digest), &index).await?;
+    push(&registries, &at_digest(&staging, &index.digest), &target, &index, tell).await?;
+    let loaded =
+        if options.load { Some(image::load(docker, &staging, &built, &target).await?) } else { None };
+    let seconds = (begun.elapsed().as_secs_f64() * 100.0).round() / 100.0;
+    let digest = index.digest;
+    Ok(BuildReport { reference: target.to_string(), digest, platforms: report, stages, loaded, seconds })
+}
+
+fn names(platforms: &[Platform]) -> String {
+    platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+}
+
+fn request(host: &Host, options: &BuildOptions, platforms: Vec<Platform>) -> Result<solve::Request> {
+    Ok(solve::Request {
+        context: context::archive(&host.root)?,
+        platforms,
+        args: image::build_args(host),
+        secrets: options.secrets.clone(),
+        no_cache: options.no_cache,
+        to: image::staging_for_builder(),
+    })
+}
+
+/// Sizes, and the trial where it was asked for: what fails it is never pushed under its tag.
+#[expect(clippy::too_many_arguments, reason = "one call, from the function above")]
+async fn tried(
+    host: &Host,
+    docker: &Docker,
+    registries: &Registries,
+    staging: &Reference,
+    platform: &Platform,
+    manifest: &Manifest,
+    options: &BuildOptions,
+    tell: &Step,
+) -> Result<BuiltPlatform> {
+    tell.message(format!("looking into the image for {platform}"));
+    let inspection = inspect::inspect(host, registries, staging, manifest).await?;
+    let tried = match options.test {
+        true => Some(trial::run(docker, staging, platform, manifest, &inspection, tell).await?),
+        false => None,
+    };
+    Ok(BuiltPlatform {
+        platform: platform.clone(),
+        digest: manifest.digest.clone(),
+        compressed: manifest.blob_bytes(),
+        unpacked: inspection.unpacked,
+        tried,
+    })
+}
+
+async fn push(
+    registries: &Registries,
+    from: &Reference,
+    target: &Reference,
+    index: &Manifest,
+    tell: &Step,
+) -> Result<()> {
+    let mut arrived = 0_u64;
+    let mut sent = |copied: crate::registry::Copied| {
+        arrived += copied.bytes;
+        tell.message(format!("pushing {target}: {} MB arrived", arrived / 1_000_000));
+    };
+    registries.copy_manifest(from, target, index, &mut sent).await?;
+    registries.push_manifest(target, index).await
 }

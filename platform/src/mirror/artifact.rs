@@ -19,6 +19,12 @@ pub enum Artifact {
     RegistryImage,
     /// A kind node with the control plane's images inside, in Docker.
     NodeImage,
+    /// runc for BuildKit.
+    BuilderRootfs,
+    /// BuildKit's daemon.
+    BuilderPrograms,
+    /// BuildKit in Docker.
+    BuilderImage,
     /// git and what else Argo CD's repo-server calls.
     ArgocdRootfs,
     RedisRootfs,
@@ -61,7 +67,7 @@ struct Facts {
 }
 
 impl Artifact {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::BaseRootfs,
         Self::NodeRootfs,
         Self::ProxyRootfs,
@@ -69,6 +75,9 @@ impl Artifact {
         Self::BaseImage,
         Self::RegistryImage,
         Self::NodeImage,
+        Self::BuilderRootfs,
+        Self::BuilderPrograms,
+        Self::BuilderImage,
         Self::ArgocdRootfs,
         Self::RedisRootfs,
         Self::PrometheusRootfs,
@@ -105,6 +114,12 @@ impl Artifact {
             Self::NodeImage => {
                 let needs = &[Self::NodeRootfs, Self::ProxyRootfs, Self::Programs];
                 facts("node-image", "node image", Docker, 18, needs)
+            }
+            Self::BuilderRootfs => facts("builder-rootfs", "runc for BuildKit", Debian, 10, &[]),
+            Self::BuilderPrograms => facts("builder-programs", "BuildKit (Go)", Go, 130, &[]),
+            Self::BuilderImage => {
+                let needs = &[Self::BuilderRootfs, Self::BuilderPrograms];
+                facts("builder-image", "BuildKit's image", Docker, 1, needs)
             }
             Self::ArgocdRootfs => facts("argocd-rootfs", "git for Argo CD", Debian, 30, &[]),
             Self::RedisRootfs => facts("redis-rootfs", "Debian's redis", Debian, 20, &[]),

@@ -1,12 +1,12 @@
 //! What the mirror holds and what of the stack is missing, where each comes from, and how large it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bollard::Docker;
 use serde::Serialize;
 
 use super::layout::{Item, Layout, Origin};
-use super::{Artifact, BASE, CLUSTER, Mirror, STACK};
+use super::{Artifact, BUILD, CLUSTER, Mirror, STACK};
 use crate::error::Result;
 
 /// Images that the stack asks for and that cannot be built here: taken from an archive, or pulled.
@@ -65,7 +65,8 @@ impl Mirror {
         let mut held: BTreeMap<String, (Layout, Item)> =
             self.held()?.into_iter().map(|(layout, item)| (item.name.clone(), (layout, item))).collect();
         let mut items = Vec::new();
-        for artifact in CLUSTER.iter().chain(BASE) {
+        let parts: BTreeSet<&Artifact> = CLUSTER.iter().chain(BUILD).collect();
+        for artifact in parts {
             items.push(Listed {
                 name: self.names.name(*artifact),
                 id: Some(artifact.id()),

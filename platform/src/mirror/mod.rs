@@ -2,8 +2,9 @@
 
 mod archive;
 mod artifact;
+mod builder;
 mod charts;
-mod docker;
+pub(crate) mod docker;
 mod images;
 mod inventory;
 mod layout;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use bollard::Docker;
 
 pub use artifact::{Artifact, Kind, expected};
+pub use builder::buildkit_version;
 pub use docker::{BUILDING, LABEL};
 pub use inventory::{Listed, Listing};
 pub use layout::{Item, Origin};
@@ -48,8 +50,8 @@ use store::Store;
 
 /// What a kind cluster needs.
 pub const CLUSTER: &[Artifact] = &[Artifact::Programs, Artifact::RegistryImage, Artifact::NodeImage];
-/// What building images needs where no base image can be pulled.
-pub const BASE: &[Artifact] = &[Artifact::BaseImage];
+/// What building images needs where nothing can be pulled: the builder, the base image, and a registry for the result.
+pub const BUILD: &[Artifact] = &[Artifact::RegistryImage, Artifact::BaseImage, Artifact::BuilderImage];
 /// What runs on the cluster beside the OCR service: images and charts under their upstream names.
 pub const STACK: &[Artifact] = &[
     Artifact::ArgocdImage,
@@ -146,6 +148,16 @@ impl Mirror {
         self.names.name(Artifact::RegistryImage)
     }
 
+    /// The image of the builder.
+    pub fn builder_image(&self) -> String {
+        self.names.name(Artifact::BuilderImage)
+    }
+
+    /// The base image's repository and tag, as Dockerfiles name it.
+    pub fn base_tag(&self) -> (&'static str, String) {
+        self.names.base_tag()
+    }
+
     /// The base image under its own name; Dockerfiles find it as `debian:trixie-slim`.
     pub fn base_image(&self) -> String {
         self.names.name(Artifact::BaseImage)
@@ -195,6 +207,7 @@ impl Mirror {
         let (store, names) = (&self.store, &self.names);
         match artifact.kind() {
             Kind::Debian => rootfs::build(host, store, names, artifact, step).await,
+            Kind::Go if artifact == Artifact::BuilderPrograms => builder::build(host, store, names, step).await,
             Kind::Go => programs::build(host, store, names, artifact, step).await,
             Kind::Layout if artifact == Artifact::Charts => charts::build(host, store, names, step).await,
             Kind::Layout => self.build_service(host, artifact).await,
@@ -212,6 +225,11 @@ impl Mirror {
                     self.load(docker, images::base(&self.base_image(), &rootfs)).await?;
                 }
                 self.tag_base(docker).await
+            }
+            Artifact::BuilderImage => {
+                let programs = store.path(&names.name(Artifact::BuilderPrograms)).join("bin");
+                let rootfs = store.path(&names.name(Artifact::BuilderRootfs)).join(rootfs::TAR);
+                self.load(docker, builder::image(&self.builder_image(), &programs, &rootfs)).await
             }
             Artifact::RegistryImage => {
                 let programs = store.path(&names.name(Artifact::Programs)).join("bin");
@@ -278,7 +296,7 @@ impl Mirror {
 /// or without Docker.
 pub fn named(names: &[String], has_docker: bool) -> Result<Vec<Artifact>> {
     if names.is_empty() {
-        let cluster = if has_docker { [CLUSTER, BASE].concat() } else { vec![Artifact::Programs] };
+        let cluster = if has_docker { [CLUSTER, BUILD].concat() } else { vec![Artifact::Programs] };
         return Ok([&cluster, STACK].concat());
     }
     let of_name = |name: &String| {

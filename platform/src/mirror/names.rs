@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::archive::Image;
 use super::artifact::Artifact;
+use super::builder;
 use super::charts::CHART_FILES;
 use super::service_images::{self, Parts};
 use super::services::{self, ServiceVersions};
@@ -88,6 +89,9 @@ impl Names {
                 NODE_TREE.iter().chain(KIND_FILES).for_each(|entry| add(&format!("{entry:?}")));
                 add(&format!("{:?}", self.versions));
             }
+            Artifact::BuilderPrograms => {
+                builder::MODULE.iter().flat_map(|file| [file.path, file.content]).for_each(&mut add);
+            }
             Artifact::Charts => {
                 CHART_FILES.iter().flat_map(|file| [file.path, file.content]).for_each(&mut add);
                 add(&format!("{:?}", self.services));
@@ -118,6 +122,7 @@ impl Names {
         match artifact {
             Artifact::BaseImage => format!("platen/base:{}-{key}", self.versions.suite),
             Artifact::RegistryImage => format!("platen/registry:v{}-{key}", self.versions.registry),
+            Artifact::BuilderImage => format!("platen/builder:{key}"),
             Artifact::NodeImage => format!("platen/node:v{}-{key}", self.versions.kubernetes),
             file => format!("{}-{key}", file.id()),
         }
@@ -170,7 +175,7 @@ mod tests {
     use crate::mirror::STACK;
 
     const WANTED: &[Artifact] =
-        &[Artifact::Programs, Artifact::BaseImage, Artifact::RegistryImage, Artifact::NodeImage];
+        &[Artifact::BaseImage, Artifact::RegistryImage, Artifact::NodeImage, Artifact::BuilderImage];
 
     fn names() -> Names {
         Names::pinned("amd64").unwrap()

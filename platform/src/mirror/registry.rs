@@ -6,7 +6,7 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, EndpointSettings, HostConfig, NetworkConnectRequest,
-    PortBinding, RestartPolicy, RestartPolicyNameEnum,
+    NetworkDisconnectRequest, PortBinding, RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{CreateContainerOptions, ListContainersOptions};
 
@@ -144,6 +144,15 @@ pub async fn connect(docker: &Docker, network: &str) -> Result<bool> {
         NetworkConnectRequest { container: NAME.into(), endpoint_config: Some(EndpointSettings::default()) };
     docker.connect_network(network, request).await.doing(doing())?;
     Ok(true)
+}
+
+/// Takes the registry out of a Docker network; where it is in none of that name, nothing is to do.
+pub async fn disconnect(docker: &Docker, network: &str) -> Result<()> {
+    let request = NetworkDisconnectRequest { container: NAME.into(), force: Some(true) };
+    match docker.disconnect_network(network, request).await {
+        Err(bollard::errors::Error::DockerResponseServerError { .. }) | Ok(()) => Ok(()),
+        failed => failed.doing(format!("taking the registry out of the network {network}")),
+    }
 }
 
 /// Whether the container is there, running or not.

@@ -87,6 +87,7 @@ pub fn packages(artifact: Artifact) -> Option<Packages> {
         Artifact::BaseRootfs => installed(BASE_PACKAGES),
         Artifact::NodeRootfs => installed(NODE_PACKAGES),
         Artifact::ProxyRootfs => unpacked(PROXY_PACKAGES, &[]),
+        Artifact::BuilderRootfs => unpacked(super::builder::PACKAGES, &[]),
         // git for repositories, a shell and its friends for git's submodules, tar and gzip for charts of Helm
         // repositories, cp for the init container, tini for orphans of git.
         Artifact::ArgocdRootfs => {

@@ -119,7 +119,7 @@ async fn answer(State(double): State<Double>, request: Request) -> Response<Body
         return content.upload(&parts.method, repository, upload, &query, &body);
     }
     if let Some((repository, digest)) = rest.split_once("/blobs/") {
-        return content.blob(&parts.method, repository, digest, &parts.headers);
+        return content.blob(&parts.method, repository, digest);
     }
     match rest.split_once("/manifests/") {
         Some((repository, name)) => content.manifest(&parts.method, repository, name, &parts.headers, body),
@@ -189,24 +189,15 @@ impl Content {
         }
     }
 
-    fn blob(&self, method: &Method, repository: &str, digest: &str, headers: &HeaderMap) -> Response<Body> {
+    fn blob(&self, method: &Method, repository: &str, digest: &str) -> Response<Body> {
         let Some(blob) = self.blobs.get(&(repository.into(), digest.into())) else {
             return error(StatusCode::NOT_FOUND, "BLOB_UNKNOWN");
         };
         let mut body = blob.clone();
-        let mut status = StatusCode::OK;
-        if let Some(range) =
-            headers.get("range").and_then(|range| range.to_str().ok()?.strip_prefix("bytes="))
-        {
-            let (from, to) = range.split_once('-').unwrap();
-            let to = to.parse().unwrap_or(blob.len() - 1).min(blob.len() - 1);
-            body = blob.slice(from.parse::<usize>().unwrap()..=to);
-            status = StatusCode::PARTIAL_CONTENT;
-        }
         if method == Method::HEAD {
             body = Bytes::new();
         }
-        let built = Response::builder().status(status).header("docker-content-digest", digest);
+        let built = Response::builder().header("docker-content-digest", digest);
         built.body(Body::from(body)).unwrap()
     }
 

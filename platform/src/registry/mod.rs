@@ -95,7 +95,7 @@ impl Registries {
         if is_loopback(registry) {
             // No proxy leads to loopback, whatever the environment says: a proxy of our own that is used for no host.
             config.http_proxy = Some("http://127.0.0.1".into());
-            config.no_proxy = Some("*".into());
+            config.no_proxy = Some("localhost,127.0.0.0/8,::1".into());
         }
         let client = Client::try_from(config)
             .map_err(|error| Error::machine(format!("no HTTP client can be made: {error}"), ""))?;

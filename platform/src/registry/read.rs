@@ -1,7 +1,5 @@
 //! What a registry is asked.
 
-use futures_util::TryStreamExt;
-use oci_client::client::BlobResponse;
 use oci_client::errors::OciDistributionError as Oci;
 use oci_client::manifest::{
     IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE,
@@ -108,28 +106,6 @@ impl Registries {
         let (client, _) = self.client(repository).await?;
         let read = client.pull_blob(repository, blob, out).await;
         read.map_err(|error| self.told(&error, repository, &format!("reading the blob {}", blob.digest)))
-    }
-
-    /// The last `length` bytes of a blob; `None` where the registry sends no parts.
-    pub async fn end_of_blob(
-        &self,
-        repository: &Reference,
-        blob: &OciDescriptor,
-        length: u64,
-    ) -> Result<Option<Vec<u8>>> {
-        let (client, _) = self.client(repository).await?;
-        let offset = u64::try_from(blob.size).unwrap_or_default().saturating_sub(length);
-        let read = client.pull_blob_stream_partial(repository, blob, offset, Some(length)).await;
-        let read = read
-            .map_err(|error| self.told(&error, repository, &format!("reading the blob {}", blob.digest)))?;
-        let BlobResponse::Partial(part) = read else { return Ok(None) };
-        let mut bytes = Vec::new();
-        let mut stream = part.stream;
-        let failed = |error: std::io::Error| self.told(&Oci::IoError(error), repository, "reading a blob");
-        while let Some(chunk) = stream.try_next().await.map_err(failed)? {
-            bytes.extend_from_slice(&chunk);
-        }
-        Ok(Some(bytes))
     }
 
     pub(super) fn told(&self, error: &Oci, reference: &Reference, doing: &str) -> Error {

@@ -17,8 +17,10 @@ use crate::error::{Doing, Result};
 use crate::event::Step;
 use crate::helm::{Chart, Helm, Release, Target, Upgrade};
 use crate::host::Host;
-use crate::images::ImageRef;
+use crate::images::preflight::{self, NodeFacts};
+use crate::images::pull_secret;
 use crate::manifests;
+use crate::registry::{Credentials, Reference, Registries, is_loopback};
 use crate::tools::{self, Tool};
 
 /// Pods start within seconds once their image is there; three nodes on two cores take their time.
@@ -67,7 +69,7 @@ impl Apps {
     }
 
     /// What is missing; `None` where the cluster cannot be asked yet.
-    pub async fn missing(&self, image: &ImageRef) -> Result<Option<Action>> {
+    pub async fn missing(&self, image: &Reference) -> Result<Option<Action>> {
         let install =
             |why: String| Some(Action::new(StepId::Apps, "install the OCR service by its chart", why, 30));
         let Some(program) = tools::find(&self.host, Tool::Helm).await? else {
@@ -76,7 +78,7 @@ impl Apps {
         let helm = self.helm(program);
         let client = client(&self.context).await?;
         let entry = self.entry(&client).await?;
-        if !helm.is_current(&self.upgrade(image, entry)).await? {
+        if !helm.is_current(&self.upgrade(image, entry)?).await? {
             return Ok(install("the release is not there, or not as it would be made now".into()));
         }
         let changed = self.changed(&client).await?;
@@ -127,21 +129,59 @@ impl Apps {
         Ok(unready)
     }
 
-    pub async fn install(&self, image: &ImageRef, tell: &Step) -> Result<()> {
+    pub async fn install(&self, image: &Reference, tell: &Step) -> Result<()> {
         let helm = self.helm(tools::ensure(&self.host, Tool::Helm).await?);
         let client = client(&self.context).await?;
+        let registries = Registries::new(&self.host)?;
+        tell.message("comparing the images with the nodes");
+        let manifests = self.preflight(&helm, &client, &registries, image).await?;
         manifests::apply_namespaces(&client, &manifests::Params::default()).await?;
+        if let Some(login) = self.login(image)? {
+            pull_secret::apply(&client, &login, &NAMESPACES).await?;
+        }
         let work = async {
             let restore = !self.changed(&client).await?.is_empty();
             let entry = self.entry(&client).await?;
-            helm.upgrade_install(&Upgrade { restore, ..self.upgrade(image, entry) }).await?;
+            helm.upgrade_install(&Upgrade { restore, ..self.upgrade(image, entry)? }).await?;
             self.wait(&client).await
         };
         let result = tokio::select! {
             result = work => result,
             never = diagnose::heartbeat(&client, &NAMESPACES, tell) => match never {},
         };
-        diagnose::explained(&client, &NAMESPACES, result).await
+        diagnose::explained(&client, &NAMESPACES, result).await?;
+        for stale in preflight::running_others(&client, &registries, &manifests, &NAMESPACES).await? {
+            self.host.events.warn(stale);
+        }
+        Ok(())
+    }
+
+    /// Stops before the cluster is touched where an image would not start on a node. Returns the rendered manifests.
+    async fn preflight(
+        &self,
+        helm: &Helm,
+        client: &kube::Client,
+        registries: &Registries,
+        image: &Reference,
+    ) -> Result<String> {
+        let upgrade = self.upgrade(image, self.entry(client).await?)?;
+        let manifests = helm.template(&upgrade.release, &upgrade.chart, &upgrade.values).await?;
+        let nodes = match Api::<Node>::all(client.clone()).list(&ListParams::default()).await {
+            Ok(nodes) => nodes.items.iter().map(NodeFacts::of).collect(),
+            // Who may not list the nodes cannot compare; that the images are there is still asked.
+            Err(kube::Error::Api(refused)) if refused.code == 403 => Vec::new(),
+            Err(error) => return Err(error).doing("listing the nodes"),
+        };
+        preflight::check(registries, &manifests, &nodes).await?;
+        Ok(manifests)
+    }
+
+    /// What nodes need to pull the image; registries on loopback want nothing.
+    fn login(&self, image: &Reference) -> Result<Option<Credentials>> {
+        if is_loopback(image.registry()) {
+            return Ok(None);
+        }
+        Registries::new(&self.host)?.keyring().find(image.registry())
     }
 
     /// helm waits for the release that it changes; one that was current already may still be on its way.
@@ -183,13 +223,18 @@ impl Apps {
         }
     }
 
-    fn upgrade(&self, image: &ImageRef, entry: Entry) -> Upgrade {
+    fn upgrade(&self, image: &Reference, entry: Entry) -> Result<Upgrade> {
         let [(_, _, gateways), (_, _, models), (_, _, servers)] = self.deployments();
-        Upgrade {
+        let secrets: Vec<_> = self.login(image)?.iter().map(|_| json!({"name": pull_secret::NAME})).collect();
+        Ok(Upgrade {
             release: release(),
             chart: Chart::Path(self.host.root.join("charts/ocr-app")),
             values: json!({
-                "image": {"repository": image.name(), "tag": image.tag},
+                "image": {
+                    "repository": format!("{}/{}", image.registry(), image.repository()),
+                    "tag": image.tag().unwrap_or("latest"),
+                },
+                "imagePullSecrets": secrets,
                 "gateway": {
                     "replicas": gateways,
                     "service": {"externalTrafficPolicy": entry.policy()},
@@ -199,6 +244,6 @@ impl Apps {
             }),
             restore: false,
             timeout: READY_WITHIN,
-        }
+        })
     }
 }

@@ -7,6 +7,7 @@ use super::record::{forget_record, lock_profile, read_record};
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::images::builder;
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DownOptions {
@@ -45,6 +46,9 @@ pub async fn down(host: &Host, options: DownOptions) -> Result<DownReport> {
     };
     drop(lock);
     if options.all {
+        if let engine::State::Ready(ready) = engine::observe(host).await? {
+            removed.extend(builder::remove(&ready.docker, options.dry_run).await?);
+        }
         removed.extend(engine::stop_own(host, options.dry_run).await?);
     }
     Ok(DownReport { removed })

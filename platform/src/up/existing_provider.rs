@@ -4,13 +4,13 @@ use super::apps::{Apps, NAMESPACES};
 use super::plan::{Action, StepId};
 use super::provider::Provider;
 use crate::cluster::client::client;
-use crate::cluster::objects::nodes;
+use crate::cluster::objects::{node_platforms, nodes};
 use crate::cluster::{ClusterState, Endpoint};
-use crate::engine;
 use crate::error::{Error, Result};
 use crate::event::Step;
 use crate::host::Host;
-use crate::images::{self, ImageRef};
+use crate::images::{self, BuildOptions};
+use crate::registry::{Platform, Reference, Registries};
 use crate::room::Needs;
 use crate::service;
 use crate::status::{StatusReport, kubernetes_status};
@@ -26,14 +26,24 @@ impl ExistingProvider {
     }
 
     /// Its nodes pull from a registry that the user names: there is no other way for an image to get there.
-    fn image(&self) -> Result<ImageRef> {
+    fn image(&self) -> Result<Reference> {
         let registry = self.host.config.images.registry.as_deref().ok_or_else(|| {
             Error::usage(
                 "an existing cluster needs a registry that its nodes can pull from",
                 "name one that you can push to, in platen.toml: [images] registry = \"HOST:PORT/PATH\"",
             )
         })?;
-        Ok(ImageRef::service(registry, &service::inputs_hash(&self.host.root)?))
+        Ok(images::service_image(registry, &service::inputs_hash(&self.host.root)?))
+    }
+
+    /// What the image must be built for: the platforms of the nodes, as far as the Dockerfile knows them. What it does
+    /// not know is told before the deploy.
+    async fn platforms(&self) -> Result<Vec<Platform>> {
+        let nodes = node_platforms(&client(&self.context).await?).await?;
+        Ok(nodes
+            .into_iter()
+            .filter(|platform| images::check_platforms(std::slice::from_ref(platform)).is_ok())
+            .collect())
     }
 
     fn apps(&self) -> Apps {
@@ -46,10 +56,14 @@ impl Provider for ExistingProvider {
     async fn missing(&self) -> Result<Vec<Action>> {
         let image = self.image()?;
         // Names an unknown context, and finds out whether the cluster answers at all.
-        nodes(&client(&self.context).await?).await?;
+        let platforms = self.platforms().await?;
         let mut missing = Vec::new();
-        if !images::is_in_registry(&image).await? {
-            let why = format!("{} has no image of these sources", image.registry);
+        let there = Registries::new(&self.host)?.platforms(&image).await?;
+        let lacks = |platform: &Platform| {
+            !there.iter().flatten().any(|found| found.platform.runs_on(&platform.os, &platform.architecture))
+        };
+        if there.is_none() || platforms.iter().any(lacks) {
+            let why = format!("{} has no image of these sources for every node", image.registry());
             missing.push(Action::new(StepId::Image, "build and push the OCR service's image", why, 240));
         }
         missing.extend(self.apps().missing(&image).await?);
@@ -59,10 +73,11 @@ impl Provider for ExistingProvider {
     async fn apply(&self, step: StepId, tell: &Step) -> Result<()> {
         match step {
             StepId::Image => {
-                let ready = engine::ensure(&self.host).await?;
-                let image = self.image()?;
-                images::build(&self.host, &ready.docker, &image, tell).await?;
-                images::push(&ready.docker, &image, tell).await
+                tell.message("preparing the builder");
+                let push = Some(self.image()?);
+                let options =
+                    BuildOptions { platforms: self.platforms().await?, push, ..BuildOptions::default() };
+                images::build(&self.host, &options).await.map(drop)
             }
             StepId::Apps => self.apps().install(&self.image()?, tell).await,
             _ => Ok(()),

@@ -13,8 +13,9 @@ use crate::cluster::{ClusterState, Endpoint, NodeState};
 use crate::error::{Error, Result};
 use crate::event::Step;
 use crate::host::Host;
-use crate::images::{self, ImageRef};
+use crate::images::{self, BuildOptions};
 use crate::mirror::{self, Artifact, Mirror, registry};
+use crate::registry::Reference;
 use crate::room::Needs;
 use crate::status::{StatusReport, kubernetes_status};
 use crate::{cluster, engine, ports, service};
@@ -26,7 +27,7 @@ const KIND_NETWORK: &str = "kind";
 pub struct KindProvider {
     host: Host,
     mirror: Mirror,
-    image: ImageRef,
+    image: Reference,
     supply: Supply,
 }
 
@@ -46,7 +47,7 @@ struct World {
 impl KindProvider {
     pub fn new(host: &Host, supply: Supply) -> Result<Self> {
         let inputs = service::inputs_hash(&host.root)?;
-        let image = ImageRef::service(&ImageRef::local_registry(&host.config), &inputs);
+        let image = images::service_image(&images::local_registry(&host.config), &inputs);
         Ok(Self { host: host.clone(), mirror: Mirror::new(host)?, image, supply })
     }
 
@@ -54,7 +55,7 @@ impl KindProvider {
     fn wanted(supply: Supply) -> Vec<Artifact> {
         match supply {
             Supply::Pull => Vec::new(),
-            Supply::Source => [mirror::CLUSTER, mirror::BASE].concat(),
+            Supply::Source => [mirror::CLUSTER, mirror::BUILD].concat(),
         }
     }
 
@@ -63,10 +64,7 @@ impl KindProvider {
     }
 
     fn registry_image(&self) -> String {
-        match self.supply {
-            Supply::Pull => registry::UPSTREAM_IMAGE.into(),
-            Supply::Source => self.mirror.registry_image(),
-        }
+        images::registry_image(&self.mirror, self.supply)
     }
 
     async fn world(&self) -> Result<World> {
@@ -92,7 +90,7 @@ impl KindProvider {
             missing: self.mirror.missing(&present, &Self::wanted(self.supply)),
             registry_runs,
             cluster,
-            image_is_pushed: registry_runs && images::is_in_registry(&self.image).await?,
+            image_is_pushed: registry_runs && images::is_in_registry(&self.host, &self.image).await?,
             apps,
         })
     }
@@ -197,8 +195,8 @@ impl Provider for KindProvider {
             }
             StepId::Cluster => self.raise(&ready, tell).await,
             StepId::Image => {
-                images::build(&self.host, &ready.docker, &self.image, tell).await?;
-                images::push(&ready.docker, &self.image, tell).await
+                let options = BuildOptions::default();
+                images::build_on(&self.host, &ready.docker, self.supply, &options, tell).await.map(drop)
             }
             StepId::Apps => self.apps(&self.kind(&ready)).install(&self.image, tell).await,
             StepId::Packages | StepId::Service | StepId::Engine => Ok(()),

@@ -109,7 +109,7 @@ fn fault(cell: &Cell) -> Option<String> {
     Some(format!("! {} with the {}: {fault}", cell.peer, cell.image))
 }
 
-fn targets(targets: &[Target]) -> String {
+pub fn targets(targets: &[Target]) -> String {
     let mut table = table(&["TARGET", "WANTED", "MEASURED", "BY DEFAULT", "UNIT", ""]);
     for target in targets {
         let wanted = match target.goal {

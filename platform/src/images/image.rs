@@ -1,0 +1,138 @@
+//! Names of the service's image, and what was built under them.
+
+use bollard::Docker;
+use bollard::query_parameters::CreateImageOptions;
+use futures_util::TryStreamExt;
+
+use super::builder;
+use crate::config::Config;
+use crate::error::{Doing, Error, Result};
+use crate::host::Host;
+use crate::mirror::docker;
+use crate::registry::{Manifest, Platform, Reference, Registries, at_digest, at_tag};
+
+/// The image's repository in a registry.
+const REPOSITORY: &str = "platen/ocr-service";
+/// What was built and not tried yet. Only one build runs at a time, so one name serves all.
+const STAGING: &str = "staging";
+
+/// The registry on this machine, by the name that nodes know it by too.
+pub fn local_registry(config: &Config) -> String {
+    format!("localhost:{}", config.ports.registry)
+}
+
+/// The service's image of these sources, in a registry named as `host[:port]` or `host[:port]/path`.
+pub fn service_image(registry: &str, inputs: &str) -> Reference {
+    let (host, path) = registry.split_once('/').unwrap_or((registry, ""));
+    let repository = if path.is_empty() { REPOSITORY.to_owned() } else { format!("{path}/{REPOSITORY}") };
+    Reference::with_tag(host.into(), repository, inputs.into())
+}
+
+/// Where the builder puts what it built, as this machine knows it.
+pub fn staging(host: &Host) -> Reference {
+    service_image(&local_registry(&host.config), STAGING)
+}
+
+/// The same, as the builder knows it.
+pub fn staging_for_builder() -> String {
+    format!("{}/{REPOSITORY}:{STAGING}", builder::registry_in_network())
+}
+
+/// Whether the registry has the image.
+pub async fn is_in_registry(host: &Host, image: &Reference) -> Result<bool> {
+    Registries::new(host)?.exists(image).await
+}
+
+/// The images that were built, by platform: BuildKit makes an index only for several.
+pub async fn images_of(registries: &Registries, staging: &Reference) -> Result<Vec<(Platform, Manifest)>> {
+    let platforms = registries.platforms(staging).await?.unwrap_or_default();
+    if platforms.is_empty() {
+        return Err(Error::malformed(
+            format!("what was built as {staging}"),
+            "it names no platform",
+            "build it again",
+        ));
+    }
+    let mut images = Vec::new();
+    for found in platforms {
+        images.push((found.platform, registries.require(&at_digest(staging, &found.digest)).await?));
+    }
+    Ok(images)
+}
+
+/// Arguments that become the image's labels: the same sources at the same commit give the same image.
+pub fn build_args(host: &Host) -> Vec<(String, String)> {
+    let git = |args: &[&str]| {
+        let output = std::process::Command::new("git").args(args).current_dir(&host.root).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+        (output.status.success() && !text.is_empty()).then_some(text)
+    };
+    let known = [
+        ("VERSION", Some(env!("CARGO_PKG_VERSION").to_owned())),
+        ("REVISION", git(&["rev-parse", "HEAD"])),
+        ("CREATED", git(&["log", "-1", "--format=%cI"])),
+    ];
+    known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+/// Pulls the image of one platform from the local registry into Docker.
+pub async fn pull(
+    docker: &Docker,
+    staging: &Reference,
+    manifest: &Manifest,
+    platform: &Platform,
+) -> Result<String> {
+    let image = at_digest(staging, &manifest.digest).to_string();
+    let options = CreateImageOptions {
+        from_image: Some(image.clone()),
+        platform: platform.to_string(),
+        ..CreateImageOptions::default()
+    };
+    let pulled: Vec<_> = docker::patient(docker)
+        .create_image(Some(options), None, None)
+        .try_collect()
+        .await
+        .doing(format!("pulling {image} into Docker"))?;
+    drop(pulled);
+    Ok(image)
+}
+
+/// Gives Docker the image of this machine's platform, under the tag.
+pub async fn load(
+    docker: &Docker,
+    staging: &Reference,
+    built: &[(Platform, Manifest)],
+    target: &Reference,
+) -> Result<String> {
+    let own = super::own_platform();
+    let (platform, manifest) = built.iter().find(|(platform, _)| *platform == own).ok_or_else(|| {
+        Error::usage(
+            format!("nothing was built for {own}, which is what Docker here runs"),
+            format!("add it: --platform {own}"),
+        )
+    })?;
+    let pulled = pull(docker, staging, manifest, platform).await?;
+    let tag = target.tag().unwrap_or("latest");
+    let name = at_tag(target, tag);
+    let repository = format!("{}/{}", name.registry(), name.repository());
+    docker::tag(docker, &pulled, &repository, tag).await?;
+    Ok(name.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_image_in_the_local_registry_is_named_as_nodes_know_it() {
+        let image = service_image(&local_registry(&Config::default()), "0123456789ab");
+        assert_eq!(image.to_string(), "localhost:5000/platen/ocr-service:0123456789ab");
+    }
+
+    #[test]
+    fn a_path_of_the_registry_is_part_of_the_repository() {
+        let image = service_image("ghcr.example/me", "0123456789ab");
+        assert_eq!(image.to_string(), "ghcr.example/me/platen/ocr-service:0123456789ab");
+        assert_eq!(image.repository(), "me/platen/ocr-service");
+    }
+}

@@ -1,0 +1,106 @@
+//! What a build will do here, told before it does; and that one build runs at a time.
+
+use std::fs::File;
+use std::time::Duration;
+
+use rustix::fs::FlockOperation;
+use serde::Serialize;
+
+use super::{BuildOptions, builder, image, names, own_platform, registry_image};
+use crate::engine;
+use crate::error::{Doing, Result};
+use crate::host::Host;
+use crate::mirror::{self, Mirror, registry};
+use crate::service;
+use crate::up::Supply;
+
+const POLL: Duration = Duration::from_millis(500);
+
+/// One thing to do, and why. The forecast is for two cores.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Planned {
+    pub title: String,
+    pub why: String,
+    pub expected_seconds: u64,
+}
+
+impl Planned {
+    fn new(title: impl Into<String>, why: impl Into<String>, expected_seconds: u64) -> Self {
+        Self { title: title.into(), why: why.into(), expected_seconds }
+    }
+}
+
+/// What is missing on this machine, and the build itself.
+pub async fn plan(host: &Host, options: &BuildOptions) -> Result<Vec<Planned>> {
+    super::check_platforms(&options.platforms)?;
+    let supply = Supply::decide(host).await?;
+    let mirror = Mirror::new(host)?;
+    let mut planned = Vec::new();
+    let docker = match engine::observe(host).await? {
+        engine::State::Ready(ready) => Some(ready.docker),
+        engine::State::NotThere(lack) => {
+            planned.push(Planned::new("make Docker answer", lack.to_string(), 40));
+            None
+        }
+    };
+    if supply == Supply::Source {
+        let present = mirror.observe(docker.as_ref()).await?;
+        let missing = mirror.missing(&present, mirror::BUILD);
+        if !missing.is_empty() {
+            let titles: Vec<&str> = missing.iter().map(|artifact| artifact.title()).collect();
+            let why = format!("no image can be pulled here; missing: {}", titles.join(", "));
+            let seconds = mirror::expected(&missing).as_secs();
+            planned.push(Planned::new("build the builder's parts from source", why, seconds));
+        }
+    }
+    let (mut registry_runs, mut builder_runs) = (false, false);
+    if let Some(docker) = &docker {
+        let state =
+            registry::observe(docker, &registry_image(&mirror, supply), host.config.ports.registry).await?;
+        registry_runs = matches!(state, registry::State::Running { .. });
+        builder_runs = builder::is_current(docker, &mirror, supply).await?;
+    }
+    if !registry_runs {
+        planned.push(Planned::new("start the local registry", "it does not run", 3));
+    }
+    if !builder_runs {
+        planned.push(Planned::new(
+            "start the builder",
+            "it does not run, or is not as it would be made now",
+            5,
+        ));
+    }
+    planned.push(the_build(host, options)?);
+    Ok(planned)
+}
+
+fn the_build(host: &Host, options: &BuildOptions) -> Result<Planned> {
+    let platforms =
+        if options.platforms.is_empty() { vec![own_platform()] } else { options.platforms.clone() };
+    let target = match &options.push {
+        Some(target) => target.clone(),
+        None => {
+            image::service_image(&image::local_registry(&host.config), &service::inputs_hash(&host.root)?)
+        }
+    };
+    let title = format!("build the OCR service's image for {}, push {target}", names(&platforms));
+    let seconds = if platforms.len() > 1 { 300 } else { 240 };
+    Ok(Planned::new(title, "asked for; what the cache holds is not built again", seconds))
+}
+
+/// Held while an image is built; the system releases it when the process dies.
+pub struct Lock(#[expect(dead_code, reason = "held, never read")] File);
+
+/// Waits until no other run builds an image.
+pub async fn lock(host: &Host) -> Result<Lock> {
+    let path = host.cache.join("build.lock");
+    let file = File::create(&path).doing(format!("opening {}", path.display()))?;
+    let mut told = false;
+    while rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if !std::mem::replace(&mut told, true) {
+            host.events.note("another run is building an image: waiting for it");
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(Lock(file))
+}

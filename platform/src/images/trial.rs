@@ -1,0 +1,158 @@
+//! The image on trial before it is pushed under its tag: where it can run here it reads an image, else its program and
+//! libraries are looked at.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::models::{ContainerCreateBody, HostConfig, PortBinding};
+use bollard::query_parameters::{CreateContainerOptions, LogsOptionsBuilder};
+use futures_util::StreamExt;
+
+use super::image;
+use super::inspect::Inspection;
+use crate::demo::SAMPLE;
+use crate::error::{Doing, Error, Result};
+use crate::event::Step;
+use crate::mirror::{BUILDING, LABEL, docker};
+use crate::registry::{Manifest, Platform, Reference};
+use crate::wait::{self, Seen};
+
+const SERVES_WITHIN: Duration = Duration::from_secs(60);
+const READS_WITHIN: Duration = Duration::from_mins(2);
+/// The OCR server's port inside the container.
+const PORT: &str = "5000/tcp";
+/// What the sample letter says.
+const EXPECTED: &str = "Hello from your child";
+
+/// Tries it; tells how, as a phrase.
+pub async fn run(
+    docker: &Docker,
+    staging: &Reference,
+    platform: &Platform,
+    manifest: &Manifest,
+    inspection: &Inspection,
+    tell: &Step,
+) -> Result<String> {
+    inspection.check(platform)?;
+    if *platform != super::own_platform() && !is_emulated(&platform.architecture) {
+        let libraries = inspection.libraries.len();
+        return Ok(format!(
+            "not run: this machine is no {platform} and has no emulation for it; its program and {libraries} libraries fit"
+        ));
+    }
+    tell.message(format!("trying the image for {platform}"));
+    let pulled = image::pull(docker, staging, manifest, platform).await?;
+    let name = format!("platen-trial-{}-{}", platform.architecture, std::process::id());
+    let options = CreateContainerOptions { name: Some(name.clone()), platform: platform.to_string() };
+    docker
+        .create_container(Some(options), container(&pulled))
+        .await
+        .doing("creating the container of the trial")?;
+    let read = read_sample(docker, &name).await;
+    let removed = docker::remove_container(docker, &name).await;
+    let text = read?;
+    removed?;
+    if text.contains(EXPECTED) {
+        return Ok("it ran and read the sample letter".into());
+    }
+    Err(Error::unhealthy(
+        format!("the image for {platform} reads {text:?}, and the sample letter says {EXPECTED:?}"),
+        "nothing was pushed; look at what it serves: cargo xtask build --load, then docker run",
+    ))
+}
+
+/// Whether the kernel starts programs of this architecture through an emulator that needs no file in the container.
+fn is_emulated(architecture: &str) -> bool {
+    let name = match architecture {
+        "arm64" => "qemu-aarch64",
+        "amd64" => "qemu-x86_64",
+        other => other,
+    };
+    let registered = std::fs::read_to_string(format!("/proc/sys/fs/binfmt_misc/{name}")).unwrap_or_default();
+    let fixed = |line: &str| line.strip_prefix("flags:").is_some_and(|flags| flags.contains('F'));
+    registered.starts_with("enabled") && registered.lines().any(fixed)
+}
+
+fn container(image: &str) -> ContainerCreateBody {
+    let binding = PortBinding { host_ip: Some("127.0.0.1".into()), host_port: Some(String::new()) };
+    ContainerCreateBody {
+        image: Some(image.into()),
+        cmd: Some(vec!["ocr-server".into()]),
+        labels: Some(HashMap::from([(LABEL.to_owned(), BUILDING.to_owned())])),
+        exposed_ports: Some(vec![PORT.into()]),
+        host_config: Some(HostConfig {
+            port_bindings: Some(HashMap::from([(PORT.to_owned(), Some(vec![binding]))])),
+            readonly_rootfs: Some(true),
+            tmpfs: Some(HashMap::from([("/tmp".to_owned(), String::new())])),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+async fn read_sample(docker: &Docker, name: &str) -> Result<String> {
+    let options = None::<bollard::query_parameters::StartContainerOptions>;
+    docker.start_container(name, options).await.doing("starting the container of the trial")?;
+    let address = address(docker, name).await?;
+    let client = reqwest::Client::builder()
+        .timeout(READS_WITHIN)
+        .no_proxy()
+        .build()
+        .doing("preparing the HTTP client")?;
+    let ready = format!("http://{address}/healthz/ready");
+    wait::until_every(
+        Duration::from_millis(300),
+        SERVES_WITHIN,
+        "build again with --load and run it by hand",
+        || async {
+            if client.get(&ready).send().await.is_ok_and(|answer| answer.status().is_success()) {
+                return Ok(Seen::Ready(()));
+            }
+            if !runs(docker, name).await? {
+                return Err(Error::unhealthy(
+                    format!("the image ended right after its start:{}", log(docker, name).await),
+                    "nothing was pushed; mend what it says, then build again",
+                ));
+            }
+            Ok(Seen::Awaiting("the image on trial to serve".into()))
+        },
+    )
+    .await?;
+    let part = reqwest::multipart::Part::bytes(SAMPLE).file_name("sample.jpg");
+    let form = reqwest::multipart::Form::new().part("file", part);
+    let doing = "asking the image on trial to read the sample";
+    let answer = client.post(format!("http://{address}/ocr")).multipart(form).send().await.doing(doing)?;
+    let answer: serde_json::Value = answer.json().await.doing(doing)?;
+    Ok(answer["text"].as_str().map_or_else(|| answer.to_string(), str::to_owned))
+}
+
+async fn address(docker: &Docker, name: &str) -> Result<String> {
+    let inspected = inspect(docker, name).await?;
+    let ports = inspected.network_settings.and_then(|settings| settings.ports).unwrap_or_default();
+    let port = ports.get(PORT).cloned().flatten().and_then(|bindings| bindings.into_iter().next()?.host_port);
+    match port {
+        Some(port) => Ok(format!("127.0.0.1:{port}")),
+        None => Err(Error::unhealthy(
+            format!("the image did not start:{}", log(docker, name).await),
+            "nothing was pushed; mend what it says, then build again",
+        )),
+    }
+}
+
+async fn inspect(docker: &Docker, name: &str) -> Result<bollard::models::ContainerInspectResponse> {
+    let options = None::<bollard::query_parameters::InspectContainerOptions>;
+    docker.inspect_container(name, options).await.doing("looking at the image on trial")
+}
+
+async fn runs(docker: &Docker, name: &str) -> Result<bool> {
+    Ok(inspect(docker, name).await?.state.and_then(|state| state.running).unwrap_or(false))
+}
+
+async fn log(docker: &Docker, name: &str) -> String {
+    let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail("8").build();
+    let lines = docker.logs(name, Some(options)).filter_map(async |line| line.ok());
+    let lines: Vec<String> =
+        lines.map(|line| format!("\n    {}", line.to_string().trim_end())).collect().await;
+    lines.concat()
+}
