@@ -207,7 +207,9 @@ impl Mirror {
         let (store, names) = (&self.store, &self.names);
         match artifact.kind() {
             Kind::Debian => rootfs::build(host, store, names, artifact, step).await,
-            Kind::Go if artifact == Artifact::BuilderPrograms => builder::build(host, store, names, step).await,
+            Kind::Go if artifact == Artifact::BuilderPrograms => {
+                builder::build(host, store, names, step).await
+            }
             Kind::Go => programs::build(host, store, names, artifact, step).await,
             Kind::Layout if artifact == Artifact::Charts => charts::build(host, store, names, step).await,
             Kind::Layout => self.build_service(host, artifact).await,

@@ -159,11 +159,7 @@ mod tests {
     use super::*;
 
     fn paths(image: &Image) -> Vec<String> {
-        let path = |entry: &Entry| match entry {
-            Entry::Dir { path, .. } | Entry::Text { path, .. } => path.clone(),
-            Entry::Copy { path, .. } | Entry::Link { path, .. } => path.clone(),
-        };
-        image.entries.iter().map(path).collect()
+        image.entries.iter().map(|entry| entry.path().to_owned()).collect()
     }
 
     #[test]

@@ -22,9 +22,15 @@ quoted() {
   printf "'%s'" "$(printf '%s' "$1" | sed -e 's/\\/\\\\/g' -e "s/'/''/g")"
 }
 
-# named TEXT: as a name in SQL.
+# named TEXT: as a name in SQL, in its backquotes.
+# shellcheck disable=SC2016
 named() {
   printf '`%s`' "$(printf '%s' "$1" | sed -e 's/`/``/g')"
+}
+
+# Not echo, for which a backslash is more than itself.
+say() {
+  printf '%s\n' "$1"
 }
 
 statements() {
@@ -32,19 +38,21 @@ statements() {
   database=$(value MARIADB_DATABASE)
   user=$(value MARIADB_USER)
   password=$(value MARIADB_PASSWORD)
-  echo 'FLUSH PRIVILEGES;'
+  # The installation also makes root without a password for other names of this host, and users without a name.
+  say "DELETE FROM mysql.global_priv WHERE User = '' OR (User = 'root' AND Host <> 'localhost');"
+  say 'FLUSH PRIVILEGES;'
   if [ -n "$root" ]; then
-    echo "ALTER USER 'root'@'localhost' IDENTIFIED BY $(quoted "$root");"
-    echo "CREATE USER IF NOT EXISTS 'root'@'%' IDENTIFIED BY $(quoted "$root");"
-    echo "GRANT ALL ON *.* TO 'root'@'%' WITH GRANT OPTION;"
+    say "ALTER USER 'root'@'localhost' IDENTIFIED BY $(quoted "$root");"
+    say "CREATE USER IF NOT EXISTS 'root'@'%' IDENTIFIED BY $(quoted "$root");"
+    say "GRANT ALL ON *.* TO 'root'@'%' WITH GRANT OPTION;"
   fi
   if [ -n "$database" ]; then
-    echo "CREATE DATABASE IF NOT EXISTS $(named "$database");"
+    say "CREATE DATABASE IF NOT EXISTS $(named "$database");"
   fi
   if [ -n "$user" ]; then
-    echo "CREATE USER IF NOT EXISTS $(quoted "$user")@'%' IDENTIFIED BY $(quoted "$password");"
+    say "CREATE USER IF NOT EXISTS $(quoted "$user")@'%' IDENTIFIED BY $(quoted "$password");"
     if [ -n "$database" ]; then
-      echo "GRANT ALL ON $(named "$database").* TO $(quoted "$user")@'%';"
+      say "GRANT ALL ON $(named "$database").* TO $(quoted "$user")@'%';"
     fi
   fi
 }
