@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::models::{
-    ContainerCreateBody, ContainerInspectResponse, HostConfig, Mount, MountType, NetworkCreateRequest,
-    NetworkingConfig, RestartPolicy,
+    ContainerCreateBody, ContainerInspectResponse, EndpointSettings, HostConfig, Mount, MountType,
+    NetworkCreateRequest, NetworkingConfig, RestartPolicy,
 };
 use bollard::query_parameters::{CreateContainerOptions, RemoveVolumeOptions, UploadToContainerOptions};
 use sha2::{Digest, Sha256};
@@ -174,7 +174,7 @@ fn container(recipe: &Recipe) -> ContainerCreateBody {
             ..Default::default()
         }),
         networking_config: Some(NetworkingConfig {
-            endpoints_config: Some(HashMap::from([(NETWORK.to_owned(), Default::default())])),
+            endpoints_config: Some(HashMap::from([(NETWORK.to_owned(), EndpointSettings::default())])),
         }),
         ..Default::default()
     }

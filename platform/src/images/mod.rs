@@ -192,9 +192,10 @@ async fn tried(
 ) -> Result<BuiltPlatform> {
     tell.message(format!("looking into the image for {platform}"));
     let inspection = inspect::inspect(host, registries, staging, manifest).await?;
-    let tried = match options.test {
-        true => Some(trial::run(docker, staging, platform, manifest, &inspection, tell).await?),
-        false => None,
+    let tried = if options.test {
+        Some(trial::run(docker, staging, platform, manifest, &inspection, tell).await?)
+    } else {
+        None
     };
     Ok(BuiltPlatform {
         platform: platform.clone(),

@@ -286,9 +286,9 @@ mod tests {
             ..workload()
         };
         let arm = node("raspberry", "arm64");
-        assert_eq!(mismatches(&[selecting], &[arm.clone()], &only_amd64()), []);
+        assert_eq!(mismatches(&[selecting], std::slice::from_ref(&arm), &only_amd64()), []);
         let tainted = NodeFacts { taints: vec![taint("gpu")], ..arm };
-        assert_eq!(mismatches(&[workload()], &[tainted.clone()], &only_amd64()), []);
+        assert_eq!(mismatches(&[workload()], std::slice::from_ref(&tainted), &only_amd64()), []);
         let toleration =
             Toleration { key: Some("gpu".into()), operator: Some("Exists".into()), ..Toleration::default() };
         let tolerating = Workload { tolerations: vec![toleration], ..workload() };

@@ -38,7 +38,7 @@ pub struct Progress {
 /// What the name of a step says: `[linux/amd64->linux/arm64 build 3/9] RUN …`.
 #[derive(Debug, PartialEq, Eq)]
 struct Place<'a> {
-    platform: Option<&'a str>,
+    platform: Option<String>,
     stage: &'a str,
     command: &'a str,
 }
@@ -50,8 +50,14 @@ fn place(name: &str) -> Place<'_> {
     let mut words = inside.split(' ').peekable();
     let platform = words
         .next_if(|word| word.contains('/') && word.starts_with(|first: char| first.is_ascii_lowercase()));
-    // What is compiled here for another platform is told of that one.
-    let platform = platform.map(|platform| platform.split_once("->").map_or(platform, |(_, target)| target));
+    // What is compiled here for another platform is told of that one, whose system is left out where it is the same.
+    let platform = platform.map(|platform| match platform.split_once("->") {
+        Some((host, target)) if !target.contains('/') => {
+            format!("{}/{target}", host.split('/').next().unwrap_or("linux"))
+        }
+        Some((_, target)) => target.to_owned(),
+        None => platform.to_owned(),
+    });
     Place { platform, stage: words.next().unwrap_or(inside), command }
 }
 
@@ -96,19 +102,20 @@ impl Progress {
         if vertex.started.is_none() || vertex.completed.is_some() || place.stage == "internal" {
             return;
         }
-        let lane = place.platform.unwrap_or("all");
-        let title = match (place.platform, self.several) {
+        let owner = place.platform.clone().unwrap_or_else(|| "all".into());
+        let title = match (&place.platform, self.several) {
             (Some(platform), true) => format!("building for {platform}"),
             _ => "building the image".to_owned(),
         };
-        let key = if self.several { lane.to_owned() } else { "all".to_owned() };
+        let key = if self.several { owner.clone() } else { "all".to_owned() };
         let events = &self.events;
         let step = self
             .running
             .entry(key.clone())
             .or_insert_with(|| events.step(format!("build-{key}"), title, None));
-        let of_lane =
-            |vertex: &&Vertex| !self.several || self::place(&vertex.name).platform.unwrap_or("all") == lane;
+        let of_lane = |vertex: &&Vertex| {
+            !self.several || self::place(&vertex.name).platform.as_deref().unwrap_or("all") == owner
+        };
         let total = self.vertexes.values().filter(of_lane).count() as u64;
         let done =
             self.vertexes.values().filter(of_lane).filter(|vertex| vertex.completed.is_some()).count() as u64;
@@ -127,7 +134,7 @@ impl Progress {
         let mut stages: Vec<StageTime> = Vec::new();
         for vertex in self.order.iter().filter_map(|digest| self.vertexes.get(digest)) {
             let place = place(&vertex.name);
-            let platform = place.platform.unwrap_or("all");
+            let platform = place.platform.as_deref().unwrap_or("all");
             let known = stages.iter().position(|time| time.platform == platform && time.stage == place.stage);
             let at = known.unwrap_or_else(|| {
                 let (platform, stage) = (platform.to_owned(), place.stage.to_owned());
@@ -189,12 +196,12 @@ mod tests {
     use crate::event::{Event, Recorded};
 
     fn vertex(digest: &str, name: &str) -> Vertex {
-        Vertex {
-            digest: digest.into(),
-            name: name.into(),
-            started: Some(Default::default()),
-            ..Vertex::default()
-        }
+        Vertex { digest: digest.into(), name: name.into(), started: some(), ..Vertex::default() }
+    }
+
+    /// A time, whatever its type is called.
+    fn some<T: Default>() -> Option<T> {
+        Some(T::default())
     }
 
     fn seen(vertexes: Vec<Vertex>) -> StatusResponse {
@@ -204,8 +211,10 @@ mod tests {
     #[test]
     fn the_name_of_a_step_says_platform_and_stage() {
         let crossed = place("[linux/amd64->linux/arm64 build 3/9] RUN cargo build");
-        assert_eq!((crossed.platform, crossed.stage), (Some("linux/arm64"), "build"));
-        assert_eq!(place("[linux/amd64 tools 1/2] FROM debian").platform, Some("linux/amd64"));
+        assert_eq!((crossed.platform.as_deref(), crossed.stage), (Some("linux/arm64"), "build"));
+        let short = place("[linux/amd64->arm64 tools 2/2] RUN apt-get update");
+        assert_eq!(short.platform.as_deref(), Some("linux/arm64"));
+        assert_eq!(place("[linux/amd64 tools 1/2] FROM debian").platform.as_deref(), Some("linux/amd64"));
         assert_eq!(place("[build 2/9] COPY . .").platform, None);
         assert_eq!(place("exporting to image").stage, "exporting");
     }

@@ -40,7 +40,7 @@ pub async fn with_materials(
     let crates = crates(&host.root)?;
     let mut entries = Vec::new();
     for (platform, manifest) in built {
-        entries.push(entry(manifest, json!(oci(platform)), None)?);
+        entries.push(entry(manifest, &oci(platform), None)?);
     }
     for (platform, manifest) in built {
         let inspection = inspect::inspect(host, registries, repository, manifest).await?;
@@ -66,11 +66,8 @@ pub async fn with_materials(
             "vnd.docker.reference.digest": manifest.digest,
             "vnd.docker.reference.type": "attestation-manifest",
         });
-        entries.push(entry(
-            &attestation,
-            json!({"architecture": "unknown", "os": "unknown"}),
-            Some(annotations),
-        )?);
+        let nothing = json!({"architecture": "unknown", "os": "unknown"});
+        entries.push(entry(&attestation, &nothing, Some(&annotations))?);
     }
     Manifest::index(entries)
 }
@@ -83,12 +80,12 @@ fn oci(platform: &Platform) -> Value {
     object
 }
 
-fn entry(manifest: &Manifest, platform: Value, annotations: Option<Value>) -> Result<ImageIndexEntry> {
+fn entry(manifest: &Manifest, platform: &Value, annotations: Option<&Value>) -> Result<ImageIndexEntry> {
     let mut entry = json!({
         "mediaType": manifest.media_type, "digest": manifest.digest, "size": manifest.bytes.len(), "platform": platform,
     });
     if let Some(annotations) = annotations {
-        entry["annotations"] = annotations;
+        entry["annotations"] = annotations.clone();
     }
     serde_json::from_value(entry).map_err(|error| Error::malformed("an entry of the index", error, ""))
 }

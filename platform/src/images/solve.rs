@@ -69,20 +69,20 @@ pub async fn solve(host: &Host, docker: &Docker, request: Request) -> Result<Vec
     // Dropped with this future.
     let (_alive, gone) = tokio::sync::oneshot::channel::<()>();
     let build = start(wire.endpoint()?, request, reference, gone);
-    let built = {
+    let outcome = {
         let mut watch = std::pin::pin!(watch(&wire, id, &mut progress));
         tokio::select! {
             biased;
-            built = build => {
+            ended = build => {
                 // A status stream that is cut off takes nothing from the result.
                 tokio::time::timeout(LAST_WORDS, watch).await.ok();
-                built
+                ended
             }
             // Without its status the build goes on, in silence.
             never = async { watch.as_mut().await.ok(); std::future::pending().await } => never,
         }
     };
-    match built.map_err(|error| Error::malformed("the build", error, "run the same command again"))? {
+    match outcome.map_err(|error| Error::malformed("the build", error, "run the same command again"))? {
         Ok(()) => Ok(progress.finish()),
         Err(why) => Err(progress.failure(&why)),
     }

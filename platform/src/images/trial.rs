@@ -18,7 +18,7 @@ use crate::mirror::{BUILDING, LABEL, docker};
 use crate::registry::{Manifest, Platform, Reference};
 use crate::wait::{self, Seen};
 
-const SERVES_WITHIN: Duration = Duration::from_secs(60);
+const SERVES_WITHIN: Duration = Duration::from_mins(1);
 const READS_WITHIN: Duration = Duration::from_mins(2);
 /// The OCR server's port inside the container.
 const PORT: &str = "5000/tcp";
@@ -151,8 +151,10 @@ async fn runs(docker: &Docker, name: &str) -> Result<bool> {
 
 async fn log(docker: &Docker, name: &str) -> String {
     let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail("8").build();
-    let lines = docker.logs(name, Some(options)).filter_map(async |line| line.ok());
-    let lines: Vec<String> =
-        lines.map(|line| format!("\n    {}", line.to_string().trim_end())).collect().await;
+    let mut stream = docker.logs(name, Some(options));
+    let mut lines = Vec::new();
+    while let Some(Ok(line)) = stream.next().await {
+        lines.push(format!("\n    {}", line.to_string().trim_end()));
+    }
     lines.concat()
 }

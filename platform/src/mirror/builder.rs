@@ -84,8 +84,8 @@ pub async fn build(host: &Host, store: &Store, names: &Names, step: &Step) -> Re
 pub fn image(reference: &str, programs: &Path, rootfs: &Path) -> Image {
     let mut entries: Vec<Entry> =
         ["bin", "sbin", "lib", "lib64"].map(|dir| Entry::link(dir, format!("usr/{dir}"))).into();
+    // Docker refuses a layer that names a path twice: what mmdebstrap makes (/tmp among it) is not repeated.
     entries.extend(PROGRAMS.map(|(_, name)| Entry::program(format!("usr/bin/{name}"), programs.join(name))));
-    entries.push(Entry::Dir { path: "tmp".into(), mode: 0o1777 });
     Image {
         reference: reference.into(),
         below: Some(rootfs.into()),

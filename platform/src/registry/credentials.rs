@@ -100,7 +100,18 @@ impl Keyring {
     }
 }
 
+/// Where Docker keeps its configuration.
+fn docker_configuration() -> Option<PathBuf> {
+    let folder = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+    let folder = folder.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".docker")))?;
+    Some(folder.join("config.json"))
+}
+
 fn docker(registry: &str) -> Result<Option<Credentials>> {
+    // The crate does not tell a file that is not there from one that cannot be read.
+    if !docker_configuration().is_some_and(|file| file.is_file()) {
+        return Ok(None);
+    }
     let key = if hub(registry) == "docker.io" { HUB_KEY } else { registry };
     let found = match docker_credential::get_credential(key) {
         // Docker writes some servers with the scheme in front.

@@ -122,7 +122,7 @@ async fn answer(State(double): State<Double>, request: Request) -> Response<Body
         return content.blob(&parts.method, repository, digest);
     }
     match rest.split_once("/manifests/") {
-        Some((repository, name)) => content.manifest(&parts.method, repository, name, &parts.headers, body),
+        Some((repository, name)) => content.manifest(&parts.method, repository, name, &parts.headers, &body),
         None => error(StatusCode::NOT_FOUND, "NOT_FOUND"),
     }
 }
@@ -152,12 +152,12 @@ impl Content {
         let at = |upload: &str| ("location", format!("/v2/{repository}/blobs/uploads/{upload}"));
         match method.as_str() {
             "POST" => {
-                if let (Some(digest), Some(from)) = (query.get("mount"), query.get("from")) {
-                    if let Some(blob) = self.blobs.get(&(from.clone(), digest.clone())).cloned() {
-                        self.blobs.insert((repository.into(), digest.clone()), blob);
-                        let location = format!("/v2/{repository}/blobs/{digest}");
-                        return reply(StatusCode::CREATED, &[("location", location)], String::new());
-                    }
+                if let (Some(digest), Some(from)) = (query.get("mount"), query.get("from"))
+                    && let Some(blob) = self.blobs.get(&(from.clone(), digest.clone())).cloned()
+                {
+                    self.blobs.insert((repository.into(), digest.clone()), blob);
+                    let location = format!("/v2/{repository}/blobs/{digest}");
+                    return reply(StatusCode::CREATED, &[("location", location)], String::new());
                 }
                 if self.space_for == Some(0) {
                     return reply(StatusCode::INTERNAL_SERVER_ERROR, &[], "no space left on device".into());
@@ -207,7 +207,7 @@ impl Content {
         repository: &str,
         name: &str,
         headers: &HeaderMap,
-        body: Bytes,
+        body: &Bytes,
     ) -> Response<Body> {
         if method != Method::PUT {
             return match self.manifests.get(&(repository.into(), name.into())) {

@@ -3,7 +3,7 @@
 mod copy;
 mod credentials;
 #[cfg(test)]
-pub mod double;
+pub(crate) mod double;
 mod failure;
 mod manifest;
 mod read;
