@@ -23,8 +23,10 @@ pub enum Entry {
 impl Entry {
     pub fn path(&self) -> &str {
         match self {
-            Self::Dir { path, .. } | Self::Text { path, .. } => path,
-            Self::Copy { path, .. } | Self::Link { path, .. } => path,
+            Self::Dir { path, .. }
+            | Self::Text { path, .. }
+            | Self::Copy { path, .. }
+            | Self::Link { path, .. } => path,
         }
     }
 

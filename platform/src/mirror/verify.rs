@@ -46,14 +46,17 @@ impl Verified {
     /// An error that names every fault and what mends the first.
     pub fn verdict(&self) -> Result<()> {
         let Some(first) = self.faults.first() else { return Ok(()) };
-        let lines: String = self.faults.iter().map(|fault| format!("\n    {fault}")).collect();
+        let lines: Vec<String> = self.faults.iter().map(ToString::to_string).collect();
         let commands: BTreeSet<&str> = self.faults.iter().map(|fault| fault.command.as_str()).collect();
         let hint = if commands.len() == 1 {
             first.command.clone()
         } else {
             commands.into_iter().collect::<Vec<_>>().join(" && ")
         };
-        Err(Error::unhealthy(format!("the mirror is not whole: {} faults{lines}", self.faults.len()), hint))
+        Err(Error::unhealthy(
+            format!("the mirror is not whole, {} faults:\n    {}", lines.len(), lines.join("\n    ")),
+            hint,
+        ))
     }
 }
 
