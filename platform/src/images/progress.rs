@@ -196,12 +196,12 @@ mod tests {
     use crate::event::{Event, Recorded};
 
     fn vertex(digest: &str, name: &str) -> Vertex {
-        Vertex { digest: digest.into(), name: name.into(), started: some(), ..Vertex::default() }
+        Vertex { digest: digest.into(), name: name.into(), started: Some(time()), ..Vertex::default() }
     }
 
     /// A time, whatever its type is called.
-    fn some<T: Default>() -> Option<T> {
-        Some(T::default())
+    fn time<T: Default>() -> T {
+        T::default()
     }
 
     fn seen(vertexes: Vec<Vertex>) -> StatusResponse {

@@ -13,6 +13,8 @@ use bollard::grpc::driver::Image as _;
 use bollard::grpc::driver::buildkitd::{BuildkitDaemon, ControlClient, Endpoint};
 use bollard::grpc::registry::ImageRegistryOutput;
 use bollard::moby::buildkit::v1::StatusRequest;
+use futures_util::FutureExt;
+use futures_util::future::FusedFuture;
 
 use super::progress::{Progress, StageTime};
 use super::wire::Wire;
@@ -70,12 +72,14 @@ pub async fn solve(host: &Host, docker: &Docker, request: Request) -> Result<Vec
     let (_alive, gone) = tokio::sync::oneshot::channel::<()>();
     let build = start(wire.endpoint()?, request, reference, gone);
     let outcome = {
-        let mut watch = std::pin::pin!(watch(&wire, id, &mut progress));
+        let mut watch = std::pin::pin!(watch(&wire, id, &mut progress).fuse());
         tokio::select! {
             biased;
             ended = build => {
                 // A status stream that is cut off takes nothing from the result.
-                tokio::time::timeout(LAST_WORDS, watch).await.ok();
+                if !watch.is_terminated() {
+                    tokio::time::timeout(LAST_WORDS, watch).await.ok();
+                }
                 ended
             }
             // Without its status the build goes on, in silence.

@@ -51,6 +51,8 @@ pub async fn run(
         .doing("creating the container of the trial")?;
     let read = read_sample(docker, &name).await;
     let removed = docker::remove_container(docker, &name).await;
+    // Whoever wants it in Docker asks for that.
+    docker::remove_image(docker, &pulled).await?;
     let text = read?;
     removed?;
     if text.contains(EXPECTED) {
@@ -78,7 +80,7 @@ fn container(image: &str) -> ContainerCreateBody {
     let binding = PortBinding { host_ip: Some("127.0.0.1".into()), host_port: Some(String::new()) };
     ContainerCreateBody {
         image: Some(image.into()),
-        cmd: Some(vec!["ocr-server".into()]),
+        cmd: Some(["ocr-server", "--bind", "0.0.0.0", "--port", "5000"].map(Into::into).into()),
         labels: Some(HashMap::from([(LABEL.to_owned(), BUILDING.to_owned())])),
         exposed_ports: Some(vec![PORT.into()]),
         host_config: Some(HostConfig {

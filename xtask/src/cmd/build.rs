@@ -16,6 +16,7 @@ use crate::printer::Printer;
 /// Needs no emulation: what is for another processor is compiled here for that one. Says first what is missing on this
 /// machine (Docker, the builder, a registry), then makes it. What was built before is not built again.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line are independent of each other")]
 #[command(
     after_help = "Examples:\n  cargo xtask build\n  cargo xtask build --platform linux/amd64,linux/arm64\n  \
                         cargo xtask build --platform linux/amd64,linux/arm64 --test --push ghcr.io/me/ocr:1.0\n  \
