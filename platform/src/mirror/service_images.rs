@@ -19,6 +19,8 @@ pub struct Parts {
 const ENTRYPOINT: &str = include_str!("../../stack/services/docker-entrypoint.sh");
 const MARIADB_ENTRYPOINT: &str = include_str!("../../stack/services/mariadb-entrypoint.sh");
 const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
+/// Where upstream's manifests mount plugins.
+const ARGOCD_HOME: &str = "home/argocd";
 /// Argo CD's one binary goes by the name that it is called by.
 const ARGOCD_NAMES: [&str; 9] = [
     "argocd-application-controller",
@@ -81,13 +83,13 @@ fn script(path: &str, content: &str) -> Entry {
 }
 
 fn argocd(parts: &Parts) -> Image {
-    let mut entries = unpacked(SERVICE_USER, "argocd", "/home/argocd");
+    let mut entries = unpacked(SERVICE_USER, "argocd", &format!("/{ARGOCD_HOME}"));
     entries.push(Entry::text(CERTIFICATES, parts.certificates.clone()));
     entries.push(Entry::program("usr/local/bin/argocd", parts.programs.join("cmd")));
     entries.push(Entry::program("usr/local/bin/helm", parts.helm.clone()));
     let names = ARGOCD_NAMES.map(|name| Entry::link(format!("usr/local/bin/{name}"), "argocd"));
     entries.extend(names);
-    entries.push(open("home/argocd"));
+    entries.push(open(ARGOCD_HOME));
     entries.extend(["ssh", "tls", "gpg/source"].map(|dir| Entry::dir(format!("app/config/{dir}"))));
     entries.push(open("app/config/gpg/keys"));
     Image {
@@ -95,7 +97,7 @@ fn argocd(parts: &Parts) -> Image {
         entrypoint: vec!["/usr/bin/tini".into(), "--".into()],
         env: vec!["USER=argocd".into(), "ARGOCD_USER=argocd".into()],
         user: SERVICE_USER.to_string(),
-        working_dir: "/home/argocd".into(),
+        working_dir: format!("/{ARGOCD_HOME}"),
         ..Image::default()
     }
 }

@@ -60,6 +60,12 @@ impl Mirror {
 
     /// Takes every named image and chart out of a layout or an archive.
     pub async fn import(&self, host: &Host, from: &Path) -> Result<Imported> {
+        if !from.exists() {
+            return Err(Error::usage(
+                format!("there is no {}", from.display()),
+                "give a folder that `cargo xtask mirror export` wrote, or an archive of `docker save`",
+            ));
+        }
         let _lock = self.store.lock(&host.events).await?;
         let step = host.events.step("mirror-import", format!("importing {}", from.display()), None);
         let staged = self.store.stage()?;
