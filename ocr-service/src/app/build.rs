@@ -12,7 +12,7 @@ use crate::capacity;
 use crate::cli::{Command, EngineArgs, LimitArgs, ServerArgs};
 use crate::clova;
 use crate::engine::options::Allowed;
-use crate::engine::process::EngineProcess;
+use crate::engine::process::EngineProcesses;
 use crate::engine::{Cache, Launcher, Pool, PoolSize};
 use crate::http::health::Lifecycle;
 use crate::http::service::{self, HttpConfig};
@@ -125,7 +125,7 @@ struct Engines {
 impl Engines {
     fn start(args: &EngineArgs) -> Self {
         let launcher: Arc<dyn Launcher> =
-            Arc::new(EngineProcess::new(args.tessdata.clone(), args.lang.clone()));
+            Arc::new(EngineProcesses::new(args.tessdata.clone(), args.lang.clone()));
         let size = PoolSize { engines: args.engines.unwrap_or_else(capacity::engines), places: args.queue };
         let pool = Pool::start(&launcher, size, EngineMetrics::default());
         let allowed = Allowed::new(args.lang.clone(), args.other_langs.clone(), args.psm, args.prepare);

@@ -57,6 +57,7 @@ impl Recogniser {
             return Ok(whole);
         }
         let mut shown = self.handle(&options.language)?.show(&prepared.picture);
+        shown.try_inverse(!prepared.is_dark_on_light);
         if let Some(dpi) = options.dpi {
             shown.set_resolution(f32::from(dpi.number()) * prepared.scale());
         }
