@@ -71,6 +71,7 @@ pub enum Command {
     Demo(cmd::demo::DemoArgs),
     Serve(cmd::serve::ServeArgs),
     Render(cmd::render::RenderArgs),
+    Mirror(cmd::mirror::MirrorArgs),
     Bench(cmd::bench::BenchArgs),
     Test(cmd::test::TestArgs),
     #[command(hide = true)]

@@ -108,3 +108,13 @@ fn errors_are_json_where_json_is_asked_for() {
     let hint = error["hint"].as_str().expect("a hint");
     assert!(hint.starts_with("start it: cargo xtask --profile cli-") && hint.ends_with(" up"), "{hint}");
 }
+
+#[test]
+fn the_mirror_builds_nothing_that_it_does_not_know() {
+    refused(&xtask("", &["mirror", "build", "grafana"]), 2, &["grafana", "argocd", "mariadb"]);
+}
+
+#[test]
+fn an_archive_that_does_not_exist_is_named() {
+    refused(&xtask("", &["mirror", "import", "no-such.tar"]), 2, &["no-such.tar", "docker save"]);
+}

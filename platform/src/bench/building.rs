@@ -71,7 +71,7 @@ pub async fn building(host: &Host) -> Result<Building> {
     let supply = Supply::decide(host).await?;
     let mirror = Mirror::new(host)?;
     if supply == Supply::Source {
-        mirror.build(host, &ready.docker, mirror::BUILD).await?;
+        mirror.build(host, Some(&ready.docker), mirror::BUILD).await?;
     }
     registry::ensure(host, &ready.docker, &images::registry_image(&mirror, supply)).await?;
     let folder = tempfile::tempdir().doing("creating a folder for the benchmark")?;

@@ -92,6 +92,14 @@ pub async fn observe(host: &Host) -> Result<State> {
     })
 }
 
+/// Docker where it answers; nothing is started.
+pub async fn answering(host: &Host) -> Result<Option<Docker>> {
+    Ok(match observe(host).await? {
+        State::Ready(ready) => Some(ready.docker),
+        State::NotThere(_) => None,
+    })
+}
+
 async fn ask(endpoint: &Endpoint) -> (Answer, Option<Docker>) {
     if endpoint.socket().is_some_and(|socket| !socket.exists()) {
         return (Answer::Missing, None);

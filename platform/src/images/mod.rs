@@ -104,7 +104,7 @@ pub async fn build(host: &Host, options: &BuildOptions) -> Result<BuildReport> {
     let supply = Supply::decide(host).await?;
     let mirror = Mirror::new(host)?;
     if supply == Supply::Source {
-        mirror.build(host, &ready.docker, mirror::BUILD).await?;
+        mirror.build(host, Some(&ready.docker), mirror::BUILD).await?;
     }
     registry::ensure(host, &ready.docker, &registry_image(&mirror, supply)).await?;
     let step = host.events.step("image", "building the OCR service's image", None);

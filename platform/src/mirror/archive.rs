@@ -1,6 +1,7 @@
 //! Images as archives that both `docker load` and containerd's import read, written without a container engine. Each
 //! image has one layer: containerd can then unpack it while it runs inside a container itself.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,15 @@ pub enum Entry {
 }
 
 impl Entry {
+    pub fn path(&self) -> &str {
+        match self {
+            Self::Dir { path, .. }
+            | Self::Text { path, .. }
+            | Self::Copy { path, .. }
+            | Self::Link { path, .. } => path,
+        }
+    }
+
     pub fn dir(path: impl Into<String>) -> Self {
         Self::Dir { path: path.into(), mode: 0o755 }
     }
@@ -38,7 +48,7 @@ impl Entry {
 }
 
 /// One image: an optional tar to begin with, and what is put on top of it in the same layer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Image {
     /// With its tag.
     pub reference: String,
@@ -46,6 +56,11 @@ pub struct Image {
     pub entries: Vec<Entry>,
     pub entrypoint: Vec<String>,
     pub cmd: Vec<String>,
+    /// `NAME=value`, beside PATH.
+    pub env: Vec<String>,
+    /// Number of the user; empty: root.
+    pub user: String,
+    pub working_dir: String,
 }
 
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -74,32 +89,46 @@ fn write_images(archive: &Path, arch: &str, images: &[Image]) -> std::io::Result
     out.into_inner()?.flush()
 }
 
-fn image_config(arch: &str, image: &Image, layer: &str) -> serde_json::Value {
+/// The configuration of an image with this one layer, by the layer's SHA-256.
+pub fn image_config(arch: &str, image: &Image, layer: &str) -> serde_json::Value {
+    let env: Vec<&str> = std::iter::once(PATH).chain(image.env.iter().map(String::as_str)).collect();
     json!({
         "architecture": arch,
         "os": "linux",
         "created": "1970-01-01T00:00:00Z",
-        "config": {"Env": [PATH], "Entrypoint": image.entrypoint, "Cmd": image.cmd},
+        "config": {
+            "Env": env, "Entrypoint": image.entrypoint, "Cmd": image.cmd,
+            "User": image.user, "WorkingDir": image.working_dir,
+        },
         "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{layer}")]},
         "history": [{"created": "1970-01-01T00:00:00Z", "created_by": "platen"}],
     })
 }
 
 /// Writes the layer and returns its SHA-256.
-fn write_layer(path: &Path, image: &Image) -> std::io::Result<String> {
+pub fn write_layer(path: &Path, image: &Image) -> std::io::Result<String> {
     let hashing = Hashing { hash: Sha256::new(), inner: File::create(path)? };
     let mut layer = tar::Builder::new(BufWriter::with_capacity(1 << 20, hashing));
     if let Some(below) = &image.below {
         let mut source = tar::Archive::new(std::io::BufReader::with_capacity(1 << 20, File::open(below)?));
+        // What is put on top takes the place of what was there: Docker refuses a layer with a path twice.
+        let on_top: BTreeSet<&str> = image.entries.iter().map(|entry| plain(entry.path())).collect();
         for entry in source.entries()?.raw(true) {
             let mut entry = entry?;
             let header = entry.header().clone();
-            layer.append(&header, &mut entry)?;
+            if !header.path().is_ok_and(|path| on_top.contains(plain(&path.to_string_lossy()))) {
+                layer.append(&header, &mut entry)?;
+            }
         }
     }
     append_entries(&mut layer, &image.entries)?;
     let hashing = layer.into_inner()?.into_inner().map_err(std::io::IntoInnerError::into_error)?;
     Ok(hex::encode(hashing.hash.finalize()))
+}
+
+/// A path of a tar without what only says where it begins and that it is a folder.
+fn plain(path: &str) -> &str {
+    path.trim_start_matches("./").trim_end_matches('/')
 }
 
 /// Adds the entries to a tar, owned by root and with no time of their own, so that the same input gives the same bytes.
@@ -187,7 +216,7 @@ mod tests {
                 Entry::link("bin", "usr/bin"),
             ],
             entrypoint: vec!["/usr/bin/pause".into()],
-            cmd: vec![],
+            ..Image::default()
         }
     }
 
@@ -232,6 +261,25 @@ mod tests {
         let members = members(&std::fs::read(&layer).unwrap());
         assert_eq!(members[&long], b"below");
         assert!(members.contains_key("etc/passwd") && members.contains_key("bin"));
+    }
+
+    #[test]
+    fn what_is_put_on_top_takes_the_place_of_what_was_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let below = dir.path().join("below.tar");
+        let mut tar = tar::Builder::new(File::create(&below).unwrap());
+        let kept = Entry::text("./etc/hostname", "kept");
+        append_entries(&mut tar, &[Entry::dir("./usr/bin"), Entry::text("./etc/passwd", "below"), kept])
+            .unwrap();
+        tar.into_inner().unwrap();
+        let layer = dir.path().join("layer.tar");
+        write_layer(&layer, &image("a:b", Some(below))).unwrap();
+        let mut seen = BTreeSet::new();
+        for entry in tar::Archive::new(File::open(&layer).unwrap()).entries().unwrap() {
+            let path = entry.unwrap().path().unwrap().display().to_string();
+            assert!(seen.insert(plain(&path).to_owned()), "{path} is there twice");
+        }
+        assert!(seen.contains("etc/hostname") && seen.contains("usr/bin"), "{seen:?}");
     }
 
     #[test]

@@ -1,30 +1,17 @@
-//! What the source build makes, under names that follow from all that goes into it: the same inputs are never built twice.
+//! What the source build makes: each thing with what it needs, how long it takes, and where it goes.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
-
-use sha2::{Digest, Sha256};
-
-use crate::tools::Tool;
-
-use super::builder;
-use super::stack::{self, GO_MODULE, GO_PROGRAMS, KIND_FILES, NODE_FILES, NODE_TREE, Versions};
-
-/// The name under which Dockerfiles ask for the base image.
-const BASE_REPO: &str = "debian";
-/// Raised when the code that puts things together changes what comes out.
-const RECIPE: &str = "1";
 
 /// One thing that is built, in the order in which what needs the other comes later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Artifact {
-    /// A minimal Debian, as a tar in the cache.
+    /// A minimal Debian.
     BaseRootfs,
-    /// Debian with what a node needs, as a tar in the cache.
+    /// Debian with what a node needs.
     NodeRootfs,
-    /// iptables and nft with their libraries, as a tar in the cache.
+    /// iptables and nft with their libraries.
     ProxyRootfs,
-    /// Kubernetes, containerd, etcd, CoreDNS, kind, the registry: static programs in the cache.
+    /// Kubernetes, containerd, etcd, CoreDNS, kind, the registry.
     Programs,
     /// [`Artifact::BaseRootfs`] in Docker.
     BaseImage,
@@ -32,16 +19,55 @@ pub enum Artifact {
     RegistryImage,
     /// A kind node with the control plane's images inside, in Docker.
     NodeImage,
-    /// runc for BuildKit, as a tar in the cache.
+    /// runc for BuildKit.
     BuilderRootfs,
-    /// BuildKit's daemon: static programs in the cache.
+    /// BuildKit's daemon.
     BuilderPrograms,
     /// BuildKit in Docker.
     BuilderImage,
+    /// git and what else Argo CD's repo-server calls.
+    ArgocdRootfs,
+    RedisRootfs,
+    PrometheusRootfs,
+    MariadbRootfs,
+    ArgocdPrograms,
+    OperatorPrograms,
+    ArgocdImage,
+    RedisImage,
+    PrometheusImage,
+    OperatorImage,
+    ReloaderImage,
+    MariadbImage,
+    /// The stand-ins for the charts of Argo CD and Prometheus, with the manifests of their Go modules.
+    Charts,
+}
+
+/// How an artifact is made, and where it lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A root file system of Debian packages: a tar in the cache.
+    Debian,
+    /// Programs of a Go module: a folder in the cache.
+    Go,
+    /// An image in Docker.
+    Docker,
+    /// Images or charts under their upstream names: an OCI layout in the cache.
+    Layout,
+}
+
+/// What is known of an artifact before it is made.
+#[derive(Debug, Clone, Copy)]
+struct Facts {
+    id: &'static str,
+    title: &'static str,
+    kind: Kind,
+    /// On two cores with nothing cached, as measured.
+    seconds: u64,
+    needs: &'static [Artifact],
 }
 
 impl Artifact {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 23] = [
         Self::BaseRootfs,
         Self::NodeRootfs,
         Self::ProxyRootfs,
@@ -52,295 +78,108 @@ impl Artifact {
         Self::BuilderRootfs,
         Self::BuilderPrograms,
         Self::BuilderImage,
+        Self::ArgocdRootfs,
+        Self::RedisRootfs,
+        Self::PrometheusRootfs,
+        Self::MariadbRootfs,
+        Self::ArgocdPrograms,
+        Self::OperatorPrograms,
+        Self::ArgocdImage,
+        Self::RedisImage,
+        Self::PrometheusImage,
+        Self::OperatorImage,
+        Self::ReloaderImage,
+        Self::MariadbImage,
+        Self::Charts,
     ];
+
+    #[rustfmt::skip]
+    const fn facts(self) -> Facts {
+        use Kind::{Debian, Docker, Go, Layout};
+        const fn facts(
+            id: &'static str, title: &'static str, kind: Kind, seconds: u64, needs: &'static [Artifact],
+        ) -> Facts {
+            Facts { id, title, kind, seconds, needs }
+        }
+        match self {
+            Self::BaseRootfs => facts("base-rootfs", "Debian base system", Debian, 25, &[]),
+            Self::NodeRootfs => facts("node-rootfs", "Debian system of a node", Debian, 40, &[]),
+            Self::ProxyRootfs => facts("proxy-rootfs", "iptables and nft for kube-proxy", Debian, 10, &[]),
+            Self::Programs => {
+                let title = "Kubernetes, containerd, etcd, CoreDNS, kind, registry (Go)";
+                facts("programs", title, Go, 300, &[])
+            }
+            Self::BaseImage => facts("base-image", "base image", Docker, 1, &[Self::BaseRootfs]),
+            Self::RegistryImage => facts("registry-image", "registry image", Docker, 1, &[Self::Programs]),
+            Self::NodeImage => {
+                let needs = &[Self::NodeRootfs, Self::ProxyRootfs, Self::Programs];
+                facts("node-image", "node image", Docker, 18, needs)
+            }
+            Self::BuilderRootfs => facts("builder-rootfs", "runc for BuildKit", Debian, 10, &[]),
+            Self::BuilderPrograms => facts("builder-programs", "BuildKit (Go)", Go, 130, &[]),
+            Self::BuilderImage => {
+                let needs = &[Self::BuilderRootfs, Self::BuilderPrograms];
+                facts("builder-image", "BuildKit's image", Docker, 1, needs)
+            }
+            Self::ArgocdRootfs => facts("argocd-rootfs", "git for Argo CD", Debian, 30, &[]),
+            Self::RedisRootfs => facts("redis-rootfs", "Debian's redis", Debian, 20, &[]),
+            Self::PrometheusRootfs => facts("prometheus-rootfs", "Debian's Prometheus", Debian, 25, &[]),
+            Self::MariadbRootfs => facts("mariadb-rootfs", "Debian's MariaDB", Debian, 40, &[]),
+            Self::ArgocdPrograms => facts("argocd-programs", "Argo CD (Go)", Go, 300, &[]),
+            Self::OperatorPrograms => facts("operator-programs", "Prometheus operator (Go)", Go, 170, &[]),
+            Self::ArgocdImage => {
+                let needs = &[Self::ArgocdRootfs, Self::ArgocdPrograms];
+                facts("argocd", "Argo CD's image", Layout, 3, needs)
+            }
+            Self::RedisImage => facts("redis", "redis image", Layout, 1, &[Self::RedisRootfs]),
+            Self::PrometheusImage => facts("prometheus", "Prometheus image", Layout, 2, &[Self::PrometheusRootfs]),
+            Self::OperatorImage => facts("operator", "Prometheus operator's image", Layout, 1, &[Self::OperatorPrograms]),
+            Self::ReloaderImage => facts("reloader", "config reloader's image", Layout, 1, &[Self::OperatorPrograms]),
+            Self::MariadbImage => facts("mariadb", "MariaDB image", Layout, 2, &[Self::MariadbRootfs]),
+            Self::Charts => facts("charts", "charts of Argo CD and Prometheus", Layout, 10, &[]),
+        }
+    }
 
     /// What must be there before this can be made.
     pub fn needs(self) -> &'static [Self] {
-        match self {
-            Self::BaseRootfs
-            | Self::NodeRootfs
-            | Self::ProxyRootfs
-            | Self::Programs
-            | Self::BuilderRootfs
-            | Self::BuilderPrograms => &[],
-            Self::BaseImage => &[Self::BaseRootfs],
-            Self::RegistryImage => &[Self::Programs],
-            Self::NodeImage => &[Self::NodeRootfs, Self::ProxyRootfs, Self::Programs],
-            Self::BuilderImage => &[Self::BuilderRootfs, Self::BuilderPrograms],
-        }
+        self.facts().needs
     }
 
     pub fn id(self) -> &'static str {
-        match self {
-            Self::BaseRootfs => "base-rootfs",
-            Self::NodeRootfs => "node-rootfs",
-            Self::ProxyRootfs => "proxy-rootfs",
-            Self::Programs => "programs",
-            Self::BaseImage => "base-image",
-            Self::RegistryImage => "registry-image",
-            Self::NodeImage => "node-image",
-            Self::BuilderRootfs => "builder-rootfs",
-            Self::BuilderPrograms => "builder-programs",
-            Self::BuilderImage => "builder-image",
-        }
+        self.facts().id
     }
 
     pub fn title(self) -> &'static str {
-        match self {
-            Self::BaseRootfs => "Debian base system",
-            Self::NodeRootfs => "Debian system of a node",
-            Self::ProxyRootfs => "iptables and nft for kube-proxy",
-            Self::Programs => "Kubernetes, containerd, etcd, CoreDNS, kind, registry (Go)",
-            Self::BaseImage => "base image",
-            Self::RegistryImage => "registry image",
-            Self::NodeImage => "node image",
-            Self::BuilderRootfs => "runc for BuildKit",
-            Self::BuilderPrograms => "BuildKit (Go)",
-            Self::BuilderImage => "BuildKit's image",
-        }
+        self.facts().title
+    }
+
+    pub fn kind(self) -> Kind {
+        self.facts().kind
     }
 
     /// How long it takes on two cores with nothing cached, as measured.
     pub fn expected(self) -> Duration {
-        Duration::from_secs(match self {
-            Self::BaseRootfs => 25,
-            Self::NodeRootfs => 40,
-            Self::ProxyRootfs | Self::BuilderRootfs => 10,
-            Self::Programs => 300,
-            Self::BaseImage | Self::RegistryImage | Self::BuilderImage => 1,
-            Self::BuilderPrograms => 130,
-            Self::NodeImage => 18,
-        })
-    }
-
-    /// Whether it is compiled, which takes all processors; the rest waits for the network beside it.
-    pub fn is_compiled(self) -> bool {
-        matches!(self, Self::Programs | Self::BuilderPrograms)
+        Duration::from_secs(self.facts().seconds)
     }
 
     /// Whether it lies in the cache folder; else in Docker.
     pub fn is_file(self) -> bool {
-        !matches!(self, Self::BaseImage | Self::RegistryImage | Self::NodeImage | Self::BuilderImage)
+        self.kind() != Kind::Docker
     }
-}
-
-/// Names of all artifacts for one set of versions and one processor architecture.
-#[derive(Debug, Clone)]
-pub struct Names {
-    versions: Versions,
-    arch: String,
-}
-
-impl Names {
-    pub fn new(versions: Versions, arch: impl Into<String>) -> Self {
-        Self { versions, arch: arch.into() }
-    }
-
-    pub fn versions(&self) -> &Versions {
-        &self.versions
-    }
-
-    pub fn arch(&self) -> &str {
-        &self.arch
-    }
-
-    /// Repository and tag under which Dockerfiles ask for the base image.
-    pub fn base_tag(&self) -> (&'static str, String) {
-        (BASE_REPO, format!("{}-slim", self.versions.suite))
-    }
-
-    /// Twelve hexadecimal digits that change whenever an input of the artifact does.
-    pub fn key(&self, artifact: Artifact) -> String {
-        let mut hash = Sha256::new();
-        let mut add = |part: &str| {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
-        };
-        for part in [RECIPE, artifact.id(), &self.arch] {
-            add(part);
-        }
-        for need in artifact.needs() {
-            add(&self.key(*need));
-        }
-        match artifact {
-            Artifact::BaseRootfs => self.packages(&mut add, stack::BASE_PACKAGES),
-            Artifact::NodeRootfs => self.packages(&mut add, stack::NODE_PACKAGES),
-            Artifact::ProxyRootfs => self.packages(&mut add, stack::PROXY_PACKAGES),
-            Artifact::Programs => {
-                GO_MODULE.iter().flat_map(|file| [file.path, file.content]).for_each(&mut add);
-                GO_PROGRAMS.iter().flat_map(|(package, name)| [*package, *name]).for_each(&mut add);
-                add(&format!("{:?} {:?}", self.versions, Tool::Kubectl.spec().ok()));
-            }
-            Artifact::NodeImage => {
-                NODE_FILES.iter().flat_map(|file| [file.path, file.content]).for_each(&mut add);
-                NODE_TREE.iter().chain(KIND_FILES).for_each(|entry| add(&format!("{entry:?}")));
-                add(&format!("{:?}", self.versions));
-            }
-            Artifact::BuilderRootfs => self.packages(&mut add, builder::PACKAGES),
-            Artifact::BuilderPrograms => {
-                builder::MODULE.iter().flat_map(|file| [file.path, file.content]).for_each(&mut add);
-            }
-            Artifact::BaseImage | Artifact::RegistryImage | Artifact::BuilderImage => {}
-        }
-        hex::encode(hash.finalize())[..12].to_owned()
-    }
-
-    fn packages(&self, add: &mut impl FnMut(&str), packages: &[&str]) {
-        add(&self.versions.suite);
-        packages.iter().copied().for_each(add);
-    }
-
-    /// Those of `references` that are node images of another make. (The other images are small.)
-    pub fn outdated(&self, references: impl IntoIterator<Item = String>) -> Vec<String> {
-        let current = self.name(Artifact::NodeImage);
-        let repository = current.split_once(':').map_or("", |(repository, _)| repository);
-        let other = |reference: &String| {
-            reference.split_once(':').is_some_and(|(found, _)| found == repository) && *reference != current
-        };
-        references.into_iter().filter(other).collect()
-    }
-
-    /// The folder in the cache, or the reference in Docker.
-    pub fn name(&self, artifact: Artifact) -> String {
-        let key = self.key(artifact);
-        match artifact {
-            Artifact::BaseImage => format!("platen/base:{}-{key}", self.versions.suite),
-            Artifact::RegistryImage => format!("platen/registry:v{}-{key}", self.versions.registry),
-            Artifact::NodeImage => format!("platen/node:v{}-{key}", self.versions.kubernetes),
-            Artifact::BuilderImage => format!("platen/builder:{key}"),
-            file => format!("{}-{key}", file.id()),
-        }
-    }
-}
-
-/// What is there already.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Present {
-    /// Names of folders in the cache.
-    pub folders: BTreeSet<String>,
-    /// References of images in Docker.
-    pub images: BTreeSet<String>,
-}
-
-impl Present {
-    /// Whether it is there and can be used: the base image is asked for by its tag.
-    pub fn has(&self, names: &Names, artifact: Artifact) -> bool {
-        let tagged = || {
-            let (repo, tag) = names.base_tag();
-            self.images.contains(&format!("{repo}:{tag}"))
-        };
-        self.is_made(names, artifact) && (artifact != Artifact::BaseImage || tagged())
-    }
-
-    /// Whether it is there under its own name.
-    pub fn is_made(&self, names: &Names, artifact: Artifact) -> bool {
-        let name = names.name(artifact);
-        if artifact.is_file() { self.folders.contains(&name) } else { self.images.contains(&name) }
-    }
-}
-
-/// What has to be built so that all of `wanted` is there, in building order. What only served to build something that
-/// is there is not built again.
-pub fn missing(names: &Names, present: &Present, wanted: &[Artifact]) -> Vec<Artifact> {
-    let mut needed = BTreeSet::new();
-    let mut open: Vec<Artifact> = wanted.to_vec();
-    while let Some(artifact) = open.pop() {
-        // What is made and only lacks its tag needs nothing.
-        if !present.has(names, artifact) && needed.insert(artifact) && !present.is_made(names, artifact) {
-            open.extend(artifact.needs());
-        }
-    }
-    Artifact::ALL.into_iter().filter(|artifact| needed.contains(artifact)).collect()
 }
 
 /// How long building these takes on two cores, about: Debian's part runs beside the compiling, the images come after.
 pub fn expected(artifacts: &[Artifact]) -> Duration {
-    let sum = |wanted: fn(&Artifact) -> bool| -> Duration {
-        artifacts.iter().copied().filter(wanted).map(Artifact::expected).sum()
+    let sum = |kinds: &[Kind]| -> Duration {
+        let of_kind = artifacts.iter().filter(|artifact| kinds.contains(&artifact.kind()));
+        of_kind.map(|artifact| artifact.expected()).sum()
     };
-    let programs = sum(|artifact| artifact.is_compiled());
-    let debian = sum(|artifact| artifact.is_file() && !artifact.is_compiled());
-    programs.max(debian) + sum(|artifact| !artifact.is_file())
+    sum(&[Kind::Go]).max(sum(&[Kind::Debian])) + sum(&[Kind::Docker, Kind::Layout])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const WANTED: &[Artifact] =
-        &[Artifact::BaseImage, Artifact::RegistryImage, Artifact::NodeImage, Artifact::BuilderImage];
-
-    fn names() -> Names {
-        Names::new(Versions::pinned().unwrap(), "amd64")
-    }
-
-    fn everything(names: &Names) -> Present {
-        let mut present = Present::default();
-        for artifact in Artifact::ALL {
-            let names_of_kind = if artifact.is_file() { &mut present.folders } else { &mut present.images };
-            names_of_kind.insert(names.name(artifact));
-        }
-        present.images.insert("debian:trixie-slim".into());
-        present
-    }
-
-    #[test]
-    fn on_a_bare_machine_everything_is_missing_and_needs_come_first() {
-        let missing = missing(&names(), &Present::default(), WANTED);
-        assert_eq!(missing, Artifact::ALL);
-        for (position, artifact) in missing.iter().enumerate() {
-            assert!(artifact.needs().iter().all(|need| missing[..position].contains(need)));
-        }
-    }
-
-    #[test]
-    fn where_everything_is_there_nothing_is_missing() {
-        let names = names();
-        assert_eq!(missing(&names, &everything(&names), WANTED), []);
-    }
-
-    #[test]
-    fn what_only_served_to_build_something_present_is_not_built_again() {
-        let names = names();
-        let mut present = everything(&names);
-        present.folders.retain(|name| !name.starts_with("node-rootfs"));
-        assert_eq!(missing(&names, &present, WANTED), []);
-    }
-
-    #[test]
-    fn a_lost_image_is_made_again_from_the_cache_alone() {
-        let names = names();
-        let mut present = everything(&names);
-        present.images.remove(&names.name(Artifact::NodeImage));
-        assert_eq!(missing(&names, &present, WANTED), [Artifact::NodeImage]);
-    }
-
-    #[test]
-    fn a_base_image_without_its_tag_is_tagged_again_and_nothing_is_built_for_it() {
-        let names = names();
-        let mut present = everything(&names);
-        present.images.remove("debian:trixie-slim");
-        present.folders.clear();
-        assert_eq!(missing(&names, &present, &[Artifact::BaseImage]), [Artifact::BaseImage]);
-    }
-
-    #[test]
-    fn a_changed_version_changes_what_depends_on_it_and_nothing_else() {
-        let before = names();
-        let mut versions = before.versions().clone();
-        versions.kubernetes = "1.36.4".into();
-        let after = Names::new(versions, "amd64");
-        let changed: Vec<_> = Artifact::ALL.into_iter().filter(|a| before.key(*a) != after.key(*a)).collect();
-        assert_eq!(changed, [Artifact::Programs, Artifact::RegistryImage, Artifact::NodeImage]);
-    }
-
-    #[test]
-    fn images_of_an_older_make_are_outdated_and_those_of_others_are_not() {
-        let names = names();
-        let references =
-            ["platen/node:v1.35.0-0", &names.name(Artifact::NodeImage), "platen/ocr-service:1", "debian:12"];
-        assert_eq!(names.outdated(references.map(ToOwned::to_owned)), ["platen/node:v1.35.0-0"]);
-    }
 
     #[test]
     fn what_is_built_side_by_side_counts_once_in_the_forecast() {
@@ -351,8 +190,10 @@ mod tests {
     }
 
     #[test]
-    fn another_architecture_shares_nothing() {
-        let (amd64, arm64) = (names(), Names::new(Versions::pinned().unwrap(), "arm64"));
-        assert!(Artifact::ALL.into_iter().all(|artifact| amd64.key(artifact) != arm64.key(artifact)));
+    fn what_an_artifact_needs_comes_before_it() {
+        let position = |wanted| Artifact::ALL.iter().position(|artifact| *artifact == wanted);
+        for artifact in Artifact::ALL {
+            assert!(artifact.needs().iter().all(|need| position(*need) < position(artifact)), "{artifact:?}");
+        }
     }
 }

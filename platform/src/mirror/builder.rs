@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::archive::{Entry, Image};
-use super::artifact::{Artifact, Names};
+use super::artifact::Artifact;
+use super::names::Names;
 use super::stack::StackFile;
 use super::store::Store;
 use crate::error::{Doing, Error, Result};
@@ -90,7 +91,7 @@ pub fn image(reference: &str, programs: &Path, rootfs: &Path) -> Image {
         below: Some(rootfs.into()),
         entries,
         entrypoint: vec!["/usr/bin/buildkitd".into()],
-        cmd: vec![],
+        ..Image::default()
     }
 }
 

@@ -43,9 +43,8 @@ pub fn base(reference: &str, rootfs: &Path) -> Image {
     Image {
         reference: reference.into(),
         below: Some(rootfs.into()),
-        entries: vec![],
-        entrypoint: vec![],
         cmd: vec!["bash".into()],
+        ..Image::default()
     }
 }
 
@@ -61,7 +60,7 @@ fn static_image(reference: &str, programs: &Path, name: &str) -> Image {
             Entry::program(path.clone(), programs.join(name)),
         ],
         entrypoint: vec![format!("/{path}")],
-        cmd: vec![],
+        ..Image::default()
     }
 }
 

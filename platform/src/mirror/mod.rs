@@ -3,39 +3,70 @@
 mod archive;
 mod artifact;
 mod builder;
+mod charts;
 pub(crate) mod docker;
 mod images;
+mod inventory;
+mod layout;
+mod names;
 mod node_image;
 mod programs;
+mod publish;
+mod pull;
 pub mod registry;
 mod rootfs;
+mod serve;
+mod service_images;
+mod services;
 mod stack;
 mod store;
+mod transfer;
+mod verify;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bollard::Docker;
 
-pub use artifact::{Artifact, Names, Present, expected, missing};
+pub use artifact::{Artifact, Kind, expected};
 pub use builder::buildkit_version;
 pub use docker::{BUILDING, LABEL};
+pub use inventory::{Listed, Listing};
+pub use layout::{Item, Origin};
+pub use names::{Names, Present, missing};
+pub use publish::{BuildReport, Published};
+pub use pull::{PullOptions, Pulled};
 pub use stack::Versions;
+pub use transfer::{Exported, Imported};
+pub use verify::{Fault, Verified};
 
 use crate::error::{Error, Result};
 use crate::event::Step;
 use crate::host::Host;
-use crate::tools::Platform;
+use crate::tools::{self, Platform, Tool};
+use layout::Layout;
+use service_images::Parts;
 use store::Store;
 
 /// What a kind cluster needs.
 pub const CLUSTER: &[Artifact] = &[Artifact::Programs, Artifact::RegistryImage, Artifact::NodeImage];
 /// What building images needs where nothing can be pulled: the builder, the base image, and a registry for the result.
 pub const BUILD: &[Artifact] = &[Artifact::RegistryImage, Artifact::BaseImage, Artifact::BuilderImage];
+/// What runs on the cluster beside the OCR service: images and charts under their upstream names.
+pub const STACK: &[Artifact] = &[
+    Artifact::ArgocdImage,
+    Artifact::RedisImage,
+    Artifact::PrometheusImage,
+    Artifact::OperatorImage,
+    Artifact::ReloaderImage,
+    Artifact::MariadbImage,
+    Artifact::Charts,
+];
 /// Another checkout may be about to use a node image of its own; after this time it is taken for a left-over.
 const OUTDATED_AFTER: Duration = Duration::from_hours(24);
 
 /// The source build on this host.
+#[derive(Clone)]
 pub struct Mirror {
     names: Names,
     store: Store,
@@ -43,8 +74,7 @@ pub struct Mirror {
 
 impl Mirror {
     pub fn new(host: &Host) -> Result<Self> {
-        let names = Names::new(Versions::pinned()?, Platform::host().arch);
-        Ok(Self { names, store: Store::new(host) })
+        Ok(Self { names: Names::pinned(Platform::host().arch)?, store: Store::new(host) })
     }
 
     /// What is there: folders of the cache, and images where an engine is given.
@@ -61,23 +91,45 @@ impl Mirror {
         missing(&self.names, present, wanted)
     }
 
-    /// Builds what is missing of `wanted`: compiling and Debian's part side by side. Returns what was built.
-    pub async fn build(&self, host: &Host, docker: &Docker, wanted: &[Artifact]) -> Result<Vec<Artifact>> {
-        let mut todo = self.missing(&self.observe(Some(docker)).await?, wanted);
+    /// Builds what is missing of `wanted`: compiling and Debian's part side by side. Returns what was built. Without
+    /// Docker only what needs none.
+    pub async fn build(
+        &self,
+        host: &Host,
+        docker: Option<&Docker>,
+        wanted: &[Artifact],
+    ) -> Result<Vec<Artifact>> {
+        self.discard_faulty(host, wanted).await?;
+        let mut todo = self.missing(&self.observe(docker).await?, wanted);
+        if let (None, Some(image)) = (docker, todo.iter().find(|it| it.kind() == Kind::Docker)) {
+            return Err(Error::machine(
+                format!("the {} is kept in Docker, which does not answer", image.title()),
+                "start it: cargo xtask up --provider kind --only engine",
+            ));
+        }
         if !todo.is_empty() {
             let _lock = self.store.lock(&host.events).await?;
             // Another run may have built some of it while this one waited.
-            todo = self.missing(&self.observe(Some(docker)).await?, wanted);
-            let (files, loaded): (Vec<Artifact>, Vec<Artifact>) =
-                todo.iter().partition(|artifact| artifact.is_file());
-            let (programs, debian): (Vec<Artifact>, Vec<Artifact>) =
-                files.into_iter().partition(|artifact| artifact.is_compiled());
-            tokio::try_join!(self.in_turn(host, docker, &debian), self.in_turn(host, docker, &programs))?;
-            self.in_turn(host, docker, &loaded).await?;
-            let old = docker::references_older_than(docker, OUTDATED_AFTER).await?;
-            docker::prune(docker, self.names.outdated(old)).await?;
+            todo = self.missing(&self.observe(docker).await?, wanted);
+            let of = |kinds: &[Kind]| -> Vec<Artifact> {
+                todo.iter().copied().filter(|artifact| kinds.contains(&artifact.kind())).collect()
+            };
+            let (debian, compiled) = (of(&[Kind::Debian]), of(&[Kind::Go]));
+            tokio::try_join!(self.in_turn(host, docker, &debian), self.in_turn(host, docker, &compiled))?;
+            self.in_turn(host, docker, &of(&[Kind::Docker, Kind::Layout])).await?;
+            if let Some(docker) = docker {
+                let old = docker::references_older_than(docker, OUTDATED_AFTER).await?;
+                docker::prune(docker, self.names.outdated(old)).await?;
+            }
         }
         Ok(todo)
+    }
+
+    /// The packaged chart of a stand-in, once [`Artifact::Charts`] is built; helm installs it by this path.
+    pub fn chart(&self, chart: &str) -> Result<Option<PathBuf>> {
+        let name = charts::reference(chart, &self.names);
+        let held = self.held()?;
+        held.iter().find(|(_, item)| item.name == name).map_or(Ok(None), |(layout, item)| layout.chart(item))
     }
 
     /// A program of [`Artifact::Programs`], where they are built.
@@ -111,32 +163,63 @@ impl Mirror {
         self.names.name(Artifact::BaseImage)
     }
 
-    async fn in_turn(&self, host: &Host, docker: &Docker, artifacts: &[Artifact]) -> Result<()> {
+    /// Takes those of `wanted` away that have lost a blob, so that they are built again.
+    async fn discard_faulty(&self, host: &Host, wanted: &[Artifact]) -> Result<()> {
+        for artifact in wanted.iter().filter(|artifact| artifact.kind() == Kind::Layout) {
+            let (folder, title) = (self.names.name(*artifact), artifact.title());
+            if !self.store.folders().contains(&folder) {
+                continue;
+            }
+            let layout = Layout::open(&self.store.path(&folder));
+            let faults = transfer::blocking(move || {
+                let layout = layout?;
+                let looked =
+                    layout.items()?.into_iter().flat_map(|item| verify::look(&layout, &item, "").faults);
+                Ok(looked.collect::<Vec<_>>())
+            });
+            if let Some(fault) = faults.await?.first() {
+                host.events.note(format!("{title} is built again: {fault}"));
+                let _lock = self.store.lock(&host.events).await?;
+                self.store.discard(&folder)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn in_turn(&self, host: &Host, docker: Option<&Docker>, artifacts: &[Artifact]) -> Result<()> {
         for artifact in artifacts {
             let step = host.events.step(
                 format!("mirror-{}", artifact.id()),
                 format!("building {}", artifact.title()),
                 Some(artifact.expected()),
             );
-            self.build_one(host, docker, *artifact, &step).await?;
+            match (artifact.kind(), docker) {
+                (Kind::Docker, Some(docker)) => self.build_in_docker(docker, *artifact, &step).await?,
+                (Kind::Docker, None) => {}
+                _ => self.build_in_cache(host, *artifact, &step).await?,
+            }
             step.done();
         }
         Ok(())
     }
 
-    async fn build_one(&self, host: &Host, docker: &Docker, artifact: Artifact, step: &Step) -> Result<()> {
+    async fn build_in_cache(&self, host: &Host, artifact: Artifact, step: &Step) -> Result<()> {
+        let (store, names) = (&self.store, &self.names);
+        match artifact.kind() {
+            Kind::Debian => rootfs::build(host, store, names, artifact, step).await,
+            Kind::Go if artifact == Artifact::BuilderPrograms => {
+                builder::build(host, store, names, step).await
+            }
+            Kind::Go => programs::build(host, store, names, artifact, step).await,
+            Kind::Layout if artifact == Artifact::Charts => charts::build(host, store, names, step).await,
+            Kind::Layout => self.build_service(host, artifact).await,
+            Kind::Docker => Ok(()),
+        }
+    }
+
+    async fn build_in_docker(&self, docker: &Docker, artifact: Artifact, step: &Step) -> Result<()> {
         let (store, names) = (&self.store, &self.names);
         match artifact {
-            Artifact::BaseRootfs | Artifact::NodeRootfs | Artifact::ProxyRootfs | Artifact::BuilderRootfs => {
-                rootfs::build(host, store, names, artifact, step).await
-            }
-            Artifact::Programs => programs::build(host, store, names, step).await,
-            Artifact::BuilderPrograms => builder::build(host, store, names, step).await,
-            Artifact::BuilderImage => {
-                let programs = store.path(&names.name(Artifact::BuilderPrograms)).join("bin");
-                let rootfs = store.path(&names.name(Artifact::BuilderRootfs)).join(rootfs::TAR);
-                self.load(docker, builder::image(&self.builder_image(), &programs, &rootfs)).await
-            }
             Artifact::NodeImage => node_image::build(docker, store, names, step).await,
             Artifact::BaseImage => {
                 if !self.observe(Some(docker)).await?.is_made(names, artifact) {
@@ -145,11 +228,50 @@ impl Mirror {
                 }
                 self.tag_base(docker).await
             }
+            Artifact::BuilderImage => {
+                let programs = store.path(&names.name(Artifact::BuilderPrograms)).join("bin");
+                let rootfs = store.path(&names.name(Artifact::BuilderRootfs)).join(rootfs::TAR);
+                self.load(docker, builder::image(&self.builder_image(), &programs, &rootfs)).await
+            }
             Artifact::RegistryImage => {
                 let programs = store.path(&names.name(Artifact::Programs)).join("bin");
                 self.load(docker, images::registry(&self.registry_image(), &programs)).await
             }
+            _ => Ok(()),
         }
+    }
+
+    /// The image of a service, as an OCI layout of its own.
+    async fn build_service(&self, host: &Host, artifact: Artifact) -> Result<()> {
+        let (names, arch) = (self.names.clone(), self.names.arch().to_owned());
+        let mut parts = self.parts(artifact);
+        if artifact == Artifact::ArgocdImage {
+            parts.helm = tools::ensure(host, Tool::Helm).await?;
+        }
+        let staged = self.store.stage()?;
+        let dir = staged.path().to_owned();
+        let written = tokio::task::spawn_blocking(move || -> Result<()> {
+            if parts.rootfs.is_file() {
+                parts.certificates = rootfs::certificates(&parts.rootfs)?;
+            }
+            let image = names
+                .image(artifact, &parts)
+                .ok_or_else(|| Error::malformed(artifact.title(), "nobody knows what is in it", ""))?;
+            Layout::create(&dir)?.write_image(&arch, &image)
+        });
+        written.await.map_err(|error| Error::malformed(artifact.title(), error, ""))??;
+        self.store.publish(staged, &self.names.name(artifact))?;
+        Ok(())
+    }
+
+    fn parts(&self, artifact: Artifact) -> Parts {
+        let of = |kind: Kind| {
+            let need = artifact.needs().iter().find(|need| need.kind() == kind)?;
+            Some(self.store.path(&self.names.name(*need)))
+        };
+        let rootfs = of(Kind::Debian).map(|dir| dir.join(rootfs::TAR)).unwrap_or_default();
+        let programs = of(Kind::Go).map(|dir| dir.join("bin")).unwrap_or_default();
+        Parts { rootfs, programs, ..Parts::default() }
     }
 
     async fn load(&self, docker: &Docker, image: archive::Image) -> Result<()> {
@@ -170,6 +292,25 @@ impl Mirror {
         }
         docker::tag(docker, &self.base_image(), repo, &tag).await
     }
+}
+
+/// The artifacts of these names; without any: all of the stack, and what a cluster needs as far as it can be built with
+/// or without Docker.
+pub fn named(names: &[String], has_docker: bool) -> Result<Vec<Artifact>> {
+    if names.is_empty() {
+        let cluster = if has_docker { [CLUSTER, BUILD].concat() } else { vec![Artifact::Programs] };
+        return Ok([&cluster, STACK].concat());
+    }
+    let of_name = |name: &String| {
+        Artifact::ALL.into_iter().find(|artifact| artifact.id() == name).ok_or_else(|| {
+            let known: Vec<_> = Artifact::ALL.iter().map(|artifact| artifact.id()).collect();
+            Error::usage(
+                format!("the mirror builds nothing called {name:?}"),
+                format!("it builds {}", known.join(", ")),
+            )
+        })
+    };
+    names.iter().map(of_name).collect()
 }
 
 /// One line on what has to be built and how long that takes, for the plan.

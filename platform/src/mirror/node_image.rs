@@ -8,9 +8,10 @@ use bollard::models::{ContainerConfig, ContainerCreateBody, HostConfig};
 use bollard::query_parameters::CommitContainerOptions;
 
 use super::archive::{self, Entry, Image};
-use super::artifact::{Artifact, Names};
+use super::artifact::Artifact;
 use super::docker::{self, BUILDING, LABEL};
 use super::images;
+use super::names::Names;
 use super::rootfs::TAR;
 use super::stack::{self, KIND_FILES, NODE_TREE};
 use super::store::Store;
@@ -166,11 +167,9 @@ async fn commit(docker: &Docker, container: &str, reference: &str) -> Result<()>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mirror::stack::Versions;
-
     #[test]
     fn a_node_names_its_sandbox_image_and_holds_every_program() {
-        let names = Names::new(Versions::pinned().unwrap(), "amd64");
+        let names = Names::pinned("amd64").unwrap();
         let entries = node_entries(&names, Path::new("programs"), Path::new("images.tar"));
         let text = |wanted: &str| {
             entries.iter().find_map(|entry| match entry {

@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::artifact::{Artifact, Names};
-use super::stack::{GO_MODULE, GO_PACKAGES_ABOUT, GO_PROGRAMS, KIND_FILES, KUBECTL, Versions};
+use super::artifact::Artifact;
+use super::names::Names;
+use super::services::{self, GoModule};
+use super::stack::{GO_MODULE, GO_PACKAGES_ABOUT, GO_PROGRAMS, KIND_FILES, KUBECTL, StackFile, Versions};
 use super::store::Store;
 use crate::error::{Doing, Error, Result};
 use crate::event::Step;
@@ -16,33 +18,89 @@ const DEADLINE: Duration = Duration::from_hours(1);
 /// Support for file systems that nodes never use, and gRPC's tracing pages.
 const TAGS: &str = "-tags=grpcnotrace,no_btrfs,no_devmapper,no_zfs,no_aufs";
 
-/// Builds all programs and takes the files that kind's module carries for nodes.
-pub async fn build(host: &Host, store: &Store, names: &Names, step: &Step) -> Result<()> {
+/// Builds the programs of one Go module.
+pub async fn build(host: &Host, store: &Store, names: &Names, artifact: Artifact, step: &Step) -> Result<()> {
     let go = tools::ensure_go(host).await?;
     let staged = store.stage()?;
-    let source = staged.path().join("src");
-    write_module(&source)?;
-    let bin = staged.path().join("bin");
+    let (source, bin) = (staged.path().join("src"), staged.path().join("bin"));
     std::fs::create_dir_all(&bin).doing(format!("creating {}", bin.display()))?;
-    let mut wanted = GO_PROGRAMS.to_vec();
-    if !take_kubectl(host, &bin, step).await? {
-        wanted.push(KUBECTL);
+    let build = Build { host, go: &go, source: &source, bin: &bin, step };
+    if let Some(module) = services::go_module(artifact) {
+        build.service(&module, names).await?;
+    } else {
+        build.cluster(names.versions()).await?;
+        take_kind_files(host, &go, &source, &staged.path().join("kind")).await?;
     }
-    compile(host, &go, &source, &bin, &wanted, names.versions(), step).await?;
-    for (_, program) in GO_PROGRAMS.iter().chain([&KUBECTL]) {
-        if !bin.join(program).is_file() {
-            return Err(Error::malformed("what go build made", format!("there is no {program}"), ""));
-        }
-    }
-    take_kind_files(host, &go, &source, &staged.path().join("kind")).await?;
     std::fs::remove_dir_all(&source).doing("removing the sources of the build")?;
-    store.publish(staged, &names.name(Artifact::Programs))?;
+    store.publish(staged, &names.name(artifact))?;
     Ok(())
 }
 
-fn write_module(source: &Path) -> Result<()> {
-    for file in GO_MODULE {
-        let path = source.join(file.path.trim_start_matches("go/"));
+/// One run of `go build`.
+struct Build<'a> {
+    host: &'a Host,
+    go: &'a Path,
+    source: &'a Path,
+    bin: &'a Path,
+    step: &'a Step,
+}
+
+impl Build<'_> {
+    async fn cluster(&self, versions: &Versions) -> Result<()> {
+        write_module(self.source, GO_MODULE)?;
+        let mut wanted = GO_PROGRAMS.to_vec();
+        if !take_kubectl(self.host, self.bin, self.step).await? {
+            wanted.push(KUBECTL);
+        }
+        self.compile(&wanted, &linker_flags(versions), GO_PACKAGES_ABOUT).await?;
+        self.ensure_made(GO_PROGRAMS.iter().chain([&KUBECTL]))
+    }
+
+    async fn service(&self, module: &GoModule, names: &Names) -> Result<()> {
+        write_module(self.source, module.files)?;
+        let flags = [vec!["-s".to_owned(), "-w".to_owned()], module.flags(names.services())].concat();
+        self.compile(module.programs, &flags.join(" "), module.packages_about).await?;
+        self.ensure_made(module.programs)
+    }
+
+    async fn compile(&self, wanted: &[(&str, &str)], flags: &str, packages_about: u64) -> Result<()> {
+        let cmd = go_cmd(self.go, self.source)
+            // -v names each package as it is compiled; without debug information compiling and linking are shorter.
+            .args(["build", "-v", "-trimpath", "-gcflags=all=-dwarf=false", TAGS])
+            .arg(format!("-ldflags={flags}"))
+            .arg("-o")
+            .arg(format!("{}/", self.bin.display()))
+            .args(wanted.iter().map(|(package, _)| *package))
+            // The compiler collects its garbage less often: a seventh less work for some memory.
+            .env("GOGC", "400")
+            .deadline(DEADLINE);
+        let mut progress = Progress::default();
+        self.host
+            .processes
+            .run_with(&cmd, &mut |line: Line<'_>| {
+                let message = progress.see(line.text());
+                self.step.progress(
+                    message,
+                    Some(progress.compiled.min(packages_about)),
+                    Some(packages_about),
+                );
+            })
+            .await?;
+        Ok(())
+    }
+
+    fn ensure_made<'b>(&self, programs: impl IntoIterator<Item = &'b (&'b str, &'b str)>) -> Result<()> {
+        let lost = programs.into_iter().find(|(_, program)| !self.bin.join(program).is_file());
+        lost.map_or(Ok(()), |(_, program)| {
+            Err(Error::malformed("what go build made", format!("there is no {program}"), ""))
+        })
+    }
+}
+
+/// Writes the files of a module, whose paths begin with its folder in `stack/`.
+pub fn write_module(source: &Path, files: &[StackFile]) -> Result<()> {
+    for file in files {
+        let path = source.join(file.path.split_once('/').map_or(file.path, |(_, inside)| inside));
         let dir = path.parent().unwrap_or(source);
         std::fs::create_dir_all(dir)
             .and_then(|()| std::fs::write(&path, file.content))
@@ -72,36 +130,7 @@ async fn take_kubectl(host: &Host, bin: &Path, step: &Step) -> Result<bool> {
     Ok(true)
 }
 
-async fn compile(
-    host: &Host,
-    go: &Path,
-    source: &Path,
-    bin: &Path,
-    wanted: &[(&str, &str)],
-    versions: &Versions,
-    step: &Step,
-) -> Result<()> {
-    let cmd = go_cmd(go, source)
-        // -v names each package as it is compiled; without debug information compiling and linking are shorter.
-        .args(["build", "-v", "-trimpath", "-gcflags=all=-dwarf=false", TAGS])
-        .arg(format!("-ldflags={}", linker_flags(versions)))
-        .arg("-o")
-        .arg(format!("{}/", bin.display()))
-        .args(wanted.iter().map(|(package, _)| *package))
-        // The compiler collects its garbage less often: a seventh less work for some memory.
-        .env("GOGC", "400")
-        .deadline(DEADLINE);
-    let mut progress = Progress::default();
-    host.processes
-        .run_with(&cmd, &mut |line: Line<'_>| {
-            let message = progress.see(line.text());
-            step.progress(message, Some(progress.compiled.min(GO_PACKAGES_ABOUT)), Some(GO_PACKAGES_ABOUT));
-        })
-        .await?;
-    Ok(())
-}
-
-fn go_cmd(go: &Path, source: &Path) -> Cmd {
+pub fn go_cmd(go: &Path, source: &Path) -> Cmd {
     // A workspace or flags of the user's own must not reach into this build.
     Cmd::new(go).cwd(source).env("CGO_ENABLED", "0").env("GOFLAGS", "-buildvcs=false").env("GOWORK", "off")
 }

@@ -1,11 +1,15 @@
 //! Debian root file systems, made by mmdebstrap from the machine's own package mirror.
 
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
 use std::time::Duration;
 
-use super::artifact::{Artifact, Names};
-use super::stack::{BASE_PACKAGES, NODE_PACKAGES, PROXY_PACKAGES};
+use super::artifact::Artifact;
+use super::names::Names;
+use super::services::{Packages, packages};
 use super::store::Store;
-use crate::error::Result;
+use crate::error::{Doing, Error, Result};
 use crate::event::Step;
 use crate::host::Host;
 use crate::process::{Cmd, Line};
@@ -19,11 +23,14 @@ const EXCLUDED: [&str; 3] = ["/usr/share/man/*", "/usr/share/doc/*", "/usr/share
 
 /// Builds one of the root file systems.
 pub async fn build(host: &Host, store: &Store, names: &Names, artifact: Artifact, step: &Step) -> Result<()> {
+    let Some(packages) = packages(artifact) else {
+        return Err(Error::malformed(artifact.title(), "no packages are named for it", ""));
+    };
     ensure_mmdebstrap(host).await?;
     let staged = store.stage()?;
     let tar = staged.path().join(TAR);
     let contained = rustix::process::geteuid().is_root() && host.processes.find("unshare").is_some();
-    let cmd = command(artifact, &names.versions().suite, contained)
+    let cmd = command(&packages, &names.versions().suite, contained)
         .arg(&tar)
         // What mmdebstrap leaves when it is killed goes away with the staged folder.
         .env("TMPDIR", staged.path())
@@ -45,14 +52,8 @@ async fn ensure_mmdebstrap(host: &Host) -> Result<()> {
 
 /// `contained`: in mount and process namespaces of its own. As root mmdebstrap mounts /proc, /sys and /dev in the new
 /// file system; killed, it would leave them behind, and a clean-up would walk into the machine's own.
-fn command(artifact: Artifact, suite: &str, contained: bool) -> Cmd {
-    let (variant, packages) = match artifact {
-        Artifact::NodeRootfs => ("minbase", NODE_PACKAGES),
-        // Unpacked, not installed: libraries and programs, no package manager.
-        Artifact::ProxyRootfs => ("extract", PROXY_PACKAGES),
-        Artifact::BuilderRootfs => ("extract", super::builder::PACKAGES),
-        _ => ("minbase", BASE_PACKAGES),
-    };
+fn command(packages: &Packages, suite: &str, contained: bool) -> Cmd {
+    let variant = if packages.unpacked { "extract" } else { "minbase" };
     let cmd = if contained {
         let namespaces = ["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "mmdebstrap"];
         Cmd::new("unshare").args(namespaces)
@@ -60,22 +61,51 @@ fn command(artifact: Artifact, suite: &str, contained: bool) -> Cmd {
         Cmd::new("mmdebstrap")
     };
     cmd.arg(format!("--variant={variant}"))
-        .arg(format!("--include={}", packages.join(",")))
-        .args(EXCLUDED.map(|path| format!("--dpkgopt=path-exclude={path}")))
+        .arg(format!("--include={}", packages.names.join(",")))
+        .args(EXCLUDED.iter().chain(packages.without).map(|path| format!("--dpkgopt=path-exclude={path}")))
         .args(["--format=tar", suite])
+}
+
+/// The authorities that Debian's package carries, as one bundle: where packages are only unpacked, nothing makes it.
+pub fn certificates(rootfs: &Path) -> Result<String> {
+    let doing = || format!("reading {}", rootfs.display());
+    let file = std::io::BufReader::with_capacity(1 << 20, std::fs::File::open(rootfs).doing(doing())?);
+    let mut found = BTreeMap::new();
+    for entry in tar::Archive::new(file).entries().doing(doing())? {
+        let mut entry = entry.doing(doing())?;
+        let path = entry.path().doing(doing())?.into_owned();
+        let is_authority = path.extension().is_some_and(|extension| extension == "crt")
+            && path.components().any(|part| part.as_os_str() == "ca-certificates");
+        if is_authority {
+            let mut text = String::new();
+            entry.read_to_string(&mut text).doing(doing())?;
+            found.insert(path, text);
+        }
+    }
+    Ok(found.into_values().collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn of(artifact: Artifact, contained: bool) -> String {
+        command(&packages(artifact).unwrap(), "trixie", contained).to_string()
+    }
+
     #[test]
     fn a_node_gets_systemd_and_kube_proxy_only_what_it_calls() {
-        let node = command(Artifact::NodeRootfs, "trixie", false).to_string();
+        let node = of(Artifact::NodeRootfs, false);
         assert!(node.contains("--variant=minbase") && node.contains("systemd"), "{node}");
-        let proxy = command(Artifact::ProxyRootfs, "trixie", true).to_string();
+        let proxy = of(Artifact::ProxyRootfs, true);
         assert!(proxy.contains("--variant=extract") && !proxy.contains("systemd"), "{proxy}");
         assert!(proxy.ends_with(" trixie"), "{proxy}");
         assert!(proxy.starts_with("unshare --mount"), "{proxy}");
+    }
+
+    #[test]
+    fn what_nobody_calls_is_left_out_of_a_service() {
+        let argocd = of(Artifact::ArgocdRootfs, false);
+        assert!(argocd.contains("path-exclude=/usr/share/perl/*") && argocd.contains("git"), "{argocd}");
     }
 }

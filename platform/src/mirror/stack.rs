@@ -17,6 +17,8 @@ macro_rules! stack_files {
     };
 }
 
+pub(super) use stack_files;
+
 /// The Go module that names every program of the cluster.
 pub const GO_MODULE: &[StackFile] = stack_files![
     "go/go.mod",

@@ -64,6 +64,28 @@ impl Store {
         Ok(target)
     }
 
+    /// Takes a folder out of the store at once, and removes it.
+    pub fn discard(&self, name: &str) -> Result<()> {
+        let gone = self.stage()?;
+        let path = self.path(name);
+        std::fs::rename(&path, gone.path().join("old")).doing(format!("removing {}", path.display()))
+    }
+
+    /// A folder for work that a killed run leaves for the next one; `key` says which. It is renamed into place by
+    /// [`Store::publish_folder`].
+    pub fn resumable(&self, key: &str) -> Result<PathBuf> {
+        let plain: String = key.chars().filter(char::is_ascii_alphanumeric).collect();
+        let path = self.dir.join(format!(".begun-{plain}"));
+        std::fs::create_dir_all(&path).doing(format!("creating {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// Gives a finished folder of [`Store::resumable`] its name.
+    pub fn publish_folder(&self, folder: &Path, name: &str) -> Result<()> {
+        std::fs::rename(folder, self.path(name))
+            .doing(format!("moving {} into place", self.path(name).display()))
+    }
+
     fn clear_staged(&self) {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let entries = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();

@@ -128,6 +128,8 @@ fn docker(registry: &str) -> Result<Option<Credentials>> {
         // The name that Docker itself uses with an identity token.
         Ok(DockerCredential::IdentityToken(token)) => Ok(login("<token>".into(), token)),
         Err(Failure::ConfigNotFound | Failure::NoCredentialConfigured) => Ok(None),
+        // It cannot tell a configuration that there is not from one that cannot be read.
+        Err(Failure::ConfigReadError) if !has_configuration() => Ok(None),
         // A helper that keeps nothing for this registry says so in words, by failing.
         Err(Failure::HelperFailure { stdout, stderr, .. })
             if format!("{stdout}{stderr}").contains("credentials not found") =>
@@ -142,6 +144,13 @@ fn docker(registry: &str) -> Result<Option<Credentials>> {
             format!("log in again: docker login {registry}; or set {SERVER}, {USER} and {PASSWORD} in .env"),
         )),
     }
+}
+
+/// Whether Docker has been configured for this user.
+fn has_configuration() -> bool {
+    let named = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+    let dir = named.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".docker")));
+    dir.is_some_and(|dir| dir.join("config.json").exists())
 }
 
 /// Docker Hub has several names.

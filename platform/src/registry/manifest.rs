@@ -152,6 +152,12 @@ impl Manifest {
         self.entries().iter().filter_map(platform).collect()
     }
 
+    /// The index of those entries that `keep` wants; none where nothing is kept, or where this is one image.
+    pub fn only(&self, keep: impl Fn(&ImageIndexEntry) -> bool) -> Result<Option<Self>> {
+        let kept: Vec<ImageIndexEntry> = self.entries().iter().filter(|entry| keep(entry)).cloned().collect();
+        if kept.is_empty() { Ok(None) } else { Self::index(kept).map(Some) }
+    }
+
     /// Configuration and layers of an image; nothing where this is an index.
     pub fn blobs(&self) -> Vec<&OciDescriptor> {
         self.image()

@@ -184,7 +184,7 @@ impl Provider for KindProvider {
         let ready = self.engine().await?;
         match step {
             StepId::Sources => {
-                self.mirror.build(&self.host, &ready.docker, &Self::wanted(self.supply)).await.map(drop)
+                self.mirror.build(&self.host, Some(&ready.docker), &Self::wanted(self.supply)).await.map(drop)
             }
             StepId::Registry => {
                 registry::ensure(&self.host, &ready.docker, &self.registry_image()).await?;

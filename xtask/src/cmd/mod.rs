@@ -5,6 +5,7 @@ pub mod build;
 pub mod demo;
 pub mod down;
 pub mod internal;
+pub mod mirror;
 pub mod render;
 pub mod serve;
 pub mod status;

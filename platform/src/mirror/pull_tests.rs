@@ -1,0 +1,194 @@
+//! Pulling from a strict registry inside the test, and pushing into one.
+
+use super::*;
+use crate::config::Config;
+use crate::event::Events;
+use crate::mirror::layout::tests::with_image;
+use crate::mirror::publish::push;
+use crate::process::scripted::scripted;
+use crate::registry::Keyring;
+use crate::registry::double::{Double, Login};
+
+/// A mirror in a folder of its own.
+pub fn mirror() -> (tempfile::TempDir, Host, Mirror) {
+    let dir = tempfile::tempdir().unwrap();
+    let host = Host {
+        processes: scripted(&[], []),
+        events: Events::silent(),
+        root: dir.path().into(),
+        cache: dir.path().join("cache"),
+        config: Config::default(),
+        may_install: false,
+    };
+    let mirror = Mirror::new(&host).unwrap();
+    (dir, host, mirror)
+}
+
+fn registries(host: &Host) -> Registries {
+    crate::tls::install();
+    Registries::with_keyring(host, Keyring::only([]))
+}
+
+fn options(update_lock: bool) -> PullOptions {
+    PullOptions { names: Vec::new(), update_lock, platforms: vec![Platform::linux("amd64")] }
+}
+
+/// Puts an index of two platforms into the registry, whose images differ with `content`.
+async fn publish_index(registries: &Registries, name: &str, content: &str) -> Manifest {
+    let upstream = registry::parse(name).unwrap();
+    let mut entries = Vec::new();
+    for architecture in ["amd64", "arm64"] {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = with_image(dir.path(), &format!("example.com/{content}:{architecture}"));
+        let image = layout.manifest(&layout.items().unwrap()[0].digest).unwrap();
+        for blob in image.blobs() {
+            registries
+                .push_blob_file(&upstream, &blob.digest, &layout.blob_path(&blob.digest))
+                .await
+                .unwrap();
+        }
+        registries.push_manifest(&at_digest(&upstream, &image.digest), &image).await.unwrap();
+        let entry = serde_json::json!({
+            "mediaType": image.media_type, "digest": image.digest, "size": image.bytes.len(),
+            "platform": {"os": "linux", "architecture": architecture},
+        });
+        entries.push(serde_json::from_value(entry).unwrap());
+    }
+    let index = Manifest::index(entries).unwrap();
+    registries.push_manifest(&upstream, &index).await.unwrap();
+    index
+}
+
+#[tokio::test]
+async fn the_first_pull_writes_the_lock_and_the_second_has_nothing_to_do() {
+    let (_dir, host, mirror) = mirror();
+    let double = Double::start(Login::None).await;
+    let registries = registries(&host);
+    let names = [format!("{}/argoproj/argocd:v1", double.name())];
+    let index = publish_index(&registries, &names[0], "one").await;
+
+    let pulled = mirror.pull_named(&host, &registries, &names, &options(true)).await.unwrap();
+    assert_eq!(pulled, [Pulled { name: names[0].clone(), digest: index.digest.clone(), pulled: true }]);
+    let lock = std::fs::read_to_string(host.root.join(LOCK)).unwrap();
+    assert!(lock.contains(&index.digest), "{lock}");
+
+    let read = double.asked("GET /v2/argoproj/argocd/blobs");
+    assert_eq!(read, 2, "the configuration and the layer of one platform");
+    let again = mirror.pull_named(&host, &registries, &names, &options(false)).await.unwrap();
+    assert!(!again[0].pulled);
+    assert_eq!(double.asked("GET /v2/argoproj/argocd/blobs"), read);
+    assert!(mirror.verify(&host, &[]).await.unwrap().faults.is_empty());
+}
+
+#[tokio::test]
+async fn a_tag_that_moved_upstream_changes_nothing_until_the_lock_is_updated() {
+    let (_dir, host, mirror) = mirror();
+    let double = Double::start(Login::None).await;
+    let registries = registries(&host);
+    let names = [format!("{}/argoproj/argocd:v1", double.name())];
+    let first = publish_index(&registries, &names[0], "one").await;
+    mirror.pull_named(&host, &registries, &names, &options(true)).await.unwrap();
+    let second = publish_index(&registries, &names[0], "two").await;
+    assert_ne!(first.digest, second.digest);
+
+    let locked = mirror.pull_named(&host, &registries, &names, &options(false)).await.unwrap();
+    assert_eq!((locked[0].digest.as_str(), locked[0].pulled), (first.digest.as_str(), false));
+    let updated = mirror.pull_named(&host, &registries, &names, &options(true)).await.unwrap();
+    assert_eq!((updated[0].digest.as_str(), updated[0].pulled), (second.digest.as_str(), true));
+    assert_eq!(mirror.held().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn without_a_digest_in_the_lock_nothing_is_pulled() {
+    let (_dir, host, mirror) = mirror();
+    let names = ["127.0.0.1:1/argoproj/argocd:v1".to_owned()];
+    let error = mirror.pull_named(&host, &registries(&host), &names, &options(false)).await.unwrap_err();
+    assert_eq!(error.exit(), crate::Exit::Usage);
+    assert!(error.hint().unwrap().contains("--update-lock"));
+}
+
+#[tokio::test]
+async fn an_upstream_that_cannot_be_reached_is_named_with_the_build_from_source() {
+    let (_dir, host, mirror) = mirror();
+    let names = ["127.0.0.1:1/argoproj/argocd:v1".to_owned()];
+    let error = mirror.pull_named(&host, &registries(&host), &names, &options(true)).await.unwrap_err();
+    assert_eq!(error.exit(), crate::Exit::Machine);
+    assert!(error.to_string().contains("127.0.0.1:1"), "{error}");
+    assert!(error.hint().unwrap().contains("mirror build"));
+}
+
+#[tokio::test]
+async fn a_pull_that_was_cut_off_goes_on_with_the_blobs_that_arrived() {
+    let (_dir, host, mirror) = mirror();
+    let double = Double::start(Login::None).await;
+    let registries = registries(&host);
+    let names = [format!("{}/argoproj/argocd:v1", double.name())];
+    let index = publish_index(&registries, &names[0], "one").await;
+    let upstream = registry::parse(&names[0]).unwrap();
+    let child = registries.require(&at_digest(&upstream, &index.entries()[0].digest)).await.unwrap();
+    let layer = child.blobs()[1].digest.clone();
+    let key = ("argoproj/argocd".to_owned(), layer.clone());
+    let lost = double.content().blobs.remove(&key).unwrap();
+
+    let error = mirror.pull_named(&host, &registries, &names, &options(true)).await.unwrap_err();
+    assert!(error.to_string().contains(&layer), "{error}");
+    assert!(mirror.held().unwrap().is_empty());
+
+    double.content().blobs.insert(key, lost);
+    mirror.pull_named(&host, &registries, &names, &options(true)).await.unwrap();
+    let config = format!("GET /v2/argoproj/argocd/blobs/{}", child.blobs()[0].digest);
+    assert_eq!(double.asked(&config), 1);
+}
+
+#[tokio::test]
+async fn a_blob_that_is_not_what_its_digest_says_is_not_kept() {
+    let (_dir, host, mirror) = mirror();
+    let double = Double::start(Login::None).await;
+    let registries = registries(&host);
+    let names = [format!("{}/argoproj/argocd:v1", double.name())];
+    let index = publish_index(&registries, &names[0], "one").await;
+    let upstream = registry::parse(&names[0]).unwrap();
+    let child = registries.require(&at_digest(&upstream, &index.entries()[0].digest)).await.unwrap();
+    let key = ("argoproj/argocd".to_owned(), child.blobs()[1].digest.clone());
+    double.content().blobs.insert(key, "something else".into());
+    assert!(mirror.pull_named(&host, &registries, &names, &options(true)).await.is_err());
+    assert!(mirror.held().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_platform_that_upstream_does_not_have_is_named_with_those_that_it_has() {
+    let (_dir, host, mirror) = mirror();
+    let double = Double::start(Login::None).await;
+    let registries = registries(&host);
+    let names = [format!("{}/argoproj/argocd:v1", double.name())];
+    publish_index(&registries, &names[0], "one").await;
+    let options = PullOptions { platforms: vec![Platform::linux("s390x")], ..options(true) };
+    let error = mirror.pull_named(&host, &registries, &names, &options).await.unwrap_err().to_string();
+    assert!(error.contains("linux/s390x") && error.contains("linux/arm64"), "{error}");
+}
+
+#[tokio::test]
+async fn an_item_is_pushed_under_its_upstream_path_and_only_once() {
+    let (dir, host, _mirror) = mirror();
+    let double = Double::start(Login::None).await;
+    let registries = registries(&host);
+    let layout = with_image(&dir.path().join("layout"), "quay.io/argoproj/argocd:v3.1.16");
+    let item = layout.items().unwrap().remove(0);
+    assert!(push(&registries, &double.name(), &layout, &item).await.unwrap());
+    let pushed = double.asked("PUT");
+    assert!(!push(&registries, &double.name(), &layout, &item).await.unwrap());
+    assert_eq!(double.asked("PUT"), pushed);
+    let found = registry::parse(&format!("{}/argoproj/argocd:v3.1.16", double.name())).unwrap();
+    assert_eq!(registries.require(&found).await.unwrap().digest, item.digest);
+}
+
+#[test]
+fn what_is_pulled_is_named_in_full() {
+    let upstream = Upstream::pinned().unwrap();
+    for name in upstream.images.iter().chain(&upstream.charts) {
+        let reference = registry::parse(name).unwrap();
+        assert!(reference.tag().is_some() && name.starts_with(reference.registry()), "{name}");
+    }
+    let error = wanted(&["quay.io/unknown:1".into()]).unwrap_err();
+    assert_eq!(error.exit(), crate::Exit::Usage);
+}

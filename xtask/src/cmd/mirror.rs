@@ -1,0 +1,156 @@
+//! `mirror`: images and charts for places that cannot pull.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use comfy_table::{Table, presets};
+use platform::engine;
+use platform::host::Host;
+use platform::mirror::{self, BuildReport, Listing, Mirror, PullOptions};
+use platform::registry::{Platform, Registries};
+use platform::{Exit, Result};
+
+use super::host;
+use crate::cli::GlobalArgs;
+use crate::printer::Printer;
+
+/// Images and charts of the stack for places that cannot pull: build, pull, check, serve and carry them
+///
+/// Everything lies under its upstream name; nodes ask the local registry for images of every host.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  cargo xtask mirror list\n  cargo xtask mirror build\n  \
+                        cargo xtask mirror build argocd charts\n  cargo xtask mirror import grafana.tar\n  \
+                        cargo xtask mirror verify\n  cargo xtask mirror export /media/stick/mirror")]
+pub struct MirrorArgs {
+    #[command(subcommand)]
+    command: MirrorCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum MirrorCommand {
+    /// Build from source what is missing, and push it to the local registry where that runs
+    Build {
+        /// Only these, by the ids of `mirror list` [default: all that can be built here]
+        names: Vec<String>,
+    },
+    /// Pull from upstream, each by the digest in platform/stack/mirror.lock
+    Pull {
+        /// Only these, by their upstream names [default: all of the stack]
+        names: Vec<String>,
+        /// Take what the tags name now, and write their digests down
+        #[arg(long)]
+        update_lock: bool,
+        /// Only for these platforms
+        #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
+        platform: Vec<Platform>,
+    },
+    /// Show what the stack needs, what is there, and where it comes from
+    List,
+    /// Check that every image and chart is there with every blob; exits with 1 where one is not
+    Verify,
+    /// Serve the mirror as a registry on loopback until Ctrl-C
+    Serve {
+        /// The port [default: that of the local registry]
+        #[arg(long)]
+        port: Option<u16>,
+    },
+    /// Write all images and charts into one folder, an OCI image layout
+    Export {
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// Take images and charts out of such a folder, or out of an archive of `docker save`
+    Import {
+        #[arg(value_name = "DIR|ARCHIVE")]
+        from: PathBuf,
+    },
+}
+
+pub async fn run(global: &GlobalArgs, args: MirrorArgs, printer: &Printer) -> Result<Exit> {
+    let host = host(global, printer.events())?;
+    let mirror = Mirror::new(&host)?;
+    match args.command {
+        MirrorCommand::Build { names } => {
+            let docker = engine::answering(&host).await?;
+            let report = mirror.build_and_publish(&host, docker.as_ref(), &names).await?;
+            printer.result(&report, || built(&report));
+        }
+        MirrorCommand::Pull { names, update_lock, platform } => {
+            let options = PullOptions::new(names, update_lock, platform);
+            let pulled = mirror.pull(&host, &Registries::new(&host)?, &options).await?;
+            printer.result(&pulled, || {
+                let new = pulled.iter().filter(|one| one.pulled).count();
+                format!("{new} pulled, {} were there", pulled.len() - new)
+            });
+        }
+        MirrorCommand::List => {
+            let docker = engine::answering(&host).await?;
+            let listing = mirror.list(docker.as_ref()).await?;
+            printer.result(&listing, || table(&listing));
+        }
+        MirrorCommand::Verify => {
+            let verified = mirror.verify(&host, mirror::STACK).await?;
+            printer.result(&verified, || {
+                format!(
+                    "{} items with {} blobs, {} looked at",
+                    verified.items,
+                    verified.blobs,
+                    size(verified.bytes)
+                )
+            });
+            verified.verdict()?;
+        }
+        MirrorCommand::Serve { port } => return serve(&host, &mirror, port, printer).await,
+        MirrorCommand::Export { folder } => {
+            let exported = mirror.export(&host, &folder).await?;
+            printer.result(&exported, || format!("{} items in {}", exported.names.len(), folder.display()));
+        }
+        MirrorCommand::Import { from } => {
+            let imported = mirror.import(&host, &from).await?;
+            printer.result(&imported, || format!("imported: {}", imported.names.join(", ")));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+async fn serve(host: &Host, mirror: &Mirror, port: Option<u16>, printer: &Printer) -> Result<Exit> {
+    let port = port.unwrap_or(host.config.ports.registry);
+    let ready = |published: &[platform::mirror::Published]| {
+        printer.result(&published, || format!("{} items at http://127.0.0.1:{port}/v2/", published.len()));
+    };
+    mirror.serve(host, port, ready).await
+}
+
+fn built(report: &BuildReport) -> String {
+    let made = if report.built.is_empty() {
+        "nothing to build".to_owned()
+    } else {
+        format!("built: {}", report.built.join(", "))
+    };
+    let sent = report.published.iter().filter(|one| one.sent).count();
+    match &report.registry {
+        Some(registry) => {
+            format!("{made}\n{sent} pushed to {registry}, {} were there", report.published.len() - sent)
+        }
+        None => format!("{made}\nthe local registry does not run: nothing was pushed"),
+    }
+}
+
+fn table(listing: &Listing) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["ID", "NAME", "FROM", "STATE", "SIZE"]);
+    for item in &listing.items {
+        let state = match (item.present, item.note) {
+            (true, _) => "there".to_owned(),
+            (false, Some(note)) => format!("missing: {note}"),
+            (false, None) => "missing".to_owned(),
+        };
+        let bytes = item.bytes.map(size).unwrap_or_default();
+        table.add_row([item.id.unwrap_or("-"), &item.name, item.origin.name(), &state, &bytes]);
+    }
+    format!("{table}\n{} missing, {} in all", listing.missing, size(listing.bytes))
+}
+
+fn size(bytes: u64) -> String {
+    format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10)
+}
