@@ -17,6 +17,7 @@ pub mod images;
 pub mod load;
 pub mod manifests;
 pub mod mirror;
+pub mod observe;
 pub mod ports;
 pub mod process;
 pub mod room;
