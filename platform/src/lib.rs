@@ -15,6 +15,7 @@ pub mod helm;
 pub mod host;
 pub mod images;
 pub mod load;
+pub mod lock;
 pub mod manifests;
 pub mod mirror;
 pub mod observe;

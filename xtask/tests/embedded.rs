@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
+use support::roles::{Experiments, expect_translated};
 use support::{Outcome, Xtask, eventually, letter, post_file, processes_with};
 
 const PROFILE: &str = "e2e-embedded";
@@ -127,39 +128,20 @@ fn rows_answer(xtask: &Xtask) -> Outcome {
     Ok(())
 }
 
-/// By the roles of one node: frontend, gateway, a model, translate.
 fn page_translates(xtask: &Xtask) -> Outcome {
-    let url = format!("http://127.0.0.1:{}/api/translate", xtask.ports.frontend);
-    let translated = post_file(&runtime(), &url, "file", "letter.jpg", std::fs::read(letter())?);
-    assert_eq!(translated.status, 200, "{}", translated.body);
-    assert!(translated.body["text"].as_str().expect("text").contains("Hello from your child"));
-    assert_eq!(translated.body["translation"], "자녀로부터 온 편지입니다. 안녕하세요.");
+    expect_translated(&runtime(), xtask.ports.frontend);
     Ok(())
 }
 
 fn experiment_is_trained(xtask: &Xtask) -> Outcome {
-    let data = support::root().join(".platen").join(PROFILE).join("experiments");
-    std::fs::create_dir_all(data.join("input"))?;
-    std::fs::copy(letter(), data.join("input/letter.jpg"))?;
-    let base = format!("http://127.0.0.1:{}/test", xtask.ports.experiments);
-    let (runtime, client) = (runtime(), reqwest::Client::builder().no_proxy().build()?);
-    let post = || {
-        let form = "learning_rate=0.01&epoch=2&experiment_id=end-to-end";
-        let request =
-            client.post(&base).header("content-type", "application/x-www-form-urlencoded").body(form);
-        runtime.block_on(async { request.send().await })
-    };
-    assert_eq!(post()?.status().as_u16(), 201);
-    assert_eq!(post()?.status().as_u16(), 409, "its name is taken");
-    let state = || -> reqwest::Result<support::Json> {
-        runtime.block_on(async { client.get(format!("{base}/end-to-end")).send().await?.json().await })
-    };
-    eventually("the training's end", Duration::from_mins(2), || {
-        let state = state().expect("its state");
-        assert_ne!(state["state"], "failed", "{state}");
-        state["completions"] == "1/1"
-    });
-    assert!(data.join("output/end-to-end/loss.csv").is_file());
+    let runtime = runtime();
+    let experiments = Experiments::new(&runtime, PROFILE, xtask.ports.experiments);
+    experiments.give_an_image();
+    assert_eq!(experiments.start("end-to-end"), 201);
+    assert_eq!(experiments.start("end-to-end"), 409, "its name is taken");
+    let ended = experiments.ended("end-to-end");
+    assert_eq!(ended["completions"], "1/1", "{ended}");
+    assert!(experiments.result("end-to-end", "loss.csv").is_file());
     Ok(())
 }
 

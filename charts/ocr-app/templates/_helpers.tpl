@@ -10,6 +10,11 @@ What every role has in common. A role is a dict:
   account    optional name of a ServiceAccount whose token the pods hold
   claims     optional claims to mount: list of {name, claim, path}
   apart      optional role whose nodes this one avoids where it can
+  oneAtATime optional: an update stops a pod before it starts the next
+  serviceName optional name of the Service where it is not the Deployment's
+  servicePort optional port of the Service where it is not the container's
+  headless   optional: the Service's name resolves to the pods
+  nearby     optional: who runs on a node with a pod of the role is led to that one
 */}}
 
 {{- define "ocr-app.selector" -}}
@@ -220,6 +225,42 @@ volumeMounts:
   - name: {{ .name }}
     mountPath: {{ .path }}
   {{- end }}
+{{- end }}
+
+{{/* What leads to a role; values.service says how it is entered from outside, where it can be. */}}
+{{- define "ocr-app.service" -}}
+{{- $service := .values.service | default dict }}
+{{- $type := $service.type | default "ClusterIP" }}
+{{- $headless := or .headless $service.headless }}
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: {{ .serviceName | default .name }}
+  namespace: {{ .namespace }}
+  labels:
+    {{- include "ocr-app.labels" . | nindent 4 }}
+spec:
+  type: {{ $type }}
+  {{- if $headless }}
+  clusterIP: None
+  {{- end }}
+  {{- if and (ne $type "ClusterIP") $service.externalTrafficPolicy }}
+  externalTrafficPolicy: {{ $service.externalTrafficPolicy }}
+  {{- end }}
+  {{- with and .nearby .root.Values.trafficDistribution }}
+  trafficDistribution: {{ . }}
+  {{- end }}
+  selector:
+    {{- include "ocr-app.selector" . | nindent 4 }}
+  ports:
+    - name: http
+      port: {{ .servicePort | default .values.port }}
+      targetPort: http
+      protocol: TCP
+      {{- if ne $type "ClusterIP" }}
+      nodePort: {{ $service.nodePort }}
+      {{- end }}
 {{- end }}
 
 {{/* Only where there is a second pod to lean on: with one, a budget would only block the drain of its node. */}}

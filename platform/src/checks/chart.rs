@@ -15,6 +15,9 @@ use crate::tools::{self, Tool};
 /// The chart's folder under the project's root.
 const CHART: &str = "charts/ocr-app";
 
+/// What a set of values is called, and the values.
+type Values = (&'static str, Value);
+
 pub async fn check(host: &Host, step: &Step) -> Result<String> {
     let program = tools::ensure(host, Tool::Helm).await?;
     let helm = Helm::offline(host.processes.clone(), program);
@@ -52,7 +55,11 @@ fn hint(error: &Error) -> String {
     error.hint().unwrap_or_default()
 }
 
-fn accepted() -> Vec<(&'static str, Value)> {
+fn accepted() -> Vec<Values> {
+    [of_gateway_and_model(), of_page(), of_experiments()].concat()
+}
+
+fn of_gateway_and_model() -> Vec<Values> {
     let pull = json!([{"name": "regcred"}]);
     let digest = format!("sha256:{}", "0".repeat(64));
     vec![
@@ -66,29 +73,15 @@ fn accepted() -> Vec<(&'static str, Value)> {
         ("a headless model", json!({"model": {"service": {"headless": true}}})),
         ("endpoints by DNS", json!({"gateway": {"endpoints": "dns"}})),
         ("endpoints by the Service alone", json!({"gateway": {"endpoints": "service"}})),
-        ("a model of another namespace", json!({"gateway": {"modelUrl": "k8s://models/ocr-model:8080"}})),
+        ("a model of another namespace", json!({"gateway": {"modelUrl": "k8s://models/model-server:8080"}})),
         ("single pods", json!({"gateway": {"replicas": 1}, "model": {"replicas": 1}})),
         (
             "the gateway alone",
             json!({
                 "gateway": {"modelUrl": "http://model.example:8080"},
                 "model": {"enabled": false}, "ocrServer": {"enabled": false},
+                "frontend": {"enabled": false}, "translate": {"enabled": false},
             }),
-        ),
-        (
-            "experiments on folders of the nodes",
-            json!({"experiments": {
-                "enabled": true,
-                "database": {"host": "db.example", "user": "lab", "name": "lab"},
-                "modelImage": "localhost:5000/ae-model:1",
-            }}),
-        ),
-        (
-            "experiments on a storage class and with their own claim",
-            json!({"experiments": {
-                "enabled": true, "sqlite": true,
-                "input": {"existingClaim": "images"}, "output": {"storageClass": "nfs"},
-            }}),
         ),
         (
             "all that is optional",
@@ -106,7 +99,44 @@ fn accepted() -> Vec<(&'static str, Value)> {
     ]
 }
 
-fn refused() -> Vec<(&'static str, Value)> {
+fn of_page() -> Vec<Values> {
+    vec![
+        (
+            "a page inside only, of a mock",
+            json!({"frontend": {"mode": "mock", "service": {"type": "ClusterIP"}}}),
+        ),
+        (
+            "a page on every node before a real translation",
+            json!({
+                "trafficDistribution": "PreferSameNode",
+                "frontend": {"replicas": 3, "service": {"externalTrafficPolicy": "Local"}},
+                "translate": {"backend": "libretranslate", "libretranslateUrl": "http://translate.example"},
+            }),
+        ),
+    ]
+}
+
+fn of_experiments() -> Vec<Values> {
+    vec![
+        (
+            "experiments on folders of the nodes",
+            json!({"experiments": {
+                "enabled": true,
+                "database": {"host": "db.example", "user": "lab", "name": "lab"},
+                "modelImage": "localhost:5000/ae-model:1",
+            }}),
+        ),
+        (
+            "experiments on a storage class and with their own claim",
+            json!({"experiments": {
+                "enabled": true, "sqlite": true,
+                "input": {"existingClaim": "images"}, "output": {"storageClass": "nfs"},
+            }}),
+        ),
+    ]
+}
+
+fn refused() -> Vec<Values> {
     vec![
         ("a key that there is not", json!({"gateway": {"replcas": 2}})),
         ("a NodePort out of range", json!({"gateway": {"service": {"nodePort": 80}}})),
@@ -114,6 +144,8 @@ fn refused() -> Vec<(&'static str, Value)> {
         ("an image with its tag twice", json!({"image": {"repository": "localhost:5000/ocr:1@x"}})),
         ("a path that is not absolute", json!({"experiments": {"input": {"hostPath": "images"}}})),
         ("a Job without bounds", json!({"experiments": {"job": {"limitSeconds": 0}}})),
+        ("a page that is half real", json!({"frontend": {"mode": "half"}})),
+        ("a translation without a scheme", json!({"translate": {"libretranslateUrl": "translate:5000"}})),
         ("endpoints by magic", json!({"gateway": {"endpoints": "magic"}})),
         ("an address without a scheme", json!({"gateway": {"modelUrl": "model:8080"}})),
         ("a digest that is none", json!({"image": {"digest": "sha256:abc"}})),

@@ -17,6 +17,7 @@ pub const FILE: &str = "platen.toml";
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     pub cluster: ClusterConfig,
+    pub components: ComponentsConfig,
     pub images: ImagesConfig,
     pub ports: PortsConfig,
 }
@@ -76,6 +77,22 @@ impl ProviderChoice {
             Self::Minikube => "minikube",
             Self::Existing => "existing",
         }
+    }
+}
+
+/// What a Kubernetes cluster gets beside the gateway, the models and the OCR backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ComponentsConfig {
+    /// The page, and the translation behind it.
+    pub page: bool,
+    /// The experiments; without a word, where `up` itself gives the nodes a folder in common.
+    pub experiments: Option<bool>,
+}
+
+impl Default for ComponentsConfig {
+    fn default() -> Self {
+        Self { page: true, experiments: None }
     }
 }
 

@@ -22,7 +22,7 @@ pub use rollout::{heartbeat, unready};
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// Kind and name, as `pod ocr/ocr-model-7d4b9-x2x1c`.
+    /// Kind and name, as `pod ocr/model-server-7d4b9-x2x1c`.
     pub object: String,
     /// What is wrong with it and why, without a full stop.
     pub sentence: String,
@@ -51,9 +51,10 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Platen's own objects: a namespace can hold those of others beside them.
+/// Platen's own objects: a namespace can hold those of others beside them. An experiment's pod ends, well or not, and its
+/// user is told which by `GET /test/{experiment_id}`: the platform is no less healthy for it.
 pub fn ours() -> ListParams {
-    ListParams::default().labels("app.kubernetes.io/part-of=platen")
+    ListParams::default().labels("app.kubernetes.io/part-of=platen,app.kubernetes.io/component!=experiment")
 }
 
 /// Everything that is wrong with Platen's pods of a namespace, and with the nodes under them. Nothing is found where all

@@ -10,7 +10,7 @@ use crate::event::Step;
 
 const EVERY: Duration = Duration::from_secs(2);
 
-/// The deployments of a namespace that are not as wanted yet, as `ocr-model 1/2 ready`.
+/// The deployments of a namespace that are not as wanted yet, as `model-server 1/2 ready`.
 pub async fn unready(client: &kube::Client, namespace: &str) -> Result<Vec<String>> {
     let list = Api::<Deployment>::namespaced(client.clone(), namespace).list(&super::ours()).await;
     let list = list.doing(format!("listing the deployments of namespace {namespace}"))?;
@@ -58,7 +58,7 @@ mod tests {
 
     fn deployment(ready: i32, updated: i32) -> Deployment {
         serde_json::from_value(json!({
-            "metadata": {"name": "ocr-model", "generation": 3},
+            "metadata": {"name": "model-server", "generation": 3},
             "spec": {"replicas": 2, "selector": {}, "template": {}},
             "status": {"observedGeneration": 3, "readyReplicas": ready, "updatedReplicas": updated},
         }))
@@ -67,8 +67,8 @@ mod tests {
 
     #[test]
     fn a_deployment_says_what_it_waits_for() {
-        assert_eq!(waiting(&deployment(1, 1)).unwrap(), "ocr-model 1/2 ready");
-        assert_eq!(waiting(&deployment(2, 1)).unwrap(), "ocr-model 1/2 updated");
+        assert_eq!(waiting(&deployment(1, 1)).unwrap(), "model-server 1/2 ready");
+        assert_eq!(waiting(&deployment(2, 1)).unwrap(), "model-server 1/2 updated");
         assert_eq!(waiting(&deployment(2, 2)), None);
     }
 }

@@ -10,8 +10,8 @@ fn pod(status: &Value) -> Pod {
     serde_json::from_value(json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
-            "name": "ocr-model-7d4b9c6f5-x2x1c", "namespace": "ocr", "uid": "u1",
-            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "ocr-model-7d4b9c6f5", "uid": "r1"}],
+            "name": "model-server-7d4b9c6f5-x2x1c", "namespace": "ocr", "uid": "u1",
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "model-server-7d4b9c6f5", "uid": "r1"}],
         },
         "spec": {
             "nodeName": "platen-worker",
@@ -35,7 +35,7 @@ fn waiting(reason: &str, message: &str) -> Pod {
 fn event(reason: &str, message: &str) -> Event {
     serde_json::from_value(json!({
         "metadata": {"name": "e", "namespace": "ocr"}, "type": "Warning", "reason": reason, "message": message,
-        "involvedObject": {"kind": "Pod", "namespace": "ocr", "name": "ocr-model-7d4b9c6f5-x2x1c", "uid": "u1"},
+        "involvedObject": {"kind": "Pod", "namespace": "ocr", "name": "model-server-7d4b9c6f5-x2x1c", "uid": "u1"},
         "lastTimestamp": "2026-11-21T05:00:00Z",
     }))
     .unwrap()
@@ -131,7 +131,7 @@ fn a_crash_loop_tells_the_exit_code_and_the_last_words() {
     );
     assert_eq!(
         finding.command,
-        "kubectl --namespace ocr logs ocr-model-7d4b9c6f5-x2x1c --container model --previous"
+        "kubectl --namespace ocr logs model-server-7d4b9c6f5-x2x1c --container model --previous"
     );
 }
 
@@ -146,7 +146,7 @@ fn a_container_killed_for_its_memory_gets_a_command_that_gives_it_twice_as_much(
     assert_eq!(finding.sentence, "container model was killed for using more than its 1Gi of memory");
     assert_eq!(
         finding.command,
-        "kubectl --namespace ocr set resources deployment ocr-model --containers model --limits memory=2Gi"
+        "kubectl --namespace ocr set resources deployment model-server --containers model --limits memory=2Gi"
     );
 }
 
@@ -221,12 +221,12 @@ fn a_dead_node_of_kind_gets_the_command_that_starts_it() {
 fn pods_that_pod_security_refuses_are_told_by_their_replica_set() {
     let mut refused = event(
         "FailedCreate",
-        r#"Error creating: pods "ocr-model-x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true"#,
+        r#"Error creating: pods "model-server-x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true"#,
     );
     refused.involved_object.kind = Some("ReplicaSet".into());
-    refused.involved_object.name = Some("ocr-model-7d4b9c6f5".into());
+    refused.involved_object.name = Some("model-server-7d4b9c6f5".into());
     let findings = explain(&[], std::slice::from_ref(&refused), &[]);
-    assert_eq!(findings[0].object, "replicaset ocr/ocr-model-7d4b9c6f5");
+    assert_eq!(findings[0].object, "replicaset ocr/model-server-7d4b9c6f5");
     assert!(findings[0].sentence.contains("violates PodSecurity"), "{}", findings[0]);
     // An old event of a set that has its pods by now says nothing about today.
     assert_eq!(explain(&[waiting("ContainerCreating", "")], &[refused], &[]), []);
@@ -276,7 +276,7 @@ async fn a_namespace_is_explained_from_its_pods_events_and_nodes() {
     let findings = explain_namespace(&client, "ocr").await.unwrap();
     server.await.unwrap();
     assert_eq!(findings.len(), 1);
-    assert_eq!(findings[0].object, "pod ocr/ocr-model-7d4b9c6f5-x2x1c");
+    assert_eq!(findings[0].object, "pod ocr/model-server-7d4b9c6f5-x2x1c");
 }
 
 #[tokio::test]

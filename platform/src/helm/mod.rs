@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::error::{Error, Result};
+use crate::error::{Doing, Error, Result};
+use crate::lock;
 use crate::process::{Cmd, Processes};
 pub use failure::Failure;
 pub use inputs::InputsHash;
@@ -80,7 +81,7 @@ pub struct Upgrade {
     pub chart: Chart,
     /// Laid over the chart's own values.
     pub values: serde_json::Value,
-    /// How long the objects may take to become ready.
+    /// How long helm may take, with all hooks.
     pub timeout: Duration,
     /// Apply it also where the release is current by its record: its objects were changed behind helm's back.
     pub restore: bool,
@@ -91,7 +92,7 @@ pub struct Upgrade {
 pub enum Applied {
     /// The release already was what was asked for.
     Unchanged { revision: u32 },
-    /// Installed or upgraded, and all its objects ready.
+    /// Installed or upgraded: the cluster has taken all its objects.
     Changed { revision: u32 },
 }
 
@@ -139,21 +140,30 @@ pub struct Helm {
     processes: Processes,
     program: PathBuf,
     target: Option<Target>,
+    /// Held by a helm that changes a release, which is never cut off.
+    lock: Option<PathBuf>,
 }
 
 impl Helm {
-    pub fn new(processes: Processes, program: impl Into<PathBuf>, target: Target) -> Self {
-        Self { processes, program: program.into(), target: Some(target) }
+    pub fn new(
+        processes: Processes,
+        program: impl Into<PathBuf>,
+        target: Target,
+        lock: impl Into<PathBuf>,
+    ) -> Self {
+        Self { processes, program: program.into(), target: Some(target), lock: Some(lock.into()) }
     }
 
     /// For what needs no cluster: template, lint, package.
     pub fn offline(processes: Processes, program: impl Into<PathBuf>) -> Self {
-        Self { processes, program: program.into(), target: None }
+        Self { processes, program: program.into(), target: None, lock: None }
     }
 
-    /// Makes the release what `upgrade` says and waits until its objects are ready. A release that already is so is
-    /// left alone; one that an interrupted run left half-way is mended first.
+    /// Makes the release what `upgrade` says; whether its objects become ready is for the caller to see. A release that
+    /// already is so is left alone; a helm that an interrupted run left at work is waited for, and what one that was
+    /// killed left half-way is mended first.
     pub async fn upgrade_install(&self, upgrade: &Upgrade) -> Result<Applied> {
+        self.wait_for_another(upgrade.timeout).await?;
         let inputs = InputsHash::of(&upgrade.chart, &upgrade.values)?;
         if let Some(current) = self.status(&upgrade.release).await? {
             if !upgrade.restore
@@ -247,6 +257,16 @@ impl Helm {
             })
     }
 
+    async fn wait_for_another(&self, within: Duration) -> Result<()> {
+        let Some(lock) = &self.lock else { return Ok(()) };
+        let held = tokio::time::timeout(within + GRACE, lock::wait_for(lock, || {})).await;
+        let held = held.map_err(|_| {
+            let hint = format!("find it and see what it waits for: lsof {}", lock.display());
+            Error::timed_out("another run's helm to end", within + GRACE, hint)
+        })?;
+        held.map(drop).doing(format!("locking {}", lock.display()))
+    }
+
     /// Brings a release that an interrupted helm left pending to a state that can be upgraded.
     async fn mend(&self, release: &Release, status: Status) -> Result<()> {
         if matches!(status, Status::PendingUpgrade | Status::PendingRollback) {
@@ -271,15 +291,19 @@ impl Helm {
             .cmd(&["upgrade", &upgrade.release.name])
             .args(upgrade.chart.args())
             .args(["--namespace", &upgrade.release.namespace, "--install", "--reset-values", "--values", "-"])
-            .args(["--wait", "--timeout", &seconds(upgrade.timeout)])
+            .args(["--timeout", &seconds(upgrade.timeout)])
             .args(["--history-max", HISTORY, "--description", &inputs.to_string(), "--output", "json"])
             .args(upgrade.restore.then_some("--force-conflicts"))
             .stdin(upgrade.values.to_string())
             .deadline(upgrade.timeout + GRACE);
+        let cmd = match &self.lock {
+            Some(lock) => cmd.finishes(lock),
+            None => cmd,
+        };
         let run = self.processes.run(&cmd).await;
         let output = run.map_err(|error| match Failure::of(&error) {
             Failure::TimedOut => Error::timed_out(
-                format!("the objects of {} to become ready", upgrade.release),
+                format!("helm to apply {}", upgrade.release),
                 upgrade.timeout,
                 format!(
                     "look at what is not ready: kubectl get pods --namespace {}",

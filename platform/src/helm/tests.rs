@@ -28,7 +28,8 @@ fn inputs() -> String {
 
 fn helm(script: Vec<Expect>) -> Helm {
     let target = Target { kubeconfig: None, context: "kind-platen".into() };
-    Helm::new(scripted(&["helm"], script), "helm", target)
+    // Nothing is cut off here, and no two tests wait for each other.
+    Helm { lock: None, ..Helm::new(scripted(&["helm"], script), "helm", target, "") }
 }
 
 fn history(status: &str, description: &str) -> Expect {
@@ -44,7 +45,7 @@ fn history(status: &str, description: &str) -> Expect {
 fn upgrade_expected() -> Expect {
     Expect::new(format!(
         "helm upgrade ocr --kube-context kind-platen oci://r/charts/ocr-app --version 0.1.0 --plain-http \
-         --namespace ocr --install --reset-values --values - --wait --timeout 120s --history-max 10 \
+         --namespace ocr --install --reset-values --values - --timeout 120s --history-max 10 \
          --description '{}' --output json",
         inputs()
     ))
@@ -96,7 +97,7 @@ async fn an_install_that_was_killed_is_removed_first() {
 
 #[tokio::test]
 async fn objects_that_do_not_become_ready_are_a_time_out_and_no_secret_is_told() {
-    let said = "Error: UPGRADE FAILED: resource Deployment/ocr/ocr-model not ready. status: InProgress, \
+    let said = "Error: UPGRADE FAILED: resource Deployment/ocr/model-server not ready. status: InProgress, \
                 message: Available: 0/2\ncontext deadline exceeded";
     let helm = helm(vec![history("deployed", "other"), upgrade_expected().fails(1, said)]);
     let error = helm.upgrade_install(&upgrade()).await.unwrap_err();

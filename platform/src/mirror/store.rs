@@ -3,16 +3,13 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use rustix::fs::FlockOperation;
 
 use crate::error::{Doing, Result};
 use crate::event::Events;
 use crate::host::Host;
+use crate::lock;
 
 const STAGED: &str = ".staged-";
-const POLL: Duration = Duration::from_millis(500);
 
 /// The cache folder of this module.
 #[derive(Debug, Clone)]
@@ -44,16 +41,9 @@ impl Store {
 
     /// Waits until no other run builds, then clears what a killed one left half done.
     pub async fn lock(&self, events: &Events) -> Result<Lock> {
-        std::fs::create_dir_all(&self.dir).doing(format!("creating {}", self.dir.display()))?;
         let path = self.dir.join(".lock");
-        let file = File::create(&path).doing(format!("opening {}", path.display()))?;
-        let mut told = false;
-        while rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            if !std::mem::replace(&mut told, true) {
-                events.note("another run is building the same things: waiting for it");
-            }
-            tokio::time::sleep(POLL).await;
-        }
+        let tell = || events.note("another run is building the same things: waiting for it");
+        let file = lock::wait_for(&path, tell).await.doing(format!("locking {}", path.display()))?;
         self.clear_staged();
         Ok(Lock(file))
     }
@@ -97,6 +87,8 @@ fn is_mounted_under(mountinfo: &str, dir: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn store() -> (tempfile::TempDir, Store) {

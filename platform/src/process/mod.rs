@@ -1,5 +1,6 @@
 //! The one place that starts programs: argv, environment, deadline, exit code and the end of stderr.
 
+mod lasting;
 #[cfg(test)]
 pub mod scripted;
 mod spawn;
@@ -30,6 +31,8 @@ pub struct Cmd {
     pub cwd: Option<PathBuf>,
     pub stdin: Option<Vec<u8>>,
     pub deadline: Duration,
+    /// Where the program finishes by itself when this run is killed: the file that it holds locked until then.
+    pub finishes: Option<PathBuf>,
 }
 
 impl Cmd {
@@ -43,6 +46,7 @@ impl Cmd {
             cwd: None,
             stdin: None,
             deadline: Duration::from_mins(5),
+            finishes: None,
         }
     }
 
@@ -73,6 +77,14 @@ impl Cmd {
     #[must_use]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(bytes.into());
+        self
+    }
+
+    /// The program is not ended with this run, only at its deadline. The next one with the same `lock` waits for it; its
+    /// lines are seen when it has ended.
+    #[must_use]
+    pub fn finishes(mut self, lock: impl Into<PathBuf>) -> Self {
+        self.finishes = Some(lock.into());
         self
     }
 

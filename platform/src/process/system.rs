@@ -16,6 +16,11 @@ pub struct SystemRunner;
 #[async_trait::async_trait]
 impl Runner for SystemRunner {
     async fn output_with(&self, cmd: &Cmd, on_line: OnLine<'_>) -> Result<Output, ProcessError> {
+        if let Some(lock) = &cmd.finishes {
+            let output = super::lasting::run(cmd, lock).await?;
+            String::from_utf8_lossy(&output.stderr).lines().for_each(|line| on_line(Line::Err(line)));
+            return Ok(output);
+        }
         let mut child = command(cmd)?
             .spawn()
             .map_err(|source| ProcessError::NotStarted { command: cmd.to_string(), source })?;

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Node;
-use kube::api::{Api, ListParams};
-use serde_json::json;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim};
+use kube::api::{Api, DeleteParams, ListParams};
 
+use super::parts::{Entry, Parts, Wanted};
 use super::plan::{Action, StepId};
 use crate::cluster::Endpoint;
 use crate::cluster::client::client;
@@ -26,6 +27,13 @@ const READY_WITHIN: Duration = Duration::from_mins(4);
 /// Where the gateway and the models run, and where the OCR backend does.
 pub const NAMESPACES: [&str; 2] = ["ocr", "backend"];
 
+/// The Jobs that the experiments' service makes.
+const EXPERIMENTS: &str = "app.kubernetes.io/part-of=platen,app.kubernetes.io/component=experiment";
+/// The chart's claims.
+const CLAIMS: &str = "app.kubernetes.io/part-of=platen,app.kubernetes.io/component=experiments";
+/// Kubernetes 1.35 is the first in which `PreferSameNode` needs no feature gate.
+const KNOWS_SAME_NODE: u32 = 35;
+
 fn release() -> Release {
     Release::new("ocr", NAMESPACES[0])
 }
@@ -36,30 +44,12 @@ pub struct Apps {
     context: String,
     /// Doors behind which the gateway must answer.
     doors: Vec<Endpoint>,
-}
-
-/// How a request comes from a node's port to a gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Entry {
-    /// Each node has a gateway of its own: what comes in at a live node never crosses to a dead one.
-    OwnNode,
-    /// There may be nodes without one.
-    AnyNode,
-}
-
-impl Entry {
-    /// The Service's `externalTrafficPolicy`.
-    fn policy(self) -> &'static str {
-        match self {
-            Self::OwnNode => "Local",
-            Self::AnyNode => "Cluster",
-        }
-    }
+    parts: Parts,
 }
 
 impl Apps {
-    pub fn new(host: &Host, context: String, doors: Vec<Endpoint>) -> Self {
-        Self { host: host.clone(), context, doors }
+    pub fn new(host: &Host, context: String, doors: Vec<Endpoint>, parts: Parts) -> Self {
+        Self { host: host.clone(), context, doors, parts }
     }
 
     pub fn to_install(why: impl Into<String>) -> Action {
@@ -90,7 +80,7 @@ impl Apps {
     /// Deployments that are not there, or were scaled by somebody.
     async fn changed(&self, client: &kube::Client) -> Result<Vec<String>> {
         let mut changed = Vec::new();
-        for (namespace, name, wanted) in self.deployments() {
+        for Wanted { namespace, name, replicas: wanted } in self.parts.deployments() {
             let api = Api::<Deployment>::namespaced(client.clone(), namespace);
             let found = api.get_opt(name).await.doing(format!("looking at the deployment {name}"))?;
             match found.map(|found| found.spec.replicas.unwrap_or(1)) {
@@ -102,17 +92,6 @@ impl Apps {
             }
         }
         Ok(changed)
-    }
-
-    /// What the chart makes: namespace, name and replicas. A gateway on every node, so that each door leads to one
-    /// beside it; models on the workers.
-    fn deployments(&self) -> [(&'static str, &'static str, u16); 3] {
-        let nodes = self.host.config.cluster.nodes.get();
-        [
-            (NAMESPACES[0], "ocr-gateway", nodes),
-            (NAMESPACES[0], "ocr-model", (nodes - 1).max(1)),
-            (NAMESPACES[1], "ocr-server-deployment", 1),
-        ]
     }
 
     /// What does not serve: deployments by the API server's word, doors by asking.
@@ -144,7 +123,7 @@ impl Apps {
         diagnose::explained(&client, &NAMESPACES, result).await
     }
 
-    /// helm waits for the release that it changes; one that was current already may still be on its way.
+    /// By the API server's word and through the doors: what helm has applied is still on its way.
     async fn wait(&self, client: &kube::Client) -> Result<()> {
         crate::wait::until(READY_WITHIN, "cargo xtask status", || async {
             let unready = self.unready(client).await?;
@@ -161,22 +140,44 @@ impl Apps {
         Ok(helm.status(&release()).await?.is_some())
     }
 
-    /// Removes the release; the namespaces and what others put into them stay.
+    /// Removes the release and the Jobs that it made; the namespaces and what others put into them stay, and so do the
+    /// experiments' claims, whose images and results are the users'.
     pub async fn uninstall(&self) -> Result<()> {
         let helm = self.helm(tools::ensure(&self.host, Tool::Helm).await?);
-        helm.uninstall(&release(), READY_WITHIN).await.map(drop)
+        helm.uninstall(&release(), READY_WITHIN).await?;
+        let client = client(&self.context).await?;
+        let [namespace, _] = NAMESPACES;
+        let experiments = ListParams::default().labels(EXPERIMENTS);
+        let jobs = Api::<Job>::namespaced(client.clone(), namespace);
+        let removed = jobs.delete_collection(&DeleteParams::background(), &experiments).await;
+        removed.doing("removing the experiments' Jobs")?;
+        let claims = Api::<PersistentVolumeClaim>::namespaced(client, namespace);
+        let claims = claims.list(&ListParams::default().labels(CLAIMS)).await;
+        let kept = claims.doing("listing the experiments' claims")?.items;
+        let names: Vec<String> = kept.into_iter().filter_map(|claim| claim.metadata.name).collect();
+        if !names.is_empty() {
+            self.host.events.note(format!(
+                "kept, with the images and results in them: {}; remove them: kubectl --context {} -n {namespace} delete pvc -l {CLAIMS}",
+                names.join(", "),
+                self.context,
+            ));
+        }
+        Ok(())
     }
 
     fn helm(&self, program: PathBuf) -> Helm {
         let target = Target { kubeconfig: None, context: self.context.clone() };
-        Helm::new(self.host.processes.clone(), program, target)
+        let lock = format!("{}.helm", self.host.config.cluster.profile);
+        let lock = self.host.state_dir().join("locks").join(lock);
+        Helm::new(self.host.processes.clone(), program, target, lock)
     }
 
     /// By own nodes where no node is without a gateway; who may not list the nodes cannot know.
     async fn entry(&self, client: &kube::Client) -> Result<Entry> {
-        let [(_, _, gateways), ..] = self.deployments();
         match Api::<Node>::all(client.clone()).list_metadata(&ListParams::default()).await {
-            Ok(nodes) if nodes.items.len() <= usize::from(gateways) => Ok(Entry::OwnNode),
+            Ok(nodes) if nodes.items.len() <= usize::from(self.parts.entries()) => {
+                Ok(Entry::OwnNode { inside_too: prefers_same_node(client).await? })
+            }
             Ok(_) => Ok(Entry::AnyNode),
             Err(kube::Error::Api(refused)) if refused.code == 403 => Ok(Entry::AnyNode),
             Err(error) => Err(error).doing("counting the nodes"),
@@ -184,21 +185,20 @@ impl Apps {
     }
 
     fn upgrade(&self, image: &ImageRef, entry: Entry) -> Upgrade {
-        let [(_, _, gateways), (_, _, models), (_, _, servers)] = self.deployments();
         Upgrade {
             release: release(),
             chart: Chart::Path(self.host.root.join("charts/ocr-app")),
-            values: json!({
-                "image": {"repository": image.name(), "tag": image.tag},
-                "gateway": {
-                    "replicas": gateways,
-                    "service": {"externalTrafficPolicy": entry.policy()},
-                },
-                "model": {"replicas": models},
-                "ocrServer": {"replicas": servers},
-            }),
+            values: self.parts.values(image, entry),
             restore: false,
             timeout: READY_WITHIN,
         }
     }
+}
+
+/// Whether the cluster knows `trafficDistribution: PreferSameNode`; an older API server refuses it.
+async fn prefers_same_node(client: &kube::Client) -> Result<bool> {
+    let version = client.apiserver_version().await.doing("asking for the cluster's version")?;
+    // Some providers put a plus behind it.
+    let minor = version.minor.trim_end_matches('+').parse::<u32>().unwrap_or_default();
+    Ok(version.major != "1" || minor >= KNOWS_SAME_NODE)
 }

@@ -1,6 +1,7 @@
 //! A cluster that somebody else runs: only the service's image and its chart are ours.
 
 use super::apps::{Apps, NAMESPACES};
+use super::parts::Parts;
 use super::plan::{Action, StepId};
 use super::provider::Provider;
 use crate::cluster::client::client;
@@ -37,7 +38,7 @@ impl ExistingProvider {
     }
 
     fn apps(&self) -> Apps {
-        Apps::new(&self.host, self.context.clone(), self.endpoints())
+        Apps::new(&self.host, self.context.clone(), self.endpoints(), Parts::new(&self.host.config, false))
     }
 }
 

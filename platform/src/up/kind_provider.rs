@@ -5,6 +5,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 
 use super::apps::Apps;
+use super::parts::Parts;
 use super::plan::{Action, StepId};
 use super::provider::Provider;
 use super::supply::Supply;
@@ -110,7 +111,7 @@ impl KindProvider {
     }
 
     fn apps(&self, kind: &Kind) -> Apps {
-        Apps::new(&self.host, kind.context(), self.endpoints())
+        Apps::new(&self.host, kind.context(), self.endpoints(), Parts::new(&self.host.config, true))
     }
 
     async fn engine(&self) -> Result<engine::Ready> {
@@ -216,11 +217,17 @@ impl Provider for KindProvider {
         Kind::endpoints(&self.host.config)
     }
 
+    fn page(&self) -> Option<String> {
+        let config = &self.host.config;
+        config.components.page.then(|| format!("http://127.0.0.1:{}/", config.ports.node_ports[1]))
+    }
+
     async fn status(&self) -> Result<StatusReport> {
         let ready = self.engine().await?;
         let kind = self.kind(&ready);
         let cluster = kind.observe().await?;
-        kubernetes_status("kind", &kind.context(), cluster, self.endpoints()).await
+        let report = kubernetes_status("kind", &kind.context(), cluster, self.endpoints()).await?;
+        Ok(StatusReport { page: self.page(), ..report })
     }
 
     async fn remains(&self) -> Result<Vec<String>> {

@@ -7,6 +7,7 @@ mod down;
 mod embedded_provider;
 mod existing_provider;
 mod kind_provider;
+mod parts;
 mod plan;
 mod provider;
 mod record;

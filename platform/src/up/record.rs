@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::choose::Choice;
-use crate::cluster::embedded::supervisor::take_lock;
 use crate::config::{NodeCount, PortsConfig, ProfileName};
 use crate::error::{Doing, Error, Result};
 use crate::host::{Host, write_atomically};
+use crate::lock;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpRecord {
@@ -69,7 +69,7 @@ pub(super) fn write_record(host: &Host, choice: &Choice) -> Result<()> {
 /// One change of a profile at a time. Outside of the profile's folder, which `down` removes.
 pub(super) fn lock_profile(host: &Host) -> Result<std::fs::File> {
     let name = format!("{}.lock", host.config.cluster.profile);
-    take_lock(&host.state_dir().join("locks").join(name))
+    lock::take(&host.state_dir().join("locks").join(name))
 }
 
 /// Removes the profile's folder: nothing of it is left.

@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: the real command in a profile of its own, on ports of its own.
 
+pub mod roles;
 pub mod steady;
 
 use std::io::{BufRead, BufReader};
@@ -61,6 +62,16 @@ impl Xtask {
     /// The NodePort of the gateway on the first node.
     pub fn node_port(&self) -> u16 {
         self.ports.gateway + 3
+    }
+
+    /// The NodePort of the page on each node.
+    pub fn page_ports(&self) -> impl Iterator<Item = u16> {
+        (0..NODES).map(|node| self.node_port() + 1 + node * STRIDE)
+    }
+
+    /// The NodePort of the experiments on the first node.
+    pub fn experiments_port(&self) -> u16 {
+        self.node_port() + 2
     }
 
     pub fn command(&self, args: &[&str]) -> Command {

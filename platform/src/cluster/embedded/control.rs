@@ -8,14 +8,14 @@ use serde::Serialize;
 
 use super::grace;
 use super::spec::{Role, Spec};
-use super::supervisor::{Layout, Record, read_spec, try_lock};
+use super::supervisor::{Layout, Record, read_spec};
 use crate::cluster::{ClusterState, Endpoint, Node, NodeState};
 use crate::config::Config;
 use crate::error::{Doing, Error, Result};
 use crate::host::{Host, write_atomically};
-use crate::ports;
 use crate::process::{Cmd, spawn_detached};
 use crate::wait::{self, Seen};
+use crate::{lock, ports};
 
 /// From start to all roles ready; the models read their language data first.
 const READY_WITHIN: Duration = Duration::from_mins(1);
@@ -195,7 +195,7 @@ impl Embedded {
         let begun = Instant::now();
         let mut told = None;
         loop {
-            if let Some(lock) = try_lock(&self.layout.lock())? {
+            if let Some(lock) = lock::attempt(&self.layout.lock())? {
                 return Ok(lock);
             }
             let record = Record::read(&self.layout.record("supervisor")).filter(Record::is_alive);
@@ -263,7 +263,7 @@ mod tests {
     /// Stands for a supervisor: it holds the lock and ends by SIGTERM.
     fn starting_supervisor(layout: &Layout) -> u32 {
         std::fs::create_dir_all(layout.dir().join("logs")).unwrap();
-        let lock = try_lock(&layout.lock()).unwrap().unwrap();
+        let lock = lock::attempt(&layout.lock()).unwrap().unwrap();
         spawn_detached(&Cmd::new("sleep").arg("60"), &layout.log("supervisor"), Some(&lock)).unwrap()
     }
 

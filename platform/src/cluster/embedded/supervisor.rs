@@ -214,24 +214,3 @@ fn ensure_lock_is_stdin(path: &Path) -> Result<()> {
     }
     Err(Error::machine(format!("{} did not come with the start", path.display()), "run: cargo xtask up"))
 }
-
-/// Held as long as the returned file lives; the kernel gives it back when the process ends, however it ends.
-pub fn take_lock(path: &Path) -> Result<std::fs::File> {
-    try_lock(path)?.ok_or_else(|| {
-        Error::machine(format!("{} is held by another run", path.display()), "wait for it to end")
-    })
-}
-
-/// As [`take_lock`]; `None` while another process holds it.
-pub fn try_lock(path: &Path) -> Result<Option<std::fs::File>> {
-    let doing = || format!("locking {}", path.display());
-    if let Some(dir) = path.parent() {
-        std::fs::create_dir_all(dir).doing(doing())?;
-    }
-    let file = std::fs::OpenOptions::new().create(true).append(true).open(path).doing(doing())?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(file)),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-        Err(error) => Err(std::io::Error::from(error)).doing(doing()),
-    }
-}

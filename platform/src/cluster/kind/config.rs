@@ -1,11 +1,15 @@
 //! kind's configuration: a pure function of ours and of what this machine can do.
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use crate::cluster::HostTraits;
 use crate::config::Config;
 use crate::error::{Error, Result};
 
+/// Where a node has the folder of the experiments, as the chart's values name it.
+pub const EXPERIMENTS: &str = "/var/lib/platen/experiments";
 /// NodePorts inside the cluster: gateway, frontend, experiments.
 pub const NODE_PORTS: [u16; 3] = [30001, 30080, 31112];
 
@@ -34,6 +38,15 @@ struct Networking {
 struct Node {
     role: &'static str,
     extra_port_mappings: Vec<PortMapping>,
+    extra_mounts: Vec<Mount>,
+}
+
+/// A folder of the host in a node.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Mount {
+    host_path: String,
+    container_path: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -53,7 +66,8 @@ pub enum NodeImage {
     Upstream,
 }
 
-pub fn render(config: &Config, traits: HostTraits, image: &NodeImage) -> Result<String> {
+/// `experiments` is the folder of the host that every node has at [`EXPERIMENTS`].
+pub fn render(config: &Config, traits: HostTraits, image: &NodeImage, experiments: &Path) -> Result<String> {
     let nodes = (0..config.cluster.nodes.get())
         .map(|index| Node {
             role: if index == 0 { "control-plane" } else { "worker" },
@@ -64,6 +78,10 @@ pub fn render(config: &Config, traits: HostTraits, image: &NodeImage) -> Result<
                     listen_address: "127.0.0.1",
                 })
                 .collect(),
+            extra_mounts: vec![Mount {
+                host_path: experiments.display().to_string(),
+                container_path: EXPERIMENTS,
+            }],
         })
         .collect();
     let cluster = Cluster {
@@ -106,12 +124,14 @@ mod tests {
 
     #[test]
     fn each_node_publishes_its_node_ports_on_loopback_ports_of_its_own() {
-        insta::assert_snapshot!(render(&Config::default(), THIS, &NodeImage::Source("node".into())).unwrap());
+        insta::assert_snapshot!(
+            render(&Config::default(), THIS, &NodeImage::Source("node".into()), Path::new("/p/x")).unwrap()
+        );
     }
 
     #[test]
     fn a_usual_machine_with_the_published_image_needs_only_the_registry() {
-        let yaml = render(&Config::default(), USUAL, &NodeImage::Upstream).unwrap();
+        let yaml = render(&Config::default(), USUAL, &NodeImage::Upstream, Path::new("/p/x")).unwrap();
         assert!(!yaml.contains("kubeadmConfigPatches"), "{yaml}");
         assert!(yaml.contains("certs.d"), "{yaml}");
     }

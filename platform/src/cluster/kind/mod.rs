@@ -1,6 +1,7 @@
 //! A real Kubernetes cluster whose nodes are containers, made by kind.
 
 mod config;
+mod shared;
 mod state;
 mod wiring;
 
@@ -143,7 +144,9 @@ impl Kind {
             self.delete().await?;
         }
         self.tell_progress(Progress::Creating)?;
-        let config = config::render(&self.host.config, spec.traits, &spec.image)?;
+        let experiments = shared::folder(&self.host);
+        shared::prepare(&experiments)?;
+        let config = config::render(&self.host.config, spec.traits, &spec.image, &experiments)?;
         let image = match &spec.image {
             NodeImage::Source(name) => vec!["--image", name],
             NodeImage::Upstream => Vec::new(),
@@ -199,6 +202,9 @@ impl Kind {
 
     /// Deletes the cluster and its kubeconfig context; there may be none.
     pub async fn delete(&self) -> Result<()> {
+        if let Some(node) = self.containers().await?.iter().find(|node| node.running) {
+            shared::empty(&self.host, &self.docker_host, &node.name).await;
+        }
         let cmd = self.cmd().await?.args(["delete", "cluster", "--name", self.name()]);
         self.host.processes.run(&cmd).await?;
         if let Some(left) = self.containers().await?.first() {

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unnecessary_wraps, reason = "all tests have the same shape, so that each may use `?`")]
 
+mod serving;
 #[expect(dead_code, reason = "each of the end-to-end tests uses a part of it")]
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::collections::BTreeSet;
@@ -14,10 +16,11 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use libtest_mimic::{Arguments, Trial};
-use support::steady::failures_while;
-use support::{Outcome, Xtask, eventually, letter, post_file};
+use support::{Outcome, Xtask};
 
 const PROFILE: &str = "e2e-cluster";
+/// A gateway, a page and a translation on each of three nodes, two models, the OCR backend, the experiments.
+const PODS: usize = 13;
 /// Steps of `up` at which it is killed, in their order, and how many milliseconds after their beginning.
 const KILLS: [(&str, u64); 6] =
     [("engine", 200), ("sources", 500), ("registry", 50), ("cluster", 8000), ("image", 100), ("apps", 1500)];
@@ -32,11 +35,20 @@ fn main() -> ExitCode {
         trial("up again changes nothing, says so, and is quick", second_up_changes_nothing),
         trial("three nodes are Ready, gateway and models are spread over them", pods_are_spread),
         trial("every pod would pass Pod Security restricted", namespaces_are_restricted),
-        trial("demo reads the letter by a model on a worker", demo_reads_the_letter),
-        trial("every node's door on loopback leads to the gateway", every_door_answers),
-        trial("the OCR backend answers in the cluster as documented", ocr_server_answers),
-        trial("a rolling restart fails no request at any door", rolling_restart),
-        trial("a worker that is killed fails no request at another node's door", killed_worker),
+        trial("demo reads the letter by a model on a worker", serving::demo_reads_the_letter),
+        trial("every node's door on loopback leads to the gateway", serving::every_door_answers),
+        trial("the page at every node's door reads and translates a letter", serving::page_translates),
+        trial(
+            "an experiment is a Job of the cluster, whose results lie on this machine",
+            serving::experiment_is_a_job,
+        ),
+        trial(
+            "the experiments' account may make Jobs and nothing else",
+            serving::experiments_account_is_narrow,
+        ),
+        trial("the OCR backend answers in the cluster as documented", serving::ocr_server_answers),
+        trial("a rolling restart fails no request at any door", serving::rolling_restart),
+        trial("a worker that is killed fails no request at another node's door", serving::killed_worker),
         trial("the registry is announced and answers inside each node", registry_is_wired),
         trial("status shows every pod ready and its node", status_is_healthy),
         trial("another number of nodes is refused and nothing is deleted", other_node_count_is_refused),
@@ -146,94 +158,6 @@ fn namespaces_are_restricted(_: &Xtask) -> Outcome {
     Ok(())
 }
 
-fn demo_reads_the_letter(xtask: &Xtask) -> Outcome {
-    let demo = xtask.run(&["demo", "--image", letter().to_str().expect("a path")]).expect_code(0).json();
-    assert!(demo["text"].as_str().expect("text").contains("Hello from your child"));
-    let served_by = demo["served_by"].as_str().expect("a model's name");
-    let models = pods("ocr", "model");
-    let model = models.iter().find(|pod| served_by.contains(pod.metadata.name.as_deref().expect("a name")));
-    let node = model.and_then(|pod| pod.spec.as_ref()?.node_name.clone()).expect("the model's node");
-    assert!(node.contains("worker"), "{served_by} on {node}");
-    Ok(())
-}
-
-fn every_door_answers(xtask: &Xtask) -> Outcome {
-    let image = std::fs::read(letter())?;
-    for node in 0..3 {
-        let url = format!("http://127.0.0.1:{}/gateway/ocr", xtask.node_port() + 10 * node);
-        let read = post_file(&RUNTIME, &url, "image_file", "letter.jpg", image.clone());
-        assert_eq!(read.status, 200, "{url}: {}", read.body);
-    }
-    let refused = format!("http://127.0.0.1:{}/gateway/ocr", xtask.node_port());
-    assert_eq!(post_file(&RUNTIME, &refused, "image_file", "x.jpg", b"no image".to_vec()).status, 422);
-    Ok(())
-}
-
-fn doors(xtask: &Xtask) -> Vec<String> {
-    (0..3).map(|node| format!("http://127.0.0.1:{}/gateway/ocr", xtask.node_port() + 10 * node)).collect()
-}
-
-fn rolling_restart(xtask: &Xtask) -> Outcome {
-    let deployments = Api::<Deployment>::namespaced(client(), "ocr");
-    let restart = || {
-        for name in ["ocr-gateway", "ocr-model"] {
-            RUNTIME.block_on(deployments.restart(name)).expect("a restart");
-        }
-    };
-    let image = std::fs::read(letter())?;
-    let failures = failures_while(&RUNTIME, &doors(xtask), &image, Duration::from_secs(30), restart);
-    assert!(failures.is_empty(), "{failures:#?}");
-    eventually("all pods are there", Duration::from_mins(1), || staying(xtask).len() == 6);
-    Ok(())
-}
-
-fn killed_worker(xtask: &Xtask) -> Outcome {
-    let victim = format!("{PROFILE}-worker");
-    let image = std::fs::read(letter())?;
-    let living = [doors(xtask).swap_remove(0)];
-    let kill = || {
-        std::thread::sleep(Duration::from_secs(2));
-        docker(&["kill", &victim]);
-    };
-    let failures = failures_while(&RUNTIME, &living, &image, Duration::from_secs(20), kill);
-    docker(&["start", &victim]);
-    assert!(failures.is_empty(), "{failures:#?}");
-    up(xtask).expect_code(0);
-    eventually("all is well again", Duration::from_mins(2), || {
-        xtask.run(&["status"]).json()["healthy"] == true && staying(xtask).len() == 6
-    });
-    Ok(())
-}
-
-/// Through the API server's proxy: the Service is a ClusterIP, as other services in the cluster see it.
-fn ocr_server_answers(_: &Xtask) -> Outcome {
-    let ask = |field: &str, name: &str, bytes: &[u8]| {
-        let boundary = "platen-boundary";
-        let head = format!(
-            "--{boundary}\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"{name}\"\r\n\r\n"
-        );
-        let body = [head.as_bytes(), bytes, format!("\r\n--{boundary}--\r\n").as_bytes()].concat();
-        let path = "/api/v1/namespaces/backend/services/ocr-server-service:80/proxy/ocr";
-        let request = http::Request::post(path)
-            .header("content-type", format!("multipart/form-data; boundary={boundary}"))
-            .body(kube::client::Body::from(body))
-            .expect("a request");
-        let client = client();
-        RUNTIME.block_on(async {
-            let response = client.send(request).await.expect("an answer");
-            let status = response.status().as_u16();
-            let body = response.into_body().collect_bytes().await.expect("its body");
-            (status, serde_json::from_slice::<support::Json>(&body).expect("a JSON answer"))
-        })
-    };
-    let (status, read) = ask("file", "letter.jpg", &std::fs::read(letter())?);
-    assert_eq!(status, 200);
-    assert!(read["text"].as_str().expect("text").contains("Hello from your child"), "{read}");
-    assert_eq!(ask("other", "letter.jpg", b"x"), (400, serde_json::json!({"error": "No file part"})));
-    assert_eq!(ask("file", "", b"x"), (400, serde_json::json!({"error": "No selected file"})));
-    Ok(())
-}
-
 fn registry_is_wired(_: &Xtask) -> Outcome {
     let api = Api::<ConfigMap>::namespaced(client(), "kube-public");
     let hosting = RUNTIME.block_on(api.get("local-registry-hosting"))?.data.unwrap_or_default();
@@ -250,7 +174,7 @@ fn status_is_healthy(xtask: &Xtask) -> Outcome {
     let status = xtask.run(&["status"]).expect_code(0).json();
     assert_eq!(status["healthy"], true);
     let workloads = staying(xtask);
-    assert_eq!(workloads.len(), 6, "{workloads:?}");
+    assert_eq!(workloads.len(), PODS, "{workloads:?}");
     assert!(workloads.iter().all(|it| it["node"].as_str().expect("a node").starts_with(PROFILE)));
     Ok(())
 }
@@ -264,13 +188,13 @@ fn other_node_count_is_refused(xtask: &Xtask) -> Outcome {
 
 fn changes_are_restored(xtask: &Xtask) -> Outcome {
     let deployments = Api::<Deployment>::namespaced(client(), "ocr");
-    RUNTIME.block_on(deployments.delete("ocr-model", &DeleteParams::default()))?;
+    RUNTIME.block_on(deployments.delete("model-server", &DeleteParams::default()))?;
     let scaled = serde_json::json!({"spec": {"replicas": 0}});
     RUNTIME.block_on(deployments.patch("ocr-gateway", &PatchParams::default(), &Patch::Merge(scaled)))?;
     let restored = up(xtask).expect_code(0).json();
     let why = restored["plan"]["actions"][0]["why"].as_str().expect("a reason").to_owned();
-    assert!(why.contains("ocr-model is gone") && why.contains("ocr-gateway has 0 replicas"), "{why}");
-    demo_reads_the_letter(xtask)
+    assert!(why.contains("model-server is gone") && why.contains("ocr-gateway has 0 replicas"), "{why}");
+    serving::demo_reads_the_letter(xtask)
 }
 
 /// The same profile from a checkout that knows nothing of it: a copy without records.
@@ -290,7 +214,9 @@ fn foreign_cluster_is_refused(xtask: &Xtask) -> Outcome {
 
 fn existing_context(xtask: &Xtask) -> Outcome {
     let door = format!("127.0.0.1:{}", xtask.node_port());
-    let config = format!("[images]\nregistry = \"localhost:5000\"\n[cluster]\ngateway = \"{door}\"\n");
+    let config = format!(
+        "[components]\nexperiments = true\n[images]\nregistry = \"localhost:5000\"\n[cluster]\ngateway = \"{door}\"\n"
+    );
     // A killed run's record names a context that is gone; `down` rightly refuses to forget it.
     let _ = std::fs::remove_dir_all(support::root().join(".platen/e2e-existing"));
     let existing = Xtask::configured("e2e-existing", &config);
@@ -319,7 +245,7 @@ fn stop_and_start(xtask: &Xtask) -> Outcome {
     xtask.run(&["down", "--stop"]).expect_code(0);
     xtask.run(&["status"]).expect_code(1);
     up(xtask).expect_code(0);
-    demo_reads_the_letter(xtask)
+    serving::demo_reads_the_letter(xtask)
 }
 
 fn down_leaves_nothing(xtask: &Xtask) -> Outcome {

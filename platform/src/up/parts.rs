@@ -1,0 +1,148 @@
+//! What of the chart a cluster gets: its deployments and the chart's values, a pure function of configuration and cluster.
+
+use serde_json::{Value, json};
+
+use super::apps::NAMESPACES;
+use crate::config::Config;
+use crate::images::ImageRef;
+
+/// The parts of the chart in one cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts {
+    nodes: u16,
+    /// The page, and the translation behind it.
+    page: bool,
+    experiments: bool,
+}
+
+/// A deployment as it has to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    pub namespace: &'static str,
+    pub name: &'static str,
+    pub replicas: u16,
+}
+
+/// How a request comes from a node's port to a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// Each node has a gateway and a page of its own: what comes in at a live node never crosses to a dead one.
+    OwnNode {
+        /// Whether Services inside the cluster can prefer the caller's node.
+        inside_too: bool,
+    },
+    /// There may be nodes without one.
+    AnyNode,
+}
+
+impl Entry {
+    fn external_traffic(self) -> &'static str {
+        match self {
+            Self::OwnNode { .. } => "Local",
+            Self::AnyNode => "Cluster",
+        }
+    }
+
+    fn distribution(self) -> &'static str {
+        match self {
+            Self::OwnNode { inside_too: true } => "PreferSameNode",
+            _ => "",
+        }
+    }
+}
+
+impl Parts {
+    /// `shares_folder`: every node sees the folder of the experiments, so that a Job may run on any of them.
+    pub fn new(config: &Config, shares_folder: bool) -> Self {
+        Self {
+            nodes: config.cluster.nodes.get(),
+            page: config.components.page,
+            experiments: config.components.experiments.unwrap_or(shares_folder),
+        }
+    }
+
+    /// Gateways and pages: one on every node, so that each door leads to one beside it.
+    pub fn entries(self) -> u16 {
+        self.nodes
+    }
+
+    /// Models run on the workers, where there are any.
+    fn models(self) -> u16 {
+        (self.nodes - 1).max(1)
+    }
+
+    pub fn deployments(self) -> Vec<Wanted> {
+        let [ocr, backend] = NAMESPACES;
+        let part =
+            |there: bool, namespace, name, replicas| there.then_some(Wanted { namespace, name, replicas });
+        [
+            part(true, ocr, "ocr-gateway", self.entries()),
+            part(true, ocr, "model-server", self.models()),
+            part(true, backend, "ocr-server-deployment", 1),
+            part(self.page, ocr, "ocr-frontend", self.entries()),
+            part(self.page, ocr, "ocr-translate", self.entries()),
+            part(self.experiments, ocr, "ocr-experiments", 1),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    pub fn values(self, image: &ImageRef, entry: Entry) -> Value {
+        let service = json!({"externalTrafficPolicy": entry.external_traffic()});
+        json!({
+            "image": {"repository": image.name(), "tag": image.tag},
+            "trafficDistribution": entry.distribution(),
+            "gateway": {"replicas": self.entries(), "service": service},
+            "model": {"replicas": self.models()},
+            "ocrServer": {"replicas": 1},
+            "frontend": {"enabled": self.page, "replicas": self.entries(), "service": service},
+            "translate": {"enabled": self.page, "replicas": self.entries()},
+            "experiments": {"enabled": self.experiments, "sqlite": true},
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ComponentsConfig;
+
+    fn names(config: &Config, shares_folder: bool) -> Vec<&'static str> {
+        Parts::new(config, shares_folder).deployments().into_iter().map(|wanted| wanted.name).collect()
+    }
+
+    #[test]
+    fn experiments_come_by_themselves_only_where_every_node_sees_their_folder() {
+        let default = Config::default();
+        assert!(names(&default, true).contains(&"ocr-experiments"));
+        assert!(!names(&default, false).contains(&"ocr-experiments"));
+        let asked = ComponentsConfig { experiments: Some(true), ..ComponentsConfig::default() };
+        assert!(names(&Config { components: asked, ..default }, false).contains(&"ocr-experiments"));
+    }
+
+    #[test]
+    fn without_the_page_there_is_no_translation() {
+        let components = ComponentsConfig { page: false, ..ComponentsConfig::default() };
+        let without = names(&Config { components, ..Config::default() }, true);
+        assert_eq!(without, ["ocr-gateway", "model-server", "ocr-server-deployment", "ocr-experiments"]);
+    }
+
+    #[test]
+    fn deployments_have_as_many_pods_as_the_values_say() {
+        let parts = Parts::new(&Config::default(), true);
+        let image = ImageRef::service("localhost:5000", "tag");
+        let values = parts.values(&image, Entry::OwnNode { inside_too: true });
+        for (key, name) in [
+            ("gateway", "ocr-gateway"),
+            ("model", "model-server"),
+            ("ocrServer", "ocr-server-deployment"),
+            ("frontend", "ocr-frontend"),
+            ("translate", "ocr-translate"),
+        ] {
+            let wanted = parts.deployments().into_iter().find(|wanted| wanted.name == name).unwrap();
+            assert_eq!(values[key]["replicas"], json!(wanted.replicas), "{name}");
+        }
+        assert_eq!(values["trafficDistribution"], "PreferSameNode");
+    }
+}
