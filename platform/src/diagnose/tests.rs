@@ -261,7 +261,7 @@ fn list(kind: &str, items: impl serde::Serialize) -> Value {
 fn script_of(pods: &[Pod]) -> Vec<(&'static str, Value)> {
     vec![
         (
-            "/api/v1/namespaces/ocr/pods?&labelSelector=app.kubernetes.io%2Fpart-of%3Dplaten",
+            "/api/v1/namespaces/ocr/pods?&labelSelector=app.kubernetes.io%2Fpart-of%3Dplaten%2Capp.kubernetes.io%2Fcomponent%21%3Dexperiment",
             list("Pod", pods),
         ),
         ("/api/v1/namespaces/ocr/events?", list("Event", json!([]))),
