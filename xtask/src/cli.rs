@@ -69,6 +69,7 @@ pub enum Command {
     Status(cmd::status::StatusArgs),
     Demo(cmd::demo::DemoArgs),
     Serve(cmd::serve::ServeArgs),
+    Dashboards(cmd::dashboards::DashboardsArgs),
     Render(cmd::render::RenderArgs),
     Bench(cmd::bench::BenchArgs),
     Test(cmd::test::TestArgs),

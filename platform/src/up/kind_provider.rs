@@ -202,7 +202,7 @@ impl Provider for KindProvider {
                 images::push(&ready.docker, &self.image, tell).await
             }
             StepId::Apps => self.apps(&self.kind(&ready)).install(&self.image, tell).await,
-            StepId::Packages | StepId::Service | StepId::Engine => Ok(()),
+            StepId::Packages | StepId::Service | StepId::Metrics | StepId::Engine => Ok(()),
         }
     }
 

@@ -1,6 +1,7 @@
 //! One file for each command: its arguments, and the wiring to the library.
 
 pub mod bench;
+pub mod dashboards;
 pub mod demo;
 pub mod down;
 pub mod internal;
