@@ -129,12 +129,9 @@ fn rows_answer(xtask: &Xtask) -> Outcome {
     Ok(())
 }
 
-/// The letter was read before by another test; Prometheus looks every five seconds.
 fn dashboards_have_answers(xtask: &Xtask) -> Outcome {
-    eventually("all queries have answers", Duration::from_secs(60), || {
-        let verified = xtask.run(&["dashboards", "verify"]).json();
-        verified["failed"] == 0 && verified["passed"].as_u64().expect("a number") > 30
-    });
+    let verified = xtask.run(&["dashboards", "verify"]).expect_code(0).json();
+    assert!(verified["passed"].as_u64().expect("a number") > 30, "{verified}");
     let nobody = xtask.run(&["dashboards", "verify", "--prometheus", "http://127.0.0.1:1"]).expect_code(1);
     assert!(nobody.stderr().contains("nobody answers"), "{}", nobody.stderr());
     Ok(())

@@ -2,13 +2,22 @@
 //! before a person looks at an empty panel.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use super::dashboard::Dashboard;
 use super::prometheus::{Prometheus, QueryError, Series};
 use super::promql;
-use crate::error::Result;
+use crate::demo;
+use crate::error::{Error, Result};
+use crate::host::Host;
+
+/// Between two rounds of all queries.
+const PAUSE: Duration = Duration::from_secs(2);
+/// Four scrapes of a cluster's 15 s, and the time to set the first.
+const LONGEST: Duration = Duration::from_secs(90);
+const USUAL: Duration = Duration::from_secs(15);
 
 /// One query, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -76,6 +85,34 @@ pub async fn verify(prometheus: &Prometheus, dashboards: &[Dashboard]) -> Result
             }
         }
     }
+    Ok(checked)
+}
+
+/// As [`verify`], while images are sent to what `up` made: until all have an answer, or for a minute and a half. What
+/// has never happened has no rate, and a rate takes two scrapes.
+pub async fn verify_with_traffic(
+    host: &Host,
+    prometheus: &Prometheus,
+    dashboards: &[Dashboard],
+) -> Result<Vec<Checked>> {
+    let step = host.events.step("traffic", "sending images until every panel shows something", Some(USUAL));
+    let begun = Instant::now();
+    let rounds = async {
+        loop {
+            let checked = verify(prometheus, dashboards).await?;
+            let open = checked.iter().filter(|it| !it.outcome.is_good()).count();
+            if open == 0 || begun.elapsed() > LONGEST {
+                return Ok::<_, Error>(checked);
+            }
+            step.message(format!("{open} of {} queries have no answer yet", checked.len()));
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    let checked = tokio::select! {
+        checked = rounds => checked?,
+        no_door = demo::trickle(host) => return Err(no_door),
+    };
+    step.done();
     Ok(checked)
 }
 
