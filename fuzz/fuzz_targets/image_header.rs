@@ -1,13 +1,9 @@
-//! The first bytes of images: refused, or of a size within the limits.
+//! See the property itself, which the service's tests drive too.
 #![no_main]
 
-use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use ocr_service::image::{Image, Limits};
 
-fuzz_target!(|data: &[u8]| {
-    let limits = Limits { max_pixels: 40_000_000 };
-    if let Ok(image) = Image::check(Bytes::copy_from_slice(data), limits) {
-        assert_eq!(image.bytes().as_ref(), data);
-    }
-});
+#[path = "../../ocr-service/tests/fuzz/image_header.rs"]
+mod image_header;
+
+fuzz_target!(|data: &[u8]| image_header::run(data));

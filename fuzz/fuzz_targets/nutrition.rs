@@ -1,9 +1,9 @@
-//! Nutrition labels: whatever was read from one, it is parsed, and the same way again.
+//! See the property itself, which the service's tests drive too.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|text: &str| {
-    let nutrition = ocr_service::nutrition::parse(text);
-    assert_eq!(nutrition, ocr_service::nutrition::parse(text));
-});
+#[path = "../../ocr-service/tests/fuzz/nutrition.rs"]
+mod nutrition;
+
+fuzz_target!(|data: &[u8]| nutrition::run(data));

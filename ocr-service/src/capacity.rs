@@ -1,4 +1,4 @@
-//! How many engines this process can afford where nobody says.
+//! What this process can afford where nobody says: engines, and memory for uploads.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -13,6 +13,20 @@ const NO_LIMIT: u64 = 1 << 60;
 pub fn engines() -> NonZeroUsize {
     let cpus = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     affordable(cpus, memory_limit(Path::new("/sys/fs/cgroup")))
+}
+
+/// Where no limit is set, or a generous one.
+const MOST_FOR_BODIES: u64 = 512 << 20;
+
+/// Bytes for the bodies of all requests together: a quarter, since a body is copied on its way, and more than bodies
+/// is in memory.
+pub fn bodies() -> usize {
+    quarter(memory_limit(Path::new("/sys/fs/cgroup")))
+}
+
+fn quarter(limit: Option<u64>) -> usize {
+    let bytes = limit.map_or(MOST_FOR_BODIES, |limit| (limit / 4).min(MOST_FOR_BODIES));
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 fn affordable(cpus: NonZeroUsize, memory: Option<u64>) -> NonZeroUsize {
@@ -41,6 +55,12 @@ mod tests {
         assert_eq!(engines_for(2, Some(1 << 30)), 2);
         assert_eq!(engines_for(64, None), 64);
         assert_eq!(engines_for(4, Some(1 << 20)), 1);
+    }
+
+    #[test]
+    fn uploads_have_a_quarter_of_the_limit_and_no_more_than_is_sensible() {
+        assert_eq!(quarter(Some(256 << 20)), 64 << 20);
+        assert_eq!((quarter(None), quarter(Some(64 << 30))), (512 << 20, 512 << 20));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::capacity;
 use crate::duration;
 use crate::engine::prepare::Preparation;
 use crate::engine::{Language, Segmentation};
@@ -162,6 +163,12 @@ pub struct ServerArgs {
     /// The longest that a request may take
     #[arg(long, env = "PLATEN_DEADLINE", default_value = "30s", value_parser = duration::parse)]
     pub deadline: Duration,
+    /// How long a client may take for a request's header, the pause after its last request included
+    #[arg(long, env = "PLATEN_HEADER_TIMEOUT", default_value = "30s", value_parser = duration::parse)]
+    pub header_timeout: Duration,
+    /// How long a client may be silent within a request's body
+    #[arg(long, env = "PLATEN_BODY_TIMEOUT", default_value = "10s", value_parser = duration::parse)]
+    pub body_timeout: Duration,
     /// On SIGTERM: how long to go on answering, not ready any more, before new connections are refused
     #[arg(long, env = "PLATEN_DRAIN_DELAY", default_value = "0s", value_parser = duration::parse)]
     pub drain_delay: Duration,
@@ -181,6 +188,10 @@ pub struct LimitArgs {
     /// The largest upload, in MiB
     #[arg(long, env = "PLATEN_MAX_BODY_MIB", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub max_body_mib: u32,
+    /// Memory for the uploads of all requests that are under way, in MiB [default: a quarter of the memory limit, at most
+    /// 512]
+    #[arg(long, env = "PLATEN_MAX_BODIES_MIB", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub max_bodies_mib: Option<u32>,
     /// The largest image, in millions of pixels
     #[arg(long, env = "PLATEN_MAX_MEGAPIXELS", default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub max_megapixels: u32,
@@ -189,7 +200,12 @@ pub struct LimitArgs {
 impl LimitArgs {
     /// Bytes of a request's body.
     pub fn max_body(self) -> usize {
-        usize::try_from(self.max_body_mib).map_or(usize::MAX, |mib| mib << 20)
+        bytes(self.max_body_mib)
+    }
+
+    /// Bytes of all requests' bodies together: one of them at least.
+    pub fn max_bodies(self) -> usize {
+        self.max_bodies_mib.map_or_else(capacity::bodies, bytes).max(self.max_body())
     }
 
     pub fn of_images(self) -> Limits {
@@ -228,8 +244,12 @@ pub struct EngineArgs {
 impl EngineArgs {
     /// Bytes of the cache.
     pub fn cache(&self) -> usize {
-        usize::try_from(self.cache_mib).map_or(usize::MAX, |mib| mib << 20)
+        bytes(self.cache_mib)
     }
+}
+
+fn bytes(mib: u32) -> usize {
+    usize::try_from(mib).map_or(usize::MAX, |mib| mib << 20)
 }
 
 #[cfg(test)]

@@ -12,18 +12,18 @@ use crate::capacity;
 use crate::cli::{Command, EngineArgs, LimitArgs, ServerArgs};
 use crate::clova;
 use crate::engine::options::Allowed;
-use crate::engine::process::EngineProcess;
+use crate::engine::process::EngineProcesses;
 use crate::engine::{Cache, Launcher, Pool, PoolSize};
+use crate::http::body::Intake;
 use crate::http::health::Lifecycle;
+use crate::http::memory::BodyMemory;
 use crate::http::service::{self, HttpConfig};
 use crate::identity::Identity;
 use crate::image::Limits;
 use crate::metrics::{
     CacheMetrics, Catalogue, EngineMetrics, HttpMetrics, InferenceMetrics, UpstreamMetrics,
 };
-use crate::readiness::PoolReady;
 use crate::role::experiments;
-use crate::role::experiments::args::ExperimentsArgs;
 use crate::role::experiments::backend::{self, Settings};
 use crate::role::frontend::pipeline::Pipeline;
 use crate::role::frontend::{self, AlwaysReady, Frontend};
@@ -55,7 +55,14 @@ impl Built {
 /// A role's name and its router.
 type Named = (&'static str, Router);
 
-pub fn build(command: &Command, doors: &[Door], lifecycle: &Lifecycle) -> Result<Built, AppError> {
+/// `experiments` are the settings of those that the command runs.
+pub fn build(
+    command: &Command,
+    experiments: Option<Settings>,
+    doors: &[Door],
+    lifecycle: &Lifecycle,
+) -> Result<Built, AppError> {
+    let settings = experiments.ok_or(AppError::NotBuilt("experiments"));
     match command {
         Command::Gateway(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
@@ -86,7 +93,7 @@ pub fn build(command: &Command, doors: &[Door], lifecycle: &Lifecycle) -> Result
         }
         Command::Experiments(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
-            Ok(Built::new([builder.experiments(&args.experiments)?], None))
+            Ok(Built::new([builder.experiments(settings?)], None))
         }
         Command::Serve(args) => {
             let builder = Builder::new(&args.server, args.limits, lifecycle);
@@ -100,7 +107,7 @@ pub fn build(command: &Command, doors: &[Door], lifecycle: &Lifecycle) -> Result
             let (its_gateway, its_translate) = (own_url(doors, "gateway")?, own_url(doors, "translate")?);
             let mock = args.translate.mock.mock_translate_delay;
             let frontend = builder.frontend(Pipeline::new(args.page, mock, its_gateway, its_translate)?);
-            let experiments = builder.experiments(&args.experiments)?;
+            let experiments = builder.experiments(settings?);
             let routers = [gateway, model, ocr_server, translate, frontend, experiments];
             Ok(Built::new(routers, Some(engines.pool)))
         }
@@ -125,7 +132,7 @@ struct Engines {
 impl Engines {
     fn start(args: &EngineArgs) -> Self {
         let launcher: Arc<dyn Launcher> =
-            Arc::new(EngineProcess::new(args.tessdata.clone(), args.lang.clone()));
+            Arc::new(EngineProcesses::new(args.tessdata.clone(), args.lang.clone()));
         let size = PoolSize { engines: args.engines.unwrap_or_else(capacity::engines), places: args.queue };
         let pool = Pool::start(&launcher, size, EngineMetrics::default());
         let allowed = Allowed::new(args.lang.clone(), args.other_langs.clone(), args.psm, args.prepare);
@@ -149,7 +156,14 @@ struct Builder<'a> {
 impl<'a> Builder<'a> {
     fn new(server: &ServerArgs, limits: LimitArgs, lifecycle: &'a Lifecycle) -> Self {
         Self {
-            http: HttpConfig { deadline: server.deadline, max_body: limits.max_body() },
+            http: HttpConfig {
+                deadline: server.deadline,
+                intake: Intake {
+                    max: limits.max_body(),
+                    silence: server.body_timeout,
+                    memory: BodyMemory::new(limits.max_bodies()),
+                },
+            },
             limits: limits.of_images(),
             identity: Identity::new(server.instance.as_deref(), server.node.as_deref()),
             lifecycle,
@@ -185,7 +199,8 @@ impl<'a> Builder<'a> {
             lifecycle: self.lifecycle.clone(),
         });
         // An upload that the gateway takes is a third longer as base64, and has some JSON around it.
-        let http = HttpConfig { max_body: self.http.max_body / 3 * 4 + (1 << 20), ..self.http };
+        let mut http = self.http.clone();
+        http.intake.max = http.intake.max / 3 * 4 + (1 << 20);
         Self { http, identity: self.identity.clone(), ..*self }.with_pool("model", routes, engines, catalogue)
     }
 
@@ -216,10 +231,10 @@ impl<'a> Builder<'a> {
         self.finish("frontend", routes, Arc::new(AlwaysReady), Catalogue::default(), service::nothing())
     }
 
-    fn experiments(&self, args: &ExperimentsArgs) -> Result<Named, AppError> {
-        let backend = backend::Backend::start(Settings::of(args)?, self.lifecycle);
+    fn experiments(&self, settings: Settings) -> Named {
+        let backend = backend::Backend::start(settings, self.lifecycle);
         let routes = experiments::routes(backend.clone());
-        Ok(self.finish("experiments", routes, Arc::new(backend), Catalogue::default(), service::nothing()))
+        self.finish("experiments", routes, Arc::new(backend), Catalogue::default(), service::nothing())
     }
 
     fn with_pool(
@@ -231,7 +246,7 @@ impl<'a> Builder<'a> {
     ) -> Named {
         let pool = engines.pool.clone();
         let before_scrape = Arc::new(move || pool.observe());
-        self.finish(name, routes, Arc::new(PoolReady(engines.pool.clone())), catalogue, before_scrape)
+        self.finish(name, routes, Arc::new(engines.pool.clone()), catalogue, before_scrape)
     }
 
     fn finish(

@@ -5,13 +5,12 @@ mod doors;
 
 use std::time::Duration;
 
-use axum::Router;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::cli::Command;
 use crate::engine::Pool;
 use crate::http::health::Lifecycle;
+use crate::http::serve::serve;
 use crate::net::ListenError;
 use crate::role::experiments::backend::{Settings, SettingsError};
 use crate::shutdown::{self, Signals};
@@ -65,19 +64,17 @@ pub async fn run(command: Command) -> Result<(), AppError> {
     }
     let Some(server) = command.server() else { return Ok(()) };
     // Wrong settings end it before a port is bound.
-    if let Some(args) = command.experiments() {
-        Settings::of(args)?;
-    }
+    let experiments = command.experiments().map(Settings::of).transpose()?;
     let mut signals = Signals::install()?;
     let lifecycle = Lifecycle::default();
     let doors = doors::open(&command).await?;
-    let mut built = build::build(&command, &doors, &lifecycle)?;
+    let mut built = build::build(&command, experiments, &doors, &lifecycle)?;
     doors::announce(&doors, server)?;
 
     let mut servers = JoinSet::new();
     for door in doors {
         let router = built.routers.remove(door.role).ok_or(AppError::NotBuilt(door.role))?;
-        servers.spawn(serve(door.listener, router, lifecycle.clone()));
+        servers.spawn(serve(door.listener, router, lifecycle.clone(), server.header_timeout));
     }
     tokio::select! {
         () = shutdown::drain(&mut signals, &lifecycle, server.drain_delay) => {}
@@ -94,10 +91,6 @@ pub async fn run(command: Command) -> Result<(), AppError> {
         pool.finish(ENGINE_PATIENCE).await;
     }
     Ok(())
-}
-
-async fn serve(listener: TcpListener, router: Router, lifecycle: Lifecycle) -> std::io::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(lifecycle.closing()).await
 }
 
 /// Ends only if an engine could not be started; without engines, never.

@@ -6,7 +6,7 @@ use reqwest::header::HeaderValue;
 use reqwest::{Response, StatusCode};
 
 use super::wire::{self, Refusal, Reply, Request};
-use super::{ClovaError, Format, Settings};
+use super::{ClovaError, Settings, format};
 use crate::http::Deadline;
 
 /// As CLOVA's documentation says.
@@ -52,7 +52,7 @@ impl Client {
         if image.len() > MAX_IMAGE {
             return Err(ClovaError::TooLarge);
         }
-        let format = Format::of(image).ok_or(ClovaError::Format)?;
+        let format = format::name(image).ok_or(ClovaError::Format)?;
         match self.call(image, format, deadline).await {
             Err(Failed::RateLimited) if deadline.remaining() > self.pause => {
                 tokio::time::sleep(self.pause).await;
@@ -66,7 +66,7 @@ impl Client {
         })
     }
 
-    async fn call(&self, image: &[u8], format: Format, deadline: Deadline) -> Result<String, Failed> {
+    async fn call(&self, image: &[u8], format: &'static str, deadline: Deadline) -> Result<String, Failed> {
         let mut secret =
             HeaderValue::from_str(self.settings.secret.reveal()).map_err(|_| ClovaError::Secret)?;
         secret.set_sensitive(true);

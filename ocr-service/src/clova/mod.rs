@@ -8,45 +8,18 @@ mod failure;
 mod format;
 mod wire;
 
-use std::fmt;
-
 use reqwest::Url;
+
+use crate::secret::Secret;
 
 pub use client::{Client, DEFAULT_PAUSE};
 pub use failure::ClovaError;
-pub use format::Format;
 
 /// Where the service is asked and by what right.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub url: Url,
     pub secret: Secret,
-}
-
-/// A text that is never shown: not by Debug, not in a header that is logged.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// For the one place that sends it.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-
-    /// `text` without the secret in it, for what others say to us.
-    pub fn kept_out_of(&self, text: &str) -> String {
-        if self.0.is_empty() { text.to_owned() } else { text.replace(&self.0, "…") }
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
 }
 
 /// The invoke URL with `/general`, the domain's endpoint, where it lacks it.

@@ -6,8 +6,6 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 
-use super::Format;
-
 #[derive(Debug, Serialize)]
 pub struct Request {
     version: &'static str,
@@ -28,14 +26,15 @@ struct SentImage {
 
 impl Request {
     /// A request of its own for each call, also for a repeated one.
-    pub fn new(image: &[u8], format: Format) -> Self {
+    /// `format` is as CLOVA names it.
+    pub fn new(image: &[u8], format: &'static str) -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             version: "V2",
             id: uuid::Uuid::new_v4().to_string(),
             timestamp: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
             lang: "ko",
-            images: [SentImage { format: format.name(), name: "image", data: BASE64_STANDARD.encode(image) }],
+            images: [SentImage { format, name: "image", data: BASE64_STANDARD.encode(image) }],
         }
     }
 }

@@ -2,11 +2,14 @@
 //!
 //! Bounded in bytes; the result that was asked for longest ago goes first. Only successes are kept. Identical images that
 //! are asked for at the same time wait for the first of them, each until its own deadline, and share its failure when it
-//! is the image's; they take no place in the pool's queue meanwhile.
+//! is the image's; they take no place in the pool's queue meanwhile, and only so many may wait.
+//!
+//! While the pool is full, what would take long to receive and to hash is refused without either. What is small is looked
+//! up all the same: its text may be known, and costs nothing.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
@@ -18,6 +21,13 @@ use crate::metrics::CacheMetrics;
 const OVERHEAD: usize = 256;
 /// A word with its box in memory.
 const WORD: usize = 64;
+
+/// Bytes; received and hashed within a millisecond or two.
+const SMALL: usize = 1 << 20;
+/// Of those who wait for somebody else's result, whatever the image: each holds its own copy.
+const MOST_WAITING: usize = 256;
+/// For those that are refused because of that.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// A handle on the results; clones share them.
 #[derive(Clone)]
@@ -39,9 +49,24 @@ struct Key {
 }
 
 impl Key {
-    fn new(image: &Image, options: &Options) -> Self {
-        Self { image: Sha256::digest(image.bytes()).into(), options: options.clone() }
+    async fn new(image: &Image, options: &Options) -> Self {
+        let bytes = image.bytes().clone();
+        let image = if bytes.len() <= SMALL {
+            digest(&bytes)
+        } else {
+            // Tens of milliseconds, in which the thread has others to serve. It fails only if hashing panics.
+            let hashed = tokio::task::spawn_blocking({
+                let bytes = bytes.clone();
+                move || digest(&bytes)
+            });
+            hashed.await.unwrap_or_else(|_| digest(&bytes))
+        };
+        Self { image, options: options.clone() }
     }
+}
+
+fn digest(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
 }
 
 #[derive(Default)]
@@ -52,6 +77,8 @@ struct Results {
     clock: u64,
     bytes: usize,
     under_way: HashMap<Key, UnderWay>,
+    /// Beyond the first for each image.
+    waiting: usize,
 }
 
 #[derive(Default)]
@@ -77,6 +104,13 @@ impl Cache {
         &self.shared.metrics
     }
 
+    /// What a request whose body has `length` bytes is told before it is received, where the pool is full: not where its
+    /// text may be known and is soon found.
+    pub fn refused_unread(&self, pool: &Pool, length: Option<u64>) -> Option<PoolError> {
+        let is_small = length.is_some_and(|length| length <= SMALL as u64);
+        if self.shared.limit > 0 && is_small { None } else { pool.refused() }
+    }
+
     /// As [`Pool::recognize`], for those images of which the result is not known.
     pub async fn recognize(
         &self,
@@ -88,7 +122,13 @@ impl Cache {
         let read = |images| pool.recognize(images, options, deadline);
         match images.as_slice() {
             _ if self.shared.limit == 0 => read(images).await,
-            [_] => self.one(images, options, deadline, read).await,
+            [image] => {
+                let is_small = image.bytes().len() <= SMALL;
+                if let Some(refused) = (!is_small).then(|| pool.refused()).flatten() {
+                    return Err(refused);
+                }
+                self.one(images, options, deadline, read).await
+            }
             _ => self.several(images, options, read).await,
         }
     }
@@ -103,11 +143,12 @@ impl Cache {
     where
         R: Future<Output = Result<Vec<Recognition>, PoolError>>,
     {
-        let Some(key) = image.first().map(|image| Key::new(image, options)) else { return read(image).await };
+        let Some(first) = image.first() else { return read(image).await };
+        let key = Key::new(first, options).await;
         if let Some(known) = self.shared.hit(&key) {
             return Ok(vec![known]);
         }
-        let turn = Turn::new(&self.shared, key);
+        let turn = Turn::new(&self.shared, key)?;
         let Ok(mut failure) = tokio::time::timeout_at(deadline.into(), turn.lock.lock()).await else {
             return Err(PoolError::DeadlinePassed);
         };
@@ -138,7 +179,10 @@ impl Cache {
     where
         R: Future<Output = Result<Vec<Recognition>, PoolError>>,
     {
-        let keys: Vec<_> = images.iter().map(|image| Key::new(image, options)).collect();
+        let mut keys = Vec::with_capacity(images.len());
+        for image in &images {
+            keys.push(Key::new(image, options).await);
+        }
         let known: Vec<_> = keys.iter().map(|key| self.shared.hit(key)).collect();
         let unknown: Vec<_> = images
             .into_iter()
@@ -228,14 +272,19 @@ struct Turn<'a> {
 }
 
 impl<'a> Turn<'a> {
-    fn new(shared: &'a Shared, key: Key) -> Self {
-        let lock = {
-            let mut results = shared.results();
-            let under_way = results.under_way.entry(key.clone()).or_default();
-            under_way.turns += 1;
-            under_way.lock.clone()
-        };
-        Self { shared, key, lock }
+    /// Refused where too many wait already: nobody knows for how long they do.
+    fn new(shared: &'a Shared, key: Key) -> Result<Self, PoolError> {
+        let mut results = shared.results();
+        let is_first = !results.under_way.contains_key(&key);
+        if !is_first && results.waiting >= MOST_WAITING {
+            return Err(PoolError::Full { retry_after: AGAIN });
+        }
+        results.waiting += usize::from(!is_first);
+        let under_way = results.under_way.entry(key.clone()).or_default();
+        under_way.turns += 1;
+        let lock = under_way.lock.clone();
+        drop(results);
+        Ok(Self { shared, key, lock })
     }
 }
 
@@ -246,6 +295,9 @@ impl Drop for Turn<'_> {
         under_way.turns -= 1;
         if under_way.turns == 0 {
             results.under_way.remove(&self.key);
+        } else {
+            // Whoever has its result makes room for one that waits, which is the first now.
+            results.waiting -= 1;
         }
     }
 }

@@ -166,12 +166,31 @@ async fn an_image_that_crashes_an_engine_is_read_once_for_all_who_wait_for_it() 
     assert!(cache.shared.results().under_way.is_empty());
 }
 
-#[test]
-fn turns_that_end_at_the_same_moment_leave_nothing_behind() {
+#[tokio::test]
+async fn only_so_many_wait_for_somebody_elses_result() {
+    let (cache, reader) = (cache(1 << 20), Reader::gated());
+    let asked =
+        futures_util::future::join_all((0..MOST_WAITING + 3).map(|_| ask(&cache, &reader, "word", soon())));
+    let open = async { reader.gate.as_ref().unwrap().add_permits(1) };
+    let (answers, ()) = tokio::join!(asked, open);
+    let refused = answers.iter().filter(|answer| matches!(answer, Err(PoolError::Full { .. }))).count();
+    assert_eq!((refused, answers.iter().filter(|answer| answer.is_ok()).count()), (2, MOST_WAITING + 1));
+    assert_eq!((reader.times(), cache.shared.results().waiting), (1, 0));
+}
+
+#[tokio::test]
+async fn a_large_image_has_the_same_key_as_any_other_of_its_bytes() {
+    let large = image(&"x".repeat(SMALL + 1));
+    let key = Key::new(&large, &options("eng")).await;
+    assert_eq!(key.image, digest(large.bytes()));
+}
+
+#[tokio::test]
+async fn turns_that_end_at_the_same_moment_leave_nothing_behind() {
     let cache = cache(1 << 20);
-    let key = Key::new(&image("word"), &options("eng"));
+    let key = Key::new(&image("word"), &options("eng")).await;
     for _ in 0..2000 {
-        let turns = [(); 2].map(|()| Turn::new(&cache.shared, key.clone()));
+        let turns = [(); 2].map(|()| Turn::new(&cache.shared, key.clone()).unwrap());
         let together = std::sync::Barrier::new(2);
         std::thread::scope(|scope| {
             for turn in turns {
@@ -182,5 +201,6 @@ fn turns_that_end_at_the_same_moment_leave_nothing_behind() {
             }
         });
         assert!(cache.shared.results().under_way.is_empty());
+        assert_eq!(cache.shared.results().waiting, 0);
     }
 }

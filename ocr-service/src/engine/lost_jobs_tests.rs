@@ -1,33 +1,29 @@
 //! Jobs that no engine reads: what their callers are told.
 
-use std::io;
 use std::sync::atomic::AtomicUsize;
 
+use async_trait::async_trait;
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 
 use super::*;
 use crate::engine::fixtures::{image, options, soon};
-use crate::engine::protocol::{self, Request, Settings, Started};
+use crate::engine::protocol::{self, Request};
 use crate::engine::{Channel, frame};
 
 /// Engines that are ready, and then hear of the first job and say nothing.
 struct Silent;
 
+#[async_trait]
 impl Launcher for Silent {
-    fn launch(&self) -> io::Result<Channel> {
-        let (socket, mut theirs) = UnixStream::pair()?;
+    async fn launch(&self) -> Result<Channel, Failure> {
+        let (socket, theirs) = UnixStream::pair().unwrap();
         tokio::spawn(async move {
-            frame::receive::<Settings>(&mut theirs).await?;
-            frame::send(&mut theirs, &Started::Ok(()), &[]).await?;
-            std::future::pending::<io::Result<()>>().await
+            let _open = theirs;
+            std::future::pending::<()>().await;
         });
-        Ok(Channel { socket, settings: settings(), child: None })
+        Ok(Channel { socket, process: None })
     }
-}
-
-fn settings() -> Settings {
-    Settings { data: None, language: "eng".parse().unwrap() }
 }
 
 async fn pool(launcher: impl Launcher + 'static, places: usize) -> Pool {
@@ -71,14 +67,13 @@ struct Leaving {
     by_the_job: bool,
 }
 
+#[async_trait]
 impl Launcher for Leaving {
-    fn launch(&self) -> io::Result<Channel> {
-        let (socket, mut theirs) = UnixStream::pair()?;
+    async fn launch(&self) -> Result<Channel, Failure> {
+        let (socket, mut theirs) = UnixStream::pair().unwrap();
         let leaves = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         let (leaves, reads) = (leaves.is_ok(), self.by_the_job);
         tokio::spawn(async move {
-            frame::receive::<Settings>(&mut theirs).await?;
-            frame::send(&mut theirs, &Started::Ok(()), &[]).await?;
             if leaves && !reads {
                 // Of the job's first byte alone: the rest stays unread.
                 return theirs.read_u8().await.map(drop);
@@ -90,7 +85,7 @@ impl Launcher for Leaving {
             let read: protocol::Reply = Ok(Recognition { text: "read".into(), layout: None });
             frame::send(&mut theirs, &read, &[]).await
         });
-        Ok(Channel { socket, settings: settings(), child: None })
+        Ok(Channel { socket, process: None })
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod child;
+mod descriptor;
 #[cfg(test)]
 mod fixtures;
 mod frame;

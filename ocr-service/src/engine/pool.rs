@@ -132,6 +132,14 @@ impl Pool {
         answers
     }
 
+    /// What one more request would be told at this moment, where it would be refused: so that its image need not be
+    /// received. Counted as refused.
+    pub fn refused(&self) -> Option<PoolError> {
+        let load = self.shared.queue.full(Job::abandoned)?;
+        self.shared.metrics.refused.inc();
+        Some(PoolError::Full { retry_after: self.shared.retry_after(load) })
+    }
+
     /// Takes no more images; those already taken are finished.
     pub fn close(&self) {
         self.shared.queue.close();

@@ -2,13 +2,14 @@
 
 use std::io;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 
 use super::*;
 use crate::engine::fixtures::{options, soon};
-use crate::engine::protocol::{Request, Settings, Started};
+use crate::engine::protocol::{Request, Started};
 use crate::engine::{Channel, frame};
 use crate::image::Limits;
 
@@ -20,19 +21,18 @@ struct Double {
     started: Started,
 }
 
+#[async_trait]
 impl Launcher for Double {
-    fn launch(&self) -> io::Result<Channel> {
-        let (socket, theirs) = UnixStream::pair()?;
-        tokio::spawn(live(theirs, self.gate.clone(), self.started.clone()));
-        let settings = Settings { data: None, language: "eng".parse().unwrap() };
-        Ok(Channel { socket, settings, child: None })
+    async fn launch(&self) -> Result<Channel, Failure> {
+        self.started.clone()?;
+        let (socket, theirs) = UnixStream::pair().unwrap();
+        tokio::spawn(live(theirs, self.gate.clone()));
+        Ok(Channel { socket, process: None })
     }
 }
 
 /// The double's whole life: until the other end is closed, or it dies.
-async fn live(mut socket: UnixStream, gate: Arc<Semaphore>, started: Started) -> io::Result<()> {
-    frame::receive::<Settings>(&mut socket).await?;
-    frame::send(&mut socket, &started, &[]).await?;
+async fn live(mut socket: UnixStream, gate: Arc<Semaphore>) -> io::Result<()> {
     loop {
         let (request, image) = hear(&mut socket).await?;
         // A cancellation that came too late.

@@ -1,5 +1,6 @@
-//! What the service and an engine's process say to each other, in the order in which they say it: settings, then
-//! ready or not; then for each request exactly one reply, with at most one cancellation in between.
+//! What is said, in the order in which it is said. Service and fork server: settings, then ready or not; then for each
+//! order exactly one answer. Service and engine: for each request exactly one reply, with at most one cancellation in
+//! between.
 
 use std::path::PathBuf;
 
@@ -7,17 +8,31 @@ use serde::{Deserialize, Serialize};
 
 use super::{Failure, Language, Options, Recognition};
 
-/// The first frame to an engine.
+/// The first frame to a fork server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// Where the trained data lie; Tesseract's own place when not given.
     pub data: Option<PathBuf>,
-    /// Loaded before the engine counts as ready; others are loaded when first asked for.
+    /// Loaded before the engines count as ready; others are loaded by an engine when it is first asked for them.
     pub language: Language,
 }
 
 /// Its answer: ready, or why it never will be.
 pub type Started = Result<(), Failure>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    /// Another engine, which hears from the socket that is passed behind this frame. Answered by [`Forked`].
+    Fork,
+    /// The end of the engine of this process id, killed if it has not ended after so long. Answered by [`Ended`].
+    End { id: i32, patience_ms: u64 },
+}
+
+/// The new engine's process id.
+pub type Forked = Result<i32, Failure>;
+
+/// How the engine ended.
+pub type Ended = String;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {

@@ -89,6 +89,13 @@ impl<T> Queue<T> {
         Ok(())
     }
 
+    /// What stands in the way of one more request at this moment, if anything does.
+    pub fn full(&self, abandoned: impl Fn(&T) -> bool) -> Option<Load> {
+        let state = self.lock();
+        let is_full = state.places.len() >= self.capacity;
+        (is_full && !state.waiting.iter().any(|(_, job)| abandoned(job))).then(|| state.load())
+    }
+
     /// Waits for a job; `None` when the queue was closed and is empty. It runs until [`Taken`] is dropped.
     pub async fn take(&self) -> Option<(T, Taken<'_, T>)> {
         let _idle = Idle::enter(self);

@@ -56,6 +56,17 @@ fn an_abandoned_job_gives_its_place_to_a_new_one() {
 }
 
 #[test]
+fn whether_one_more_would_be_refused_is_told_without_asking_for_a_place() {
+    let queue = Queue::new(2);
+    admit(&queue, &[1]).unwrap();
+    assert_eq!(queue.full(|_| false), None);
+    admit(&queue, &[2]).unwrap();
+    assert_eq!(queue.full(|_| false), Some(Load { running: 0, waiting: 2 }));
+    assert_eq!(queue.full(|job| *job == 1), None, "its place would be free");
+    assert_eq!(queue.load().waiting, 2);
+}
+
+#[test]
 fn the_jobs_of_one_request_use_one_place_until_the_last_of_them_is_done() {
     let queue = Queue::new(2);
     queue.admit(1, |_| false, drop, |_| vec![vec![1, 2]]).unwrap();

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::{timeout, timeout_at};
 
 use super::pool::{PoolError, Shared};
-use super::protocol::{Reply, Request, Share, Started, Task};
+use super::protocol::{Reply, Request, Share, Task};
 use super::{Channel, Failure, Launcher, Options, Recognition, frame};
 use crate::image::Image;
 
@@ -16,11 +16,9 @@ use crate::image::Image;
 const REBUILD_PAUSE: Duration = Duration::from_secs(1);
 /// For an engine to stop by itself: it looks between two lines of text, and cannot look while it analyses the layout.
 const GRACE: Duration = Duration::from_millis(200);
-/// Loading trained data and the first recognition take less than a second, also on a busy machine much less than this.
-const START: Duration = Duration::from_mins(1);
 /// So many engines may end before they have taken a job; what ends more of them is perhaps the job.
 const MOST_MISSED: usize = 3;
-/// For an engine's end to be seen, so that the log can say what it was.
+/// For an engine that crashed to be gone by itself, so that the log can say of what.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// One image to be read, or a share of it, and where to answer.
@@ -47,7 +45,7 @@ impl Job {
 enum Lost {
     /// It ended by itself, or says what it should not.
     Crashed,
-    /// It ended before it had taken its job: nothing was begun.
+    /// It ended before it had taken its job, or with its fork server: the job is not to blame.
     Absent,
     /// It did not stop when it had to.
     Stuck,
@@ -86,7 +84,10 @@ async fn serve(shared: &Shared, engine: &mut Engine) -> Option<Lost> {
         let Some(mut job) = shared.still_wanted(job) else { continue };
         shared.metrics.queue_wait.observe(job.admitted.elapsed().as_secs_f64());
         let started = Instant::now();
-        let outcome = engine.recognize(&mut job).await;
+        let mut outcome = engine.recognize(&mut job).await;
+        if matches!(outcome, Err(Lost::Crashed)) {
+            outcome = Err(engine.blame().await);
+        }
         if matches!(outcome, Err(Lost::Absent)) && job.missed < MOST_MISSED {
             job.missed += 1;
             slot.give_back(job);
@@ -134,23 +135,7 @@ struct Engine {
 impl Engine {
     /// An engine that has recognised something already.
     async fn start(launcher: &dyn Launcher) -> Result<Self, Failure> {
-        let failed = |error: std::io::Error| Failure::Engine(format!("cannot start an engine: {error}"));
-        let mut channel = launcher.launch().map_err(failed)?;
-        let Channel { socket, settings, .. } = &mut channel;
-        let started = async {
-            frame::send(socket, settings, &[]).await?;
-            frame::receive::<Started>(socket).await
-        };
-        let started = timeout(START, started).await;
-        let mut engine = Self { channel, task: 0 };
-        match started {
-            Ok(Ok(started)) => started.map(|()| engine),
-            Ok(Err(_)) => {
-                let status = engine.end(Lost::Crashed).await;
-                Err(Failure::Engine(format!("an engine ended while it was started ({status})")))
-            }
-            Err(_) => Err(Failure::Engine(format!("an engine was not ready within {} s", START.as_secs()))),
-        }
+        Ok(Self { channel: launcher.launch().await?, task: 0 })
     }
 
     /// The engine's reply to `job`; after the job's deadline, or when nobody waits any more, it has [`GRACE`] to stop.
@@ -187,19 +172,18 @@ impl Engine {
         let _ = self.channel.socket.read_u8().await;
     }
 
+    /// What its crash was: the system ends engines whose fork server has ended.
+    async fn blame(&self) -> Lost {
+        match &self.channel.process {
+            Some(process) if process.has_lost_its_server().await => Lost::Absent,
+            _ => Lost::Crashed,
+        }
+    }
+
     /// Ends it, and says how it ended.
-    async fn end(&mut self, lost: Lost) -> String {
-        let Some(child) = &mut self.channel.child else { return "no process".into() };
-        // A process that has crashed is gone in a moment, and then its status says of what.
-        if lost != Lost::Stuck
-            && let Ok(Ok(status)) = timeout(LAST_WORDS, child.wait()).await
-        {
-            return status.to_string();
-        }
-        match child.kill().await {
-            Ok(()) => "killed".into(),
-            Err(error) => error.to_string(),
-        }
+    async fn end(&self, lost: Lost) -> String {
+        let Some(process) = &self.channel.process else { return "no process".into() };
+        process.end(if lost == Lost::Stuck { Duration::ZERO } else { LAST_WORDS }).await
     }
 }
 

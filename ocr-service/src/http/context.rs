@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use tracing::Instrument;
 
 use super::error::ApiError;
+use super::tail;
 use crate::metrics::{HttpMetrics, RouteLabels, RouteOnly};
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -73,15 +74,30 @@ pub async fn around(State(context): State<Arc<Context>>, mut request: Request, n
             ApiError::new(StatusCode::GATEWAY_TIMEOUT, message).into_response()
         }
     };
-    drop(in_flight);
     response.headers_mut().insert(REQUEST_ID, id);
-
-    let took = started.elapsed();
     let status = response.status().as_u16();
-    span.in_scope(|| log(&method, &route, status, took));
-    context.metrics.duration.get_or_create(&RouteOnly { route: route.clone() }).observe(took.as_secs_f64());
-    context.metrics.requests.get_or_create(&RouteLabels { route, method, status }).inc();
-    response
+    tail::until_its_end(response, Answered { in_flight, span, method, route, status, started })
+}
+
+/// A response under way; logged and measured when its last byte is out, or its client has left.
+struct Answered {
+    in_flight: InFlight,
+    span: tracing::Span,
+    method: String,
+    route: String,
+    status: u16,
+    started: Instant,
+}
+
+impl Drop for Answered {
+    fn drop(&mut self) {
+        let Self { in_flight: InFlight(metrics), span, method, route, status, started } = self;
+        let took = started.elapsed();
+        span.in_scope(|| log(method, route, *status, took));
+        metrics.duration.get_or_create(&RouteOnly { route: route.clone() }).observe(took.as_secs_f64());
+        let labels = RouteLabels { route: route.clone(), method: method.clone(), status: *status };
+        metrics.requests.get_or_create(&labels).inc();
+    }
 }
 
 /// Any token is a method to HTTP, and every label's value a series for ever.

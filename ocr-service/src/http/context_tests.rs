@@ -46,7 +46,7 @@ fn service(ready: Result<(), &'static str>, lifecycle: &Lifecycle) -> Router {
         http_metrics: HttpMetrics::default(),
         before_scrape: service::nothing(),
     };
-    let config = HttpConfig { deadline: Duration::from_secs(10), max_body: 1000 };
+    let config = HttpConfig::of(10, 1000);
     service::build(role, lifecycle, &config)
 }
 
@@ -137,6 +137,33 @@ async fn every_route_is_counted_under_its_pattern_and_unknown_ones_under_one_nam
         metrics.requests.get_or_create(&labels).get()
     };
     assert_eq!((count("unmatched", 404), count("/healthz/live", 200)), (2, 1));
+}
+
+#[tokio::test]
+async fn a_stream_is_under_way_and_measured_until_its_end() {
+    let metrics = HttpMetrics::default();
+    let context = Context { role: "test", metrics: metrics.clone(), deadline: Duration::from_secs(10) };
+    let layer = axum::middleware::from_fn_with_state(Arc::new(context), around);
+    let stream = async || {
+        let lasting = futures_util::stream::once(async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            Ok::<_, std::convert::Infallible>("done")
+        });
+        Body::from_stream(lasting)
+    };
+    let service = Router::new().route("/stream", get(stream)).layer(layer);
+    let request = Request::get("/stream").body(Body::empty()).unwrap();
+    let response = service.oneshot(request).await.unwrap();
+    let labels = RouteLabels { route: "/stream".into(), method: "GET".into(), status: 200 };
+    let counted = || (metrics.in_flight.get(), metrics.requests.get_or_create(&labels).get());
+    assert_eq!(counted(), (1, 0));
+    assert_eq!(to_bytes(response.into_body(), 100).await.unwrap(), "done");
+    assert_eq!(counted(), (0, 1));
+    let mut registry = Registry::default();
+    registry.register("took", "", metrics.duration.clone());
+    let mut written = String::new();
+    prometheus_client::encoding::text::encode(&mut written, &registry).unwrap();
+    assert!(written.contains("le=\"0.025\",route=\"/stream\"} 0"), "{written}");
 }
 
 #[tokio::test]

@@ -104,36 +104,17 @@ impl From<OptionError> for ApiError {
 
 impl From<MultipartError> for ApiError {
     fn from(error: MultipartError) -> Self {
-        Self::new(error.status(), body_message(error.status(), &error.body_text()))
+        Self::new(error.status(), unreadable(&error.body_text()))
     }
 }
 
 impl From<BytesRejection> for ApiError {
     fn from(rejection: BytesRejection) -> Self {
-        Self::new(rejection.status(), body_message(rejection.status(), &rejection.body_text()))
+        Self::new(rejection.status(), unreadable(&rejection.body_text()))
     }
 }
 
-fn body_message(status: StatusCode, detail: &str) -> String {
-    if status == StatusCode::PAYLOAD_TOO_LARGE {
-        "the request is larger than this server takes; send a smaller image".into()
-    } else {
-        format!("the request's body cannot be read: {detail}")
-    }
-}
-
-/// Bytes that a request's body may have; stands among each request's extensions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MaxBody(pub usize);
-
-impl MaxBody {
-    /// The error of a body that could not be read, with the limit where that was the cause.
-    pub fn explain(self, error: ApiError) -> ApiError {
-        if error.status != StatusCode::PAYLOAD_TOO_LARGE {
-            return error;
-        }
-        let limit = self.0.div_ceil(1 << 20);
-        let message = format!("the request is larger than the limit of {limit} MiB; send a smaller image");
-        ApiError { message, ..error }
-    }
+/// [`super::body::Incoming`] says more where the server's limits are the cause.
+fn unreadable(detail: &str) -> String {
+    format!("the request's body cannot be read: {detail}")
 }

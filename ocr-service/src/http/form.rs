@@ -1,11 +1,102 @@
-//! The one file of a multipart form, and the options beside it.
+//! Forms: the one reader of all of them, and the one file of an image's form with the options beside it.
 
+use axum::extract::multipart::Field;
 use axum::extract::{FromRequest, Multipart, Query, Request};
+use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use bytes::Bytes;
+use reqwest::Url;
 
-use super::error::{ApiError, MaxBody};
+use super::body::{self, Incoming};
+use super::error::ApiError;
 use crate::engine::options::Asked;
+
+/// How the fields of a form are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Multipart,
+    UrlEncoded,
+}
+
+impl Kind {
+    /// None where the body is no form.
+    pub fn of(headers: &HeaderMap) -> Option<Self> {
+        let kind = headers.get(CONTENT_TYPE)?.to_str().ok()?.trim_start().to_ascii_lowercase();
+        match () {
+            () if kind.starts_with("multipart/form-data") => Some(Self::Multipart),
+            () if kind.starts_with("application/x-www-form-urlencoded") => Some(Self::UrlEncoded),
+            () => None,
+        }
+    }
+}
+
+/// A multipart form that is read part by part.
+pub struct Form {
+    parts: Multipart,
+    incoming: Option<Incoming>,
+}
+
+/// One field, not read yet.
+pub struct Part<'a> {
+    field: Field<'a>,
+    incoming: Option<&'a Incoming>,
+}
+
+impl Form {
+    pub async fn open(request: Request) -> Result<Self, ApiError> {
+        let incoming = request.extensions().get::<Incoming>().cloned();
+        let parts = Multipart::from_request(request, &())
+            .await
+            .map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))?;
+        Ok(Self { parts, incoming })
+    }
+
+    pub async fn next(&mut self) -> Result<Option<Part<'_>>, ApiError> {
+        let incoming = self.incoming.as_ref();
+        let field = self.parts.next_field().await.map_err(|error| body::explained(incoming, error.into()))?;
+        Ok(field.map(|field| Part { field, incoming }))
+    }
+}
+
+impl Part<'_> {
+    pub fn name(&self) -> &str {
+        self.field.name().unwrap_or_default()
+    }
+
+    /// A field with a file name is a file; the name is empty where none was chosen.
+    pub fn file_name(&self) -> Option<&str> {
+        self.field.file_name()
+    }
+
+    pub async fn bytes(self) -> Result<Bytes, ApiError> {
+        self.field.bytes().await.map_err(|error| body::explained(self.incoming, error.into()))
+    }
+
+    pub async fn text(self) -> Result<String, ApiError> {
+        self.field.text().await.map_err(|error| body::explained(self.incoming, error.into()))
+    }
+}
+
+/// All fields as texts, in their order, of a form that is written in either way.
+pub async fn texts(request: Request, kind: Kind) -> Result<Vec<(String, String)>, ApiError> {
+    if kind == Kind::UrlEncoded {
+        return Ok(pairs(&body::whole(request).await?));
+    }
+    let mut form = Form::open(request).await?;
+    let mut fields = Vec::new();
+    while let Some(part) = form.next().await? {
+        let name = part.name().to_owned();
+        fields.push((name, part.text().await?));
+    }
+    Ok(fields)
+}
+
+/// What is no pair is none of the fields.
+fn pairs(body: &[u8]) -> Vec<(String, String)> {
+    let Ok(mut url) = Url::parse("http://form") else { return Vec::new() };
+    url.set_query(Some(&String::from_utf8_lossy(body)));
+    url.query_pairs().into_owned().collect()
+}
 
 /// What a form must carry and what is said when it does not.
 #[derive(Clone, Copy, Debug)]
@@ -28,27 +119,16 @@ pub struct Upload {
 
 /// The file called `field` in the request's form; the options from its other fields or from the query.
 pub async fn read(request: Request, field: FileField) -> Result<Upload, ApiError> {
-    let limit = request.extensions().get::<MaxBody>().copied();
-    let read = read_form(request, field).await;
-    read.map_err(|error| match limit {
-        Some(limit) => limit.explain(error),
-        None => error,
-    })
-}
-
-async fn read_form(request: Request, field: FileField) -> Result<Upload, ApiError> {
     let Query(mut asked) = Query::<Asked>::try_from_uri(request.uri())
         .map_err(|rejection| ApiError::bad_request(rejection.body_text()))?;
-    if !is_form(&request) {
+    if Kind::of(request.headers()) != Some(Kind::Multipart) {
         return Err(ApiError::bad_request(field.missing));
     }
-    let mut form = Multipart::from_request(request, &())
-        .await
-        .map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))?;
+    let mut form = Form::open(request).await?;
     let mut file = None;
     let mut engine = None;
-    while let Some(part) = form.next_field().await? {
-        let name = part.name().unwrap_or_default().to_owned();
+    while let Some(part) = form.next().await? {
+        let name = part.name().to_owned();
         match (name.as_str(), part.file_name()) {
             (name, Some("")) if name == field.name && file.is_none() => {
                 return Err(ApiError::bad_request(field.unselected));
@@ -67,11 +147,6 @@ async fn read_form(request: Request, field: FileField) -> Result<Upload, ApiErro
     }
     let file = file.ok_or(ApiError::bad_request(field.missing))?;
     Ok(Upload { file, asked, engine })
-}
-
-fn is_form(request: &Request) -> bool {
-    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    kind.is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("multipart/form-data"))
 }
 
 #[cfg(test)]
@@ -151,6 +226,19 @@ mod tests {
             // All of the body is there, so nothing has to be waited for.
             let read = read(request.body(Body::from(body)).unwrap(), FILE).now_or_never().unwrap();
             prop_assert!(read.map_or_else(|error| error.status.is_client_error(), |_| true));
+        }
+    }
+
+    #[tokio::test]
+    async fn both_kinds_of_forms_give_the_same_texts() {
+        let parts = [("name=\"a\"", "1 2"), ("name=\"b\"", "한글&")];
+        let encoded = Request::post("/").body(Body::from("a=1+2&b=%ED%95%9C%EA%B8%80%26")).unwrap();
+        let texts_of = [
+            texts(request("/", &parts), Kind::Multipart).await.unwrap(),
+            texts(encoded, Kind::UrlEncoded).await.unwrap(),
+        ];
+        for texts in texts_of {
+            assert_eq!(texts, [("a".into(), "1 2".into()), ("b".into(), "한글&".into())]);
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::error::ApiError;
+use crate::engine::Pool;
 
 /// Where the process is in its life; clones share it.
 #[derive(Clone, Debug)]
@@ -49,6 +50,14 @@ impl Lifecycle {
 pub trait Readiness: Send + Sync + 'static {
     /// The error says what is missing.
     async fn check(&self) -> Result<(), String>;
+}
+
+/// A role with engines is ready once one of them is warm.
+#[async_trait::async_trait]
+impl Readiness for Pool {
+    async fn check(&self) -> Result<(), String> {
+        if self.is_ready() { Ok(()) } else { Err("no engine has recognised anything yet".into()) }
+    }
 }
 
 pub fn live() -> Response {

@@ -7,12 +7,13 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use axum::{Extension, Json, Router, middleware};
+use axum::{Json, Router, middleware};
 use prometheus_client::registry::Registry;
 use serde_json::json;
 
+use super::body::{self, Intake};
 use super::context::{self, Context};
-use super::error::{ApiError, MaxBody};
+use super::error::ApiError;
 use super::health::{self, Lifecycle, Readiness};
 use crate::metrics::{self, HttpMetrics};
 use crate::openapi;
@@ -21,8 +22,17 @@ use crate::openapi;
 #[derive(Clone, Debug)]
 pub struct HttpConfig {
     pub deadline: Duration,
-    /// Bytes of a request's body.
-    pub max_body: usize,
+    pub intake: Intake,
+}
+
+#[cfg(test)]
+impl HttpConfig {
+    /// For tests that are about something else.
+    pub fn of(deadline_seconds: u64, max: usize) -> Self {
+        let deadline = Duration::from_secs(deadline_seconds);
+        let memory = super::memory::BodyMemory::new(100 * max);
+        Self { deadline, intake: Intake { max, silence: deadline, memory } }
+    }
 }
 
 /// A role's own part.
@@ -61,8 +71,8 @@ pub fn build(role: Role, lifecycle: &Lifecycle, config: &HttpConfig) -> Router {
         .route("/openapi.json", get(move || async move { Json(openapi::document(role.name)) }))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(config.max_body))
-        .layer(Extension(MaxBody(config.max_body)))
+        .layer(DefaultBodyLimit::max(config.intake.max))
+        .layer(middleware::from_fn_with_state(Arc::new(config.intake.clone()), body::around))
         .layer(middleware::from_fn_with_state(Arc::new(context), context::around))
 }
 

@@ -6,16 +6,7 @@
 
 mod gif;
 
-/// A format that Leptonica decodes.
-#[derive(Clone, Copy)]
-enum Format {
-    Png,
-    Jpeg,
-    Tiff,
-    Bmp,
-    Webp,
-    Gif,
-}
+use super::Format;
 
 /// Pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,28 +17,16 @@ pub struct Dimensions {
 
 /// The size, or nothing when these are not the first bytes of an image that can be read.
 pub fn read(bytes: &[u8]) -> Option<Dimensions> {
-    let (width, height) = match sniff(bytes)? {
+    let (width, height) = match Format::of(bytes)? {
         Format::Png => png(bytes)?,
         Format::Jpeg => jpeg(bytes)?,
         Format::Tiff => tiff(bytes)?,
         Format::Bmp => bmp(bytes)?,
         Format::Webp => webp(bytes)?,
         Format::Gif => gif::frames(bytes).next()?,
+        Format::Pdf => return None,
     };
     Some(Dimensions { width, height })
-}
-
-fn sniff(bytes: &[u8]) -> Option<Format> {
-    let starts = |magic: &[u8]| bytes.starts_with(magic);
-    match () {
-        () if starts(b"\x89PNG\r\n\x1a\n") => Some(Format::Png),
-        () if starts(b"\xff\xd8\xff") => Some(Format::Jpeg),
-        () if starts(b"II\x2a\0") || starts(b"MM\0\x2a") => Some(Format::Tiff),
-        () if starts(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") => Some(Format::Webp),
-        () if starts(b"GIF87a") || starts(b"GIF89a") => Some(Format::Gif),
-        () if starts(b"BM") => Some(Format::Bmp),
-        () => None,
-    }
 }
 
 fn png(bytes: &[u8]) -> Option<(u32, u32)> {
@@ -85,7 +64,7 @@ fn tiff(bytes: &[u8]) -> Option<(u32, u32)> {
 
 /// Whether a TIFF has more pages, or a GIF more frames, than its first.
 pub fn has_more_pages(bytes: &[u8]) -> bool {
-    match sniff(bytes) {
+    match Format::of(bytes) {
         Some(Format::Tiff) => has_more_directories(bytes),
         Some(Format::Gif) => gif::frames(bytes).nth(1).is_some(),
         _ => false,

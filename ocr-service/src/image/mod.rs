@@ -1,9 +1,13 @@
 //! An uploaded image that has passed every check that can be made without decoding it.
 
+mod format;
 mod header;
+mod orientation;
 
 use bytes::Bytes;
+pub use format::Format;
 use header::Dimensions;
+pub use orientation::Orientation;
 
 /// Tesseract and Leptonica use signed 16-bit coordinates in places: a longer side is refused by them, or worse.
 const MAX_SIDE: u32 = 32_767;

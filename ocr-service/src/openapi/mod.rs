@@ -30,6 +30,10 @@ pub enum Takes {
     New(&'static [&'static str], &'static str),
 }
 
+/// What may become of every upload, beside what an endpoint says of itself.
+const TAKING_BODIES: &[(u16, &str)] =
+    &[(408, "the body came too slowly"), (503, "too much is being received")];
+
 /// The description of what `role` serves, with the paths that every role has.
 pub fn document(role: &str) -> Value {
     let mut paths = Map::new();
@@ -66,7 +70,10 @@ fn operation(endpoint: &Endpoint) -> Value {
     let mut responses = Map::new();
     let success = if matches!(takes, Takes::New(..)) { "201" } else { "200" };
     responses.insert(success.into(), json!({ "description": summary, "content": content(gives) }));
-    for (status, cause) in *errors {
+    let with_body = if matches!(takes, Takes::Nothing) { &[][..] } else { TAKING_BODIES };
+    let theirs = |status: u16| errors.iter().any(|(known, _)| *known == status);
+    let common = with_body.iter().filter(|(status, _)| !theirs(*status));
+    for (status, cause) in errors.iter().chain(common) {
         let error = content(&[("application/json", "Error")]);
         let mut response = json!({ "description": cause, "content": error });
         if *status == 503 {

@@ -4,25 +4,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
-use bytes::Bytes;
 use serde_json::json;
 
 use super::{INSTANCE, NODE};
 use crate::engine::options::Allowed;
 use crate::engine::{Cache, Language, Pool};
-use crate::http::error::MaxBody;
+use crate::http::body;
 use crate::http::health::{self, Lifecycle};
 use crate::http::{ApiError, Deadline};
 use crate::identity::Identity;
 use crate::image::{Image, Limits};
 use crate::metrics::{InferenceMetrics, ModelLabels};
-use crate::readiness::PoolReady;
 use crate::v2::ocr::{self, OcrRequest};
 use crate::v2::{self, HEADER_LENGTH, codec, metadata};
 
@@ -94,7 +92,7 @@ async fn model_ready(State(model): State<Model>, Path(target): Path<Target>) -> 
 }
 
 async fn ready(model: &Model) -> Result<(), ApiError> {
-    health::blocked(&model.lifecycle, &PoolReady(model.pool.clone())).await
+    health::blocked(&model.lifecycle, &model.pool).await
 }
 
 async fn describe(State(model): State<Model>, Path(target): Path<Target>) -> Result<Response, ApiError> {
@@ -107,15 +105,12 @@ async fn infer(
     State(model): State<Model>,
     Path(target): Path<Target>,
     Extension(deadline): Extension<Deadline>,
-    Extension(limit): Extension<MaxBody>,
-    headers: HeaderMap,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+    request: Request,
 ) -> Response {
     let started = Instant::now();
     let answer = async {
         target.check()?;
-        let body = body.map_err(|rejection| limit.explain(rejection.into()))?;
-        recognize(&model, deadline, &headers, &body).await
+        recognize(&model, deadline, request).await
     };
     let answer = answer.await;
     record(&model.metrics, started.elapsed(), answer.is_ok());
@@ -129,14 +124,14 @@ async fn infer(
     response
 }
 
-async fn recognize(
-    model: &Model,
-    deadline: Deadline,
-    headers: &HeaderMap,
-    body: &Bytes,
-) -> Result<Response, ApiError> {
-    let length = headers.get(HEADER_LENGTH).map(|value| value.to_str().unwrap_or("not text"));
-    let request = OcrRequest::new(codec::decode_request(length, body)?)?;
+async fn recognize(model: &Model, deadline: Deadline, request: Request) -> Result<Response, ApiError> {
+    if let Some(refused) = model.cache.refused_unread(&model.pool, body::length(request.headers())) {
+        return Err(refused.into());
+    }
+    let length = request.headers().get(HEADER_LENGTH).cloned();
+    let length = length.as_ref().map(|value| value.to_str().unwrap_or("not text"));
+    let body = body::whole(request).await?;
+    let request = OcrRequest::new(codec::decode_request(length, &body)?)?;
     let options = model.allowed.choose(&request.asked)?;
     let limits = model.limits;
     let images = request.images.iter().map(|bytes| Image::check(bytes.clone(), limits));

@@ -11,7 +11,7 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::TrainError;
-use crate::image::{Image, Limits};
+use crate::image::{Format, Image, Limits};
 
 /// Width and height of what the network sees.
 pub const SIDE: usize = 64;
@@ -79,12 +79,10 @@ fn decode(path: &Path) -> Result<Grey, String> {
     // The header is looked at before anything is decoded.
     let image = Image::check(Bytes::from(bytes), LIMITS).map_err(|rejected| rejected.to_string())?;
     let bytes = image.bytes();
-    if bytes.starts_with(b"\x89PNG") {
-        png(bytes)
-    } else if bytes.starts_with(b"\xff\xd8") {
-        jpeg(bytes)
-    } else {
-        Err("neither PNG nor JPEG".into())
+    match Format::of(bytes) {
+        Some(Format::Png) => png(bytes),
+        Some(Format::Jpeg) => jpeg(bytes),
+        _ => Err("neither PNG nor JPEG".into()),
     }
 }
 

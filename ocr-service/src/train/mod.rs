@@ -8,7 +8,7 @@ mod input;
 mod network;
 mod optimizer;
 mod output;
-mod random;
+pub mod random;
 #[cfg(test)]
 mod tests;
 

@@ -7,7 +7,8 @@ impl Random {
         Self(seed)
     }
 
-    fn next(&mut self) -> u64 {
+    /// Any number as likely as any other.
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -17,7 +18,7 @@ impl Random {
 
     /// Evenly between -`bound` and `bound`.
     pub fn within(&mut self, bound: f32) -> f32 {
-        let top = u16::try_from(self.next() >> 48).unwrap_or(u16::MAX);
+        let top = u16::try_from(self.number() >> 48).unwrap_or(u16::MAX);
         (f32::from(top) / f32::from(u16::MAX) * 2.0 - 1.0) * bound
     }
 
@@ -25,7 +26,7 @@ impl Random {
     pub fn shuffle(&mut self, items: &mut [usize]) {
         for last in (1..items.len()).rev() {
             let bound = u64::try_from(last + 1).unwrap_or(u64::MAX);
-            let chosen = usize::try_from(self.next() % bound).unwrap_or(last);
+            let chosen = usize::try_from(self.number() % bound).unwrap_or(last);
             items.swap(last, chosen);
         }
     }
@@ -38,8 +39,8 @@ mod tests {
     #[test]
     fn the_sequence_is_the_published_one() {
         let mut random = Random::new(1_234_567);
-        assert_eq!(random.next(), 6_457_827_717_110_365_317);
-        assert_eq!(random.next(), 3_203_168_211_198_807_973);
+        assert_eq!(random.number(), 6_457_827_717_110_365_317);
+        assert_eq!(random.number(), 3_203_168_211_198_807_973);
     }
 
     #[test]

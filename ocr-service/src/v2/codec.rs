@@ -115,12 +115,6 @@ pub fn encode_response(mut response: InferResponse, outputs: &[Texts]) -> Result
     Ok(binary(&response, &raw))
 }
 
-/// A JSON response's texts of `output`.
-pub fn decode_texts(body: &Bytes, output: &str) -> Result<Vec<String>, Error> {
-    let named = decode_outputs(body)?.into_iter().find(|(name, _)| name == output);
-    named.map(|(_, texts)| texts).ok_or_else(|| Error::tensor(output, "missing from the response"))
-}
-
 /// A JSON response's outputs by their names.
 pub fn decode_outputs(body: &Bytes) -> Result<Vec<(String, Vec<String>)>, Error> {
     let response: InferResponse = parse(body)?;

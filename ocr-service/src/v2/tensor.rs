@@ -1,7 +1,7 @@
 //! Elements of BYTES tensors: raw (each behind its length in four bytes, little-endian) and in JSON.
 
 use base64::Engine as _;
-use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
+use base64::prelude::BASE64_STANDARD_NO_PAD;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde_json::Value;
 
@@ -44,10 +44,6 @@ fn decode(index: usize, element: &Value) -> Result<Bytes, String> {
     decoded.map(Bytes::from).map_err(|error| format!("element {index} of data is not base64: {error}"))
 }
 
-pub fn to_base64(bytes: &[u8]) -> Value {
-    Value::String(BASE64_STANDARD.encode(bytes))
-}
-
 /// How many elements `shape` holds, if that number exists.
 pub fn elements(shape: &[u64]) -> Option<usize> {
     let product = shape.iter().try_fold(1_u64, |product, side| product.checked_mul(*side))?;
@@ -56,6 +52,7 @@ pub fn elements(shape: &[u64]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use base64::prelude::BASE64_STANDARD;
     use proptest::collection::vec;
     use proptest::prelude::*;
 
@@ -75,7 +72,7 @@ mod tests {
 
         #[test]
         fn base64_comes_back_with_and_without_padding(bytes in vec(any::<u8>(), 0..40)) {
-            let padded = to_base64(&bytes);
+            let padded = Value::from(BASE64_STANDARD.encode(&bytes));
             let bare = Value::from(padded.as_str().unwrap().trim_end_matches('='));
             let expected = vec![Bytes::from(bytes)];
             prop_assert_eq!(from_base64(&Value::from(vec![padded])).unwrap(), expected.clone());

@@ -1,12 +1,11 @@
 //! Many images at once: each gets its own text, and no engine grows.
 
 use std::collections::BTreeSet;
-use std::fs;
 
 use futures_util::StreamExt;
 use reqwest::StatusCode;
 
-use super::engines::engines;
+use super::engines::{engines, fork_server, private_memory};
 use super::harness::{Service, data, post};
 
 /// Requests under way at once: as many as the service has places.
@@ -56,17 +55,10 @@ async fn hundreds_of_mixed_images_at_once_get_the_texts_that_each_gets_alone() {
     }
 }
 
-/// KiB of memory that belong to the service and its engines alone.
-fn private_memory(service: &Service) -> u64 {
-    let mut pids = engines(service);
-    pids.push(service.pid());
-    let private = |pid: &String| {
-        // None of a process that has gone meanwhile.
-        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-        let fields = rollup.lines().filter(|line| line.starts_with("Private_"));
-        Some(fields.map(|line| line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()).sum::<u64>())
-    };
-    pids.iter().filter_map(private).sum()
+/// KiB of memory that belong to the service or one of its engines alone.
+fn all_private_memory(service: &Service) -> u64 {
+    let pids = [engines(service), vec![fork_server(service), service.pid()]].concat();
+    pids.iter().map(|pid| private_memory(pid)).sum()
 }
 
 #[tokio::test]
@@ -75,7 +67,7 @@ async fn memory_stays_where_it_is_from_some_hundred_requests_to_the_next() {
     let mut seen = Vec::new();
     for _ in 0..4 {
         texts(&service, &images, 200).await;
-        seen.push(private_memory(&service));
+        seen.push(all_private_memory(&service));
     }
     // A leak of one such image and its copies in each request would be 10 MiB every time. What the allocator keeps for
     // one more thread comes once.

@@ -13,9 +13,18 @@ async fn start(args: &[&str]) -> Service {
     Service::role("ocr-server", &[args, &["--cache-mib=0"]].concat()).await
 }
 
+/// The process id of the engines' fork server.
+pub fn fork_server(service: &Service) -> String {
+    children(&service.pid()).pop().expect("a fork server")
+}
+
 /// The process ids of the service's engines.
 pub fn engines(service: &Service) -> Vec<String> {
-    let parent = format!("PPid:\t{}", service.pid());
+    children(&service.pid()).iter().flat_map(|server| children(server)).collect()
+}
+
+fn children(of: &str) -> Vec<String> {
+    let parent = format!("PPid:\t{of}");
     let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     let pids = processes.filter_map(|process| {
         let status = fs::read_to_string(process.path().join("status")).ok()?;
@@ -28,6 +37,14 @@ pub fn engines(service: &Service) -> Vec<String> {
 fn has_ended(pid: &str) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status"));
     status.is_err() || status.is_ok_and(|status| status.contains("State:\tZ"))
+}
+
+/// KiB of memory that belong to this process alone.
+pub fn private_memory(pid: &str) -> u64 {
+    // None of a process that has gone meanwhile.
+    let Ok(rollup) = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) else { return 0 };
+    let fields = rollup.lines().filter(|line| line.starts_with("Private_"));
+    fields.map(|line| line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()).sum()
 }
 
 /// Ticks of the processor that a process has used, in all its threads.
@@ -189,8 +206,47 @@ async fn an_engine_is_held_to_one_thread_and_knows_none_of_the_services_settings
     let service = start(&["--engines=1"]).await;
     let engine = engines(&service).remove(0);
     let environment = fs::read(format!("/proc/{engine}/environ")).unwrap();
+    // A second one would be Tesseract's: the engine's own reader is started in the fork.
+    assert_eq!(fs::read_dir(format!("/proc/{}/task", fork_server(&service))).unwrap().count(), 1);
     let variables: Vec<_> =
         environment.split(|byte| *byte == 0).map(|variable| String::from_utf8_lossy(variable)).collect();
     assert!(variables.iter().any(|variable| variable == "OMP_THREAD_LIMIT=1"), "{variables:?}");
     assert!(!variables.iter().any(|variable| variable.starts_with("PATH=")), "{variables:?}");
+}
+
+#[tokio::test]
+async fn the_engines_fork_server_is_replaced_and_what_was_under_way_is_read_again() {
+    let service = start(&["--engines=2"]).await;
+    let (first, lost) = (fork_server(&service), engines(&service));
+    let running: Vec<_> = (0..4).map(|_| send(&service, "nutrition-label.png")).collect();
+    busy_engine(&service).await;
+    kill("KILL", &first);
+    for answer in running {
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        assert!(answer.text().contains("505 kcal"));
+    }
+    until("the lost engines' end", async || lost.iter().all(|pid| has_ended(pid))).await;
+    until("replacements", async || engines(&service).len() == 2).await;
+    assert_ne!(fork_server(&service), first);
+}
+
+#[tokio::test]
+async fn a_fork_server_that_does_not_answer_keeps_nobody_waiting_for_ever() {
+    let service = start(&["--engines=1"]).await;
+    let (first, engine) = (fork_server(&service), engines(&service).remove(0));
+    kill("STOP", &first);
+    kill("KILL", &engine);
+    assert_eq!(service.ocr(data("line.png")).await.text().trim(), "Platen 1");
+    assert_ne!(fork_server(&service), first);
+}
+
+#[tokio::test]
+async fn engines_share_the_trained_data() {
+    let service = start(&["--engines=2"]).await;
+    for engine in engines(&service) {
+        let private = private_memory(&engine);
+        assert!(private < 8 << 10, "{private} KiB");
+    }
+    assert!(private_memory(&fork_server(&service)) < 24 << 10);
 }

@@ -8,6 +8,7 @@ mod harness;
 mod nutrition;
 mod ocr;
 mod openapi;
+mod orientation;
 mod process;
 mod protocol;
 mod reply;

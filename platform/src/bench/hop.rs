@@ -12,7 +12,7 @@ use super::running::Running;
 use crate::error::Result;
 use crate::load::{Closed, HttpTarget, Latencies, Outcome, Payload, Target, closed};
 
-const INFER: &str = "/v2/models/ocr-model/infer";
+pub const INFER: &str = "/v2/models/ocr-model/infer";
 
 /// None where a side gave no good answer.
 pub async fn measure(
@@ -82,7 +82,7 @@ fn middle(mut rounds: Vec<[f64; 2]>) -> [f64; 2] {
 }
 
 /// A request of the Open Inference Protocol with the image raw behind its JSON, as the gateway sends it.
-fn infer(image: &[u8]) -> Payload {
+pub fn infer(image: &[u8]) -> Payload {
     // A raw element is preceded by its length, four bytes, little-endian.
     let length = u32::try_from(image.len()).unwrap_or(u32::MAX).to_le_bytes();
     let json = serde_json::json!({
@@ -100,7 +100,7 @@ fn infer(image: &[u8]) -> Payload {
 }
 
 /// The text of a V2 answer.
-fn text_of_infer(body: &[u8]) -> Result<String, String> {
+pub fn text_of_infer(body: &[u8]) -> Result<String, String> {
     let value: serde_json::Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let outputs = value["outputs"].as_array().into_iter().flatten();
     let text =

@@ -243,7 +243,7 @@ fn reading(picture: Picture, reference: &str, first: &str, right: &BTreeSet<Stri
 }
 
 /// `{"text": …}`.
-fn text_of(body: &[u8]) -> Result<String, String> {
+pub(super) fn text_of(body: &[u8]) -> Result<String, String> {
     let value: serde_json::Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let text = value["text"].as_str().ok_or("the answer has no text")?;
     Ok(text.to_owned())

@@ -38,6 +38,16 @@ pub async fn watched<T>(roots: Vec<u32>, work: impl Future<Output = T>) -> (T, O
     }
 }
 
+/// The processes below `pid` that started none themselves: those that do the work.
+pub fn leaves(pid: u32) -> Vec<u32> {
+    let parents = parents(Path::new("/proc"));
+    let is_parent = |pid: &u32| parents.values().any(|parent| parent == pid);
+    let mut leaves: Vec<u32> =
+        family(&[pid], &parents).into_iter().filter(|it| *it != pid && !is_parent(it)).collect();
+    leaves.sort_unstable();
+    leaves
+}
+
 fn larger(one: Option<f64>, other: Option<f64>) -> Option<f64> {
     one.into_iter().chain(other).reduce(f64::max)
 }

@@ -1,10 +1,11 @@
-//! `cargo xtask bench ocr`: the service measured against what it replaces and against the bare library, in one run, on
+//! `cargo xtask bench`. Here `ocr`: the service measured against what it replaces and against the bare library, in one run, on
 //! the same images. Peers are started one after the other, never together.
 
 pub mod accuracy;
 mod bare;
 mod binaries;
 mod cpu;
+pub mod crowd;
 mod hop;
 mod judge;
 mod measure;

@@ -119,7 +119,7 @@ impl Peer {
     pub fn servers(self, programs: &Programs, scripts: &Path, ports: [u16; 2]) -> Result<Vec<Server>> {
         match self {
             Self::Bare => Ok(Vec::new()),
-            Self::Platen | Self::PlatenPlain => Ok(self.platen(&programs.built.service, ports)),
+            Self::Platen | Self::PlatenPlain => Ok(self.platen(&programs.built.service, ports).into()),
             Self::Flask | Self::FlaskTuned => {
                 Ok(vec![self.python(programs, scripts, ("flask", "flask_app.py", ports[0]), "/ready")?])
             }
@@ -134,21 +134,14 @@ impl Peer {
         }
     }
 
-    fn platen(self, service: &Path, ports: [u16; 2]) -> Vec<Server> {
-        let role = |name: &'static str, port: u16| {
-            // Logging every request is not what is compared: the peers log only errors, or one short line.
-            let cmd = Cmd::new(service).args([name, "--port", &port.to_string(), "--log", "warn"]);
-            Server { name, cmd, port, ready: "/healthz/ready" }
-        };
-        let mut model = role("model", ports[0]);
+    fn platen(self, service: &Path, ports: [u16; 2]) -> [Server; 2] {
+        let [mut model, gateway] = platen(service, ports);
         // By variable, not by flag: a service that has neither cache nor preparation has nothing to be told.
         model.cmd = model.cmd.env("PLATEN_CACHE_MIB", "0");
         if self == Self::PlatenPlain {
             model.cmd = model.cmd.env("PLATEN_PREPARE", "off");
         }
-        let mut gateway = role("gateway", ports[1]);
-        gateway.cmd = gateway.cmd.args(["--model-url", &format!("http://127.0.0.1:{}", ports[0])]);
-        [model, gateway].map(|server| Server { cmd: clean(server.cmd), ..server }).into()
+        [model, gateway]
     }
 
     fn python(
@@ -171,6 +164,18 @@ impl Peer {
         }
         Ok(Server { name, cmd, port, ready })
     }
+}
+
+/// A model and the gateway before it, as they are by default.
+pub fn platen(service: &Path, ports: [u16; 2]) -> [Server; 2] {
+    let role = |name: &'static str, port: u16| {
+        // Logging every request is not what is compared: the peers log only errors, or one short line.
+        let cmd = Cmd::new(service).args([name, "--port", &port.to_string(), "--log", "warn"]);
+        Server { name, cmd: clean(cmd), port, ready: "/healthz/ready" }
+    };
+    let mut gateway = role("gateway", ports[1]);
+    gateway.cmd = gateway.cmd.args(["--model-url", &format!("http://127.0.0.1:{}", ports[0])]);
+    [role("model", ports[0]), gateway]
 }
 
 /// Without the settings of whoever runs the benchmark, but with those that were set here.

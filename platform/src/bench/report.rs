@@ -151,6 +151,15 @@ impl Open {
     }
 }
 
+/// An error that names what went wrong, if anything did; `again` measures for longer.
+pub(super) fn verdict(wrong: impl Iterator<Item = String>, again: &str) -> Result<()> {
+    let wrong: Vec<String> = wrong.collect();
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(Error::unhealthy(wrong.join("; "), format!("measure again on an idle machine, for longer: {again}")))
+}
+
 impl Report {
     pub fn new(options: &Options) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -172,12 +181,7 @@ impl Report {
     pub fn verdict(&self) -> Result<()> {
         let missed = missed(&self.targets).into_iter().map(|what| format!("missed: {what}"));
         let failed = self.failures.iter().map(|failure| format!("not measured: {}", failure.peer));
-        let wrong: Vec<String> = missed.chain(failed).collect();
-        if wrong.is_empty() {
-            return Ok(());
-        }
-        let hint = "measure again on an idle machine, for longer: cargo xtask bench ocr --seconds 15";
-        Err(Error::unhealthy(wrong.join("; "), hint))
+        verdict(missed.chain(failed), "cargo xtask bench ocr --seconds 15")
     }
 
     /// How many times as many images a second.

@@ -44,9 +44,20 @@ impl Running {
         folder: &Path,
     ) -> Result<Self> {
         let servers = peer.servers(programs, &host.root.join(SCRIPTS), free_ports()?)?;
+        let folder = folder.join(peer.name());
+        std::fs::create_dir_all(&folder).doing(format!("creating {}", folder.display()))?;
+        Self::of(servers, client, &folder).await
+    }
+
+    /// These servers, in the order in which they start, with their logs in `folder`.
+    pub async fn of(
+        servers: impl IntoIterator<Item = Server>,
+        client: &Client,
+        folder: &Path,
+    ) -> Result<Self> {
         let mut running = Self { servers: Vec::new() };
         for server in servers {
-            let log = folder.join(format!("{peer}-{}.log", server.name));
+            let log = folder.join(format!("{}.log", server.name));
             running.servers.push(Started::start(server, client, &log).await?);
         }
         Ok(running)

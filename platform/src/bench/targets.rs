@@ -39,7 +39,12 @@ pub struct Target {
 }
 
 impl Target {
-    fn new(what: impl Into<String>, unit: &'static str, goal: Goal, measured: Option<f64>) -> Self {
+    pub(super) fn new(
+        what: impl Into<String>,
+        unit: &'static str,
+        goal: Goal,
+        measured: Option<f64>,
+    ) -> Self {
         let met = measured.map(|value| goal.is_met(value));
         Self { what: what.into(), unit, goal, measured, by_default: None, met }
     }

@@ -1,6 +1,7 @@
 //! `bench`: the service measured against its peers.
 
 mod accuracy;
+mod crowd;
 mod table;
 
 use clap::{Args, Subcommand};
@@ -22,6 +23,7 @@ pub struct BenchArgs {
 enum Bench {
     Ocr(OcrArgs),
     Accuracy(accuracy::AccuracyArgs),
+    Crowd(crowd::CrowdArgs),
 }
 
 /// Speed and memory: Platen, Flask, KServe, both tuned, and Tesseract's library alone, on the same images
@@ -65,6 +67,7 @@ pub async fn run(global: &GlobalArgs, args: BenchArgs, printer: &Printer) -> Res
     match args.what {
         Bench::Ocr(args) => ocr(global, args, printer).await,
         Bench::Accuracy(args) => accuracy::run(global, args, printer).await,
+        Bench::Crowd(args) => crowd::run(global, args, printer).await,
     }
 }
 

@@ -1,8 +1,11 @@
 //! The engine's side: what runs in a child process of the service and recognises one image at a time.
 //!
 //! It is the service's own program, started as `ocr-service engine` by the service and by nobody else. Its standard
-//! input is a socket for both directions; when the service ends, however it ends, so does the engine.
+//! input is a socket for both directions; when the service ends, however it ends, so does the engine. What is started is
+//! a fork server; each engine is a fork of it.
 
+mod fork;
+mod fork_server;
 mod recogniser;
 mod shares;
 mod tesseract;
@@ -26,13 +29,13 @@ pub const SUBCOMMAND: &str = "engine";
 /// For a recognition to notice that the service is gone.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 
-/// This process was started as an engine.
+/// This process was started as the engines' fork server.
 pub fn is_asked_for() -> bool {
     std::env::args_os().nth(1).is_some_and(|argument| argument == SUBCOMMAND)
 }
 
-/// The engine's whole life. Recognition runs on this, the main thread, because Tesseract's layout analysis recurses
-/// and a main thread's stack is the largest.
+/// The whole life of the fork server, and of each engine. Recognition runs on this, the main thread, because Tesseract's
+/// layout analysis recurses and a main thread's stack is the largest.
 pub fn run() -> ExitCode {
     match serve() {
         Ok(()) => ExitCode::SUCCESS,
@@ -42,14 +45,22 @@ pub fn run() -> ExitCode {
 }
 
 fn serve() -> io::Result<()> {
-    let mut from = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let mut to = from.try_clone()?;
-    let Some((settings, _)) = frame::read::<Settings>(&mut from)? else { return Ok(()) };
-    let mut recogniser = match Recogniser::warm(settings) {
+    let mut control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let Some((settings, _)) = frame::read::<Settings>(&mut control)? else { return Ok(()) };
+    let recogniser = match Recogniser::warm(settings) {
         Ok(recogniser) => recogniser,
-        Err(failure) => return frame::write(&mut to, &Started::Err(failure)),
+        Err(failure) => return frame::write(&mut control, &Started::Err(failure)),
     };
-    frame::write(&mut to, &Started::Ok(()))?;
+    frame::write(&mut control, &Started::Ok(()))?;
+    match fork_server::serve(control)? {
+        Some(socket) => live(recogniser, socket),
+        None => Ok(()),
+    }
+}
+
+/// An engine's life.
+fn live(mut recogniser: Recogniser, mut from: UnixStream) -> io::Result<()> {
+    let mut to = from.try_clone()?;
     let wishes = Arc::new(Wishes::default());
     let (tasks, arrived) = mpsc::channel();
     std::thread::Builder::new().name("reader".into()).spawn({

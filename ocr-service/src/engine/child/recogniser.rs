@@ -11,6 +11,7 @@ use crate::engine::options::{Language, Options, Output};
 use crate::engine::prepare::{Picture, Preparation, Rect, Region, prepare};
 use crate::engine::protocol::{Reply, Settings, Share, Task};
 use crate::engine::{Failure, Recognition, Segmentation};
+use crate::image::Orientation;
 
 /// The words "Platen 1": the first recognition allocates what later ones reuse, so it is done before anyone waits.
 const WARM_UP: &[u8] = include_bytes!("../../../assets/warm-up.png");
@@ -43,6 +44,7 @@ impl Recogniser {
             return Err(Failure::Stopped);
         }
         let sent = Picture::decode(image).ok_or(Failure::Undecodable)?;
+        let sent = sent.upright(Orientation::of(image)).ok_or_else(no_memory)?;
         let (page, options) = (sent.whole(), &task.options);
         let prepared = prepare(sent, options.segmentation, options.preparation, stop);
         if stop() {
@@ -57,6 +59,7 @@ impl Recogniser {
             return Ok(whole);
         }
         let mut shown = self.handle(&options.language)?.show(&prepared.picture);
+        shown.try_inverse(!prepared.is_dark_on_light);
         if let Some(dpi) = options.dpi {
             shown.set_resolution(f32::from(dpi.number()) * prepared.scale());
         }
@@ -81,6 +84,10 @@ impl Recogniser {
             Entry::Vacant(place) => Ok(place.insert(open(self.settings.data.as_deref(), language)?)),
         }
     }
+}
+
+fn no_memory() -> Failure {
+    Failure::Engine("there was no memory to turn this image".into())
 }
 
 fn no_text() -> Failure {

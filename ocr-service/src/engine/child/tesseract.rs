@@ -97,6 +97,13 @@ impl Shown<'_> {
         unsafe { capi::TessBaseAPISetSourceResolution(self.raw(), dpi.round() as c_int) };
     }
 
+    /// Whether lines that are read badly are read once more as light text on dark ground.
+    pub fn try_inverse(&mut self, wanted: bool) {
+        let value = if wanted { c"1" } else { c"0" };
+        // SAFETY: both are constant strings.
+        unsafe { capi::TessBaseAPISetVariable(self.raw(), c"tessedit_do_invert".as_ptr(), value.as_ptr()) };
+    }
+
     /// Recognises what is within `rect`. `stop` is asked between two lines of text.
     pub fn recognize(&mut self, segmentation: u8, rect: Rect, stop: &dyn Fn() -> bool) -> Outcome {
         let [x, y, width, height] =

@@ -54,7 +54,7 @@ pub fn improved(sent: &Picture, stop: &dyn Fn() -> bool) -> Option<Prepared> {
     let regions = regions(&page, lines::height(&page)?, stop);
     let size = |picture: &Picture| (picture.width(), picture.height());
     let geometry = Geometry { scale, radians, sent: size(sent), prepared: size(&picture) };
-    (!regions.is_empty()).then_some(Prepared { picture, regions, geometry })
+    (!regions.is_empty()).then_some(Prepared { picture, regions, is_dark_on_light: true, geometry })
 }
 
 /// Dark on light, whichever way it was sent.

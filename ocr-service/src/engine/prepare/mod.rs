@@ -48,6 +48,8 @@ pub struct Prepared {
     pub picture: Picture,
     /// In reading order; never empty.
     pub regions: Vec<Region>,
+    /// Known to have no light text on dark ground.
+    pub is_dark_on_light: bool,
     geometry: Geometry,
 }
 
@@ -65,7 +67,12 @@ impl Prepared {
     fn as_sent(sent: Picture, segmentation: Segmentation) -> Self {
         let whole = sent.whole();
         let geometry = Geometry::unchanged((whole.width, whole.height));
-        Self { picture: sent, regions: vec![Region { rect: whole, segmentation }], geometry }
+        Self {
+            picture: sent,
+            regions: vec![Region { rect: whole, segmentation }],
+            is_dark_on_light: false,
+            geometry,
+        }
     }
 }
 

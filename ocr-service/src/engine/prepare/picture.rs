@@ -8,6 +8,7 @@ use leptess::capi;
 
 use super::Rect;
 use super::ink::Ink;
+use crate::image::Orientation;
 
 /// A picture in Leptonica's memory, freed with its owner. Never changed once made.
 #[derive(Debug)]
@@ -21,6 +22,22 @@ impl Picture {
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         // SAFETY: the length is the slice's own; Leptonica copies what it keeps.
         Self::owned(unsafe { capi::pixReadMem(bytes.as_ptr(), bytes.len()) })
+    }
+
+    /// As its file says that it is to be shown: from here on, its places are those that people see.
+    pub fn upright(self, orientation: Orientation) -> Option<Self> {
+        let Orientation { quarters, is_mirrored } = orientation;
+        let turned = if quarters == 0 {
+            self
+        } else {
+            // SAFETY: reads the living picture and makes a new one.
+            Self::owned(unsafe { capi::pixRotateOrth(self.as_ptr(), quarters.into()) })?
+        };
+        if !is_mirrored {
+            return Some(turned);
+        }
+        // SAFETY: a null destination makes a new picture.
+        Self::owned(unsafe { capi::pixFlipLR(ptr::null_mut(), turned.as_ptr()) })
     }
 
     /// Takes over a picture that Leptonica made, or its null for "could not".

@@ -12,6 +12,7 @@ use super::jobs::manifest::JobConfig;
 use super::jobs::{Jobs, JobsError};
 use super::store::target::TargetError;
 use super::store::{Store, StoreError, Target};
+use crate::engine::process::own_program;
 use crate::http::health::{Lifecycle, Readiness};
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -63,7 +64,7 @@ impl Settings {
             folders.into_iter().filter(|(needed, _)| *needed).map(|(_, folder)| folder.clone()).collect();
         let jobs = match args.job.jobs {
             JobsKind::Local => JobsSettings::Local(LocalConfig {
-                program: std::env::current_exe().map_err(SettingsError::Program)?,
+                program: own_program().map_err(SettingsError::Program)?,
                 input,
                 output: data.join("output"),
                 logs: data.join("logs"),

@@ -3,50 +3,24 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, RawForm, Request};
+use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
 
 use super::experiment::Asked;
-use crate::http::ApiError;
+use crate::http::form::{self, Kind};
+use crate::http::{ApiError, body};
 
 const FIELDS: [&str; 3] = ["learning_rate", "epoch", "experiment_id"];
 /// Three short values: more is a mistake, or worse.
 const MOST_BYTES: usize = 16 << 10;
 
-pub async fn read(request: Request) -> Result<Asked, ApiError> {
-    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let kind = kind.unwrap_or_default().trim_start().to_ascii_lowercase();
-    let mut request = request;
-    DefaultBodyLimit::max(MOST_BYTES).apply(&mut request);
-    let fields = if kind.starts_with("multipart/form-data") {
-        multipart(request).await?
-    } else if kind.starts_with("application/x-www-form-urlencoded") {
-        let RawForm(bytes) = RawForm::from_request(request, &()).await.map_err(|rejection| {
-            ApiError::new(rejection.status(), "the form is too large, or broke off; send three short values")
-        })?;
-        let pairs = reqwest::Url::parse("http://form").ok().map(|mut url| {
-            url.set_query(Some(&String::from_utf8_lossy(&bytes)));
-            url.query_pairs().into_owned().collect()
-        });
-        pairs.unwrap_or_default()
-    } else {
+pub async fn read(mut request: Request) -> Result<Asked, ApiError> {
+    let kind = Kind::of(request.headers()).ok_or_else(|| {
         let message = "send form data: curl -F learning_rate=0.001 -F epoch=20 -F experiment_id=run-1";
-        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
-    };
-    asked(fields).map_err(ApiError::bad_request)
-}
-
-async fn multipart(request: Request) -> Result<Vec<(String, String)>, ApiError> {
-    let mut form = Multipart::from_request(request, &())
-        .await
-        .map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))?;
-    let mut fields = Vec::new();
-    while let Some(part) = form.next_field().await? {
-        let name = part.name().unwrap_or_default().to_owned();
-        fields.push((name, part.text().await?));
-    }
-    Ok(fields)
+        ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
+    })?;
+    body::limit(&mut request, MOST_BYTES);
+    asked(form::texts(request, kind).await?).map_err(ApiError::bad_request)
 }
 
 fn asked(fields: Vec<(String, String)>) -> Result<Asked, String> {

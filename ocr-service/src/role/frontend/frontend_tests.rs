@@ -29,7 +29,7 @@ fn service(pipeline: Pipeline) -> Router {
         http_metrics: HttpMetrics::default(),
         before_scrape: service::nothing(),
     };
-    let config = HttpConfig { deadline: Duration::from_secs(20), max_body: 1_000_000 };
+    let config = HttpConfig::of(20, 1_000_000);
     service::build(role, &Lifecycle::default(), &config)
 }
 

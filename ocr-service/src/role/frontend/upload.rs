@@ -1,10 +1,11 @@
 //! The page's form: a letter, or the wish for the sample.
 
-use axum::extract::{FromRequest, Multipart, Request};
+use axum::extract::Request;
 use bytes::Bytes;
 
 use super::asset::SAMPLE;
 use crate::http::ApiError;
+use crate::http::form::{Form, Kind};
 use crate::image::{Image, Limits};
 
 const NO_FILE: &str = "no letter was sent; choose an image, or ask for the sample letter (sample=letter)";
@@ -39,12 +40,13 @@ impl Language {
 }
 
 pub async fn read(request: Request, limits: Limits) -> Result<Letter, ApiError> {
-    let mut form = Multipart::from_request(request, &())
-        .await
-        .map_err(|rejection| ApiError::new(rejection.status(), NO_FILE))?;
+    if Kind::of(request.headers()) != Some(Kind::Multipart) {
+        return Err(ApiError::bad_request(NO_FILE));
+    }
+    let mut form = Form::open(request).await?;
     let (mut file, mut is_sample, mut target) = (None, false, Language::default());
-    while let Some(part) = form.next_field().await? {
-        match part.name().unwrap_or_default() {
+    while let Some(part) = form.next().await? {
+        match part.name() {
             "file" => file = Some(part.bytes().await?).filter(|bytes| !bytes.is_empty()),
             "sample" => is_sample = part.text().await? == "letter",
             "target" => {

@@ -109,7 +109,7 @@ fn gateway_of(upstream: Arc<Upstream>) -> Router {
         http_metrics: HttpMetrics::default(),
         before_scrape: service::nothing(),
     };
-    let config = HttpConfig { deadline: Duration::from_secs(10), max_body: 10_000 };
+    let config = HttpConfig::of(10, 10_000);
     service::build(role, &Lifecycle::default(), &config)
 }
 

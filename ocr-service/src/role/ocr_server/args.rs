@@ -3,8 +3,9 @@
 use clap::{Args, ValueEnum};
 use reqwest::Url;
 
-use crate::clova::{Secret, Settings, general_url};
+use crate::clova::{Settings, general_url};
 use crate::role::url_arg::UrlArg;
+use crate::secret::Secret;
 
 /// How nutrition labels are read.
 #[derive(Clone, Debug, Args)]

@@ -14,8 +14,7 @@ use self::nutrition::Nutrition;
 use crate::engine::options::Allowed;
 use crate::engine::{Cache, Output, Pool};
 use crate::http::form::{self, FileField};
-use crate::http::reply;
-use crate::http::{ApiError, Deadline};
+use crate::http::{ApiError, Deadline, body, reply};
 use crate::image::{Image, Limits};
 
 /// The messages are the users' clients' to read: they stay as they are.
@@ -39,6 +38,9 @@ async fn ocr(
     Extension(deadline): Extension<Deadline>,
     request: Request,
 ) -> Result<Json<Value>, ApiError> {
+    if let Some(refused) = server.cache.refused_unread(&server.pool, body::length(request.headers())) {
+        return Err(refused.into());
+    }
     let upload = form::read(request, FILE).await?;
     let options = server.allowed.choose(&upload.asked)?;
     let image = Image::check(upload.file, server.limits)?;

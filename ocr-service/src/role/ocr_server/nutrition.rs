@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::args::NutritionEngine;
 use super::{FILE, OcrServer};
-use crate::clova::{self, Format};
+use crate::clova;
 use crate::http::form::{self, Upload};
 use crate::http::{ApiError, Deadline};
-use crate::image::{Image, Limits};
+use crate::image::{Format, Image, Limits};
 use crate::nutrition;
 
 /// The users' clients know this text.
@@ -103,7 +103,8 @@ async fn by_tesseract(server: &OcrServer, upload: Upload, deadline: Deadline) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clova::{Client, DEFAULT_PAUSE, Secret, Settings, general_url};
+    use crate::clova::{Client, DEFAULT_PAUSE, Settings, general_url};
+    use crate::secret::Secret;
 
     fn nutrition(engine: NutritionEngine, configured: bool) -> Nutrition {
         let settings = Settings { url: general_url("http://127.0.0.1:9").unwrap(), secret: Secret::new("s") };

@@ -6,9 +6,9 @@ use clap::{Args, ValueEnum};
 use reqwest::Url;
 
 use crate::cli::{LimitArgs, ServerArgs};
-use crate::clova::Secret;
 use crate::duration;
 use crate::role::url_arg::{self, UrlArg};
+use crate::secret::Secret;
 
 #[derive(Debug, Args)]
 pub struct TranslateArgs {

@@ -13,6 +13,9 @@ use crate::http::{ApiError, Deadline};
 /// The users' mock answers every letter with this.
 pub const MOCK_TEXT: &str = "자녀로부터 온 편지입니다. 안녕하세요.";
 
+/// What the mock translates, by code and name, each into each.
+const MOCK_LANGUAGES: [(&str, &str); 2] = [("en", "English"), ("ko", "Korean")];
+
 pub enum Backend {
     Mock { delay: Duration },
     Libre(Libre),
@@ -52,6 +55,16 @@ impl From<BackendError> for ApiError {
     }
 }
 
+/// As LibreTranslate refuses a language that it does not have, in its words; the text's own may be left to it (`auto`).
+fn supported(ask: &Ask) -> Result<(), BackendError> {
+    let is_known = |code: &str| MOCK_LANGUAGES.iter().any(|(known, _)| *known == code);
+    let source = (ask.source != "auto").then_some(&ask.source);
+    match source.into_iter().chain([&ask.target]).find(|code| !is_known(code)) {
+        Some(code) => Err(BackendError::Asked(format!("{code} is not supported"))),
+        None => Ok(()),
+    }
+}
+
 impl Backend {
     pub fn new(args: &BackendArgs) -> Result<Self, reqwest::Error> {
         Ok(match args.translate_backend {
@@ -66,6 +79,7 @@ impl Backend {
     pub async fn translate(&self, ask: &Ask, deadline: Deadline) -> Result<Vec<String>, BackendError> {
         match self {
             Self::Mock { delay } => {
+                supported(ask)?;
                 let enough = deadline.remaining() >= *delay;
                 tokio::time::sleep((*delay).min(deadline.remaining())).await;
                 let texts = ask.texts().iter().map(|_| MOCK_TEXT.to_owned()).collect();
@@ -78,10 +92,12 @@ impl Backend {
     /// In LibreTranslate's form.
     pub async fn languages(&self, deadline: Deadline) -> Result<Value, BackendError> {
         match self {
-            Self::Mock { .. } => Ok(json!([
-                { "code": "en", "name": "English", "targets": ["en", "ko"] },
-                { "code": "ko", "name": "Korean", "targets": ["en", "ko"] },
-            ])),
+            Self::Mock { .. } => {
+                let codes = MOCK_LANGUAGES.map(|(code, _)| code);
+                let languages = MOCK_LANGUAGES
+                    .map(|(code, name)| json!({ "code": code, "name": name, "targets": codes }));
+                Ok(Value::from(languages.to_vec()))
+            }
             Self::Libre(libre) => libre.languages(deadline).await,
         }
     }

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::backend::BackendError;
 use super::wire::{Ask, Query};
-use crate::clova::Secret;
 use crate::http::Deadline;
 use crate::role::url_arg::under;
+use crate::secret::Secret;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);

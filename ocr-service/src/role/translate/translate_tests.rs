@@ -13,10 +13,10 @@ use tower::ServiceExt;
 use super::backend::MOCK_TEXT;
 use super::libre::Libre;
 use super::*;
-use crate::clova::Secret;
 use crate::http::health::Lifecycle;
 use crate::http::service::{self, HttpConfig};
 use crate::metrics::{Catalogue, HttpMetrics};
+use crate::secret::Secret;
 
 const KEY: &str = "k-1234";
 
@@ -30,7 +30,7 @@ fn service(backend: Backend) -> Router {
         http_metrics: HttpMetrics::default(),
         before_scrape: service::nothing(),
     };
-    let config = HttpConfig { deadline: Duration::from_secs(10), max_body: 10_000 };
+    let config = HttpConfig::of(10, 10_000);
     service::build(role, &Lifecycle::default(), &config)
 }
 
@@ -52,6 +52,16 @@ async fn answer(router: &Router, request: Request) -> (u16, HeaderMap, Value) {
 
 async fn ask(router: &Router, body: &Value) -> (u16, HeaderMap, Value) {
     send(router, "application/json", &body.to_string()).await
+}
+
+#[tokio::test]
+async fn a_language_that_is_not_listed_is_refused_in_libretranslates_words() {
+    for (source, target, unknown) in [("en", "tlh", "tlh"), ("xx", "ko", "xx"), ("en", "auto", "auto")] {
+        let (status, _, body) = ask(&mock(), &json!({ "q": "a", "source": source, "target": target })).await;
+        assert_eq!((status, &body), (400, &json!({ "error": format!("{unknown} is not supported") })));
+    }
+    let (status, ..) = ask(&mock(), &json!({ "q": "a", "source": "auto", "target": "ko" })).await;
+    assert_eq!(status, 200);
 }
 
 #[tokio::test]

@@ -1,11 +1,11 @@
 //! LibreTranslate's request: JSON, a form, or a multipart form; one text or a list.
 
-use axum::body::Bytes;
-use axum::extract::{Form, FromRequest, Multipart, Request};
-use axum::http::header::CONTENT_TYPE;
+use axum::extract::Request;
 use serde::{Deserialize, Serialize};
 
 use crate::http::ApiError;
+use crate::http::body;
+use crate::http::form::{self, Kind};
 
 /// What is to be translated. A key (`api_key`) is taken and not used: this server asks for none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,17 +43,11 @@ struct Fields {
 }
 
 pub async fn read(request: Request) -> Result<Ask, ApiError> {
-    let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let kind = kind.trim_start().to_ascii_lowercase();
-    let fields = if kind.starts_with("multipart/form-data") {
-        multipart(request).await?
-    } else if kind.starts_with("application/x-www-form-urlencoded") {
-        let Form(pairs) = Form::<Vec<(String, String)>>::from_request(request, &())
-            .await
-            .map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))?;
-        pairs.into_iter().fold(Fields::default(), |fields, (name, value)| fields.with(&name, value))
+    let fields = if let Some(kind) = Kind::of(request.headers()) {
+        let texts = form::texts(request, kind).await?;
+        texts.into_iter().fold(Fields::default(), |fields, (name, value)| fields.with(&name, value))
     } else {
-        let body = Bytes::from_request(request, &()).await?;
+        let body = body::whole(request).await?;
         serde_json::from_slice(&body).map_err(|error| malformed(&error))?
     };
     fields.complete()
@@ -61,18 +55,6 @@ pub async fn read(request: Request) -> Result<Ask, ApiError> {
 
 fn malformed(error: &dyn std::fmt::Display) -> ApiError {
     ApiError::bad_request(format!("Invalid request: {error}; send JSON or a form with q, source and target"))
-}
-
-async fn multipart(request: Request) -> Result<Fields, ApiError> {
-    let mut form = Multipart::from_request(request, &())
-        .await
-        .map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))?;
-    let mut fields = Fields::default();
-    while let Some(part) = form.next_field().await? {
-        let name = part.name().unwrap_or_default().to_owned();
-        fields = fields.with(&name, part.text().await?);
-    }
-    Ok(fields)
 }
 
 impl Fields {

@@ -33,7 +33,7 @@ pub fn report(report: &Report) -> String {
     parts.join("\n\n")
 }
 
-fn table(header: &[&str]) -> Table {
+pub fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
     for column in table.column_iter_mut().skip(1) {
@@ -109,7 +109,7 @@ fn fault(cell: &Cell) -> Option<String> {
     Some(format!("! {} with the {}: {fault}", cell.peer, cell.image))
 }
 
-fn targets(targets: &[Target]) -> String {
+pub fn targets(targets: &[Target]) -> String {
     let mut table = table(&["TARGET", "WANTED", "MEASURED", "BY DEFAULT", "UNIT", ""]);
     for target in targets {
         let wanted = match target.goal {
@@ -133,6 +133,6 @@ fn targets(targets: &[Target]) -> String {
     table.to_string()
 }
 
-fn number(value: Option<f64>, digits: usize) -> String {
+pub fn number(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(|| "-".into(), |value| format!("{value:.digits$}"))
 }

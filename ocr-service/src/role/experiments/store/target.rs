@@ -6,21 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use reqwest::Url;
 
-/// What is not shown.
-#[derive(Clone)]
-pub struct Secret(String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("(hidden)")
-    }
-}
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
+use crate::secret::Secret;
 
 #[derive(Clone, Debug, Args)]
 pub struct DatabaseArgs {
@@ -100,7 +86,7 @@ impl Target {
         // `Url` leaves a percent sign as it is, as if it began an escape.
         let escaped = |text: &str| text.replace('%', "%25");
         url.set_username(&escaped(user)).ok()?;
-        let password = password.as_ref().map(|Secret(password)| escaped(password));
+        let password = password.as_ref().map(|password| escaped(password.reveal()));
         url.set_password(password.as_deref()).ok()?;
         url.path_segments_mut().ok()?.clear().push(database);
         Some(url)
