@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::cluster::doors;
+use crate::cluster::{Endpoint, doors};
 use crate::error::{Doing, Error, Result};
 use crate::host::Host;
 use crate::up;
@@ -40,6 +40,33 @@ pub async fn demo(host: &Host, image: Option<&Path>) -> Result<DemoReport> {
         }
         None => ("sample letter".into(), SAMPLE.to_vec()),
     };
+    let (endpoints, unready) = entries(host).await?;
+    let Some(endpoint) = endpoints.iter().find(|endpoint| !unready.contains(endpoint)) else {
+        return Err(Error::unhealthy("no gateway answers", "see what is wrong: cargo xtask status"));
+    };
+    send(&endpoint.ocr_url(), name, bytes).await
+}
+
+/// Sends the sample to every door by turns, one a second, each to be read anew; ends only where there is no door.
+pub async fn trickle(host: &Host) -> Error {
+    let endpoints = match entries(host).await {
+        Ok((endpoints, _)) => endpoints,
+        Err(error) => return error,
+    };
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    seconds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // Another resolution is another request to the cache of results.
+    for (dpi, endpoint) in (70..600).cycle().zip(endpoints.iter().cycle()) {
+        seconds.tick().await;
+        let url = format!("{}?dpi={dpi}", endpoint.ocr_url());
+        // A refused or failed one is traffic too; the panels show it.
+        let _ = send(&url, "sample letter".into(), SAMPLE.to_vec()).await;
+    }
+    Error::Interrupted
+}
+
+/// The doors, and those of them behind which no gateway is ready.
+async fn entries(host: &Host) -> Result<(Vec<Endpoint>, Vec<Endpoint>)> {
     let endpoints = up::endpoints(host)?;
     if endpoints.is_empty() {
         return Err(Error::machine(
@@ -47,11 +74,8 @@ pub async fn demo(host: &Host, image: Option<&Path>) -> Result<DemoReport> {
             "forward one (kubectl -n ocr port-forward service/ocr-gateway 8001) and name it in platen.toml: [cluster] gateway = \"127.0.0.1:8001\"",
         ));
     }
-    let unready = doors::unready(&endpoints).await?;
-    let Some(endpoint) = endpoints.iter().find(|endpoint| !unready.contains(endpoint)) else {
-        return Err(Error::unhealthy("no gateway answers", "see what is wrong: cargo xtask status"));
-    };
-    send(&endpoint.ocr_url(), name, bytes).await
+    let unready = doors::unready(&endpoints).await?.into_iter().cloned().collect();
+    Ok((endpoints, unready))
 }
 
 async fn send(url: &str, name: String, bytes: Vec<u8>) -> Result<DemoReport> {

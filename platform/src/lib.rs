@@ -18,6 +18,7 @@ pub mod load;
 pub mod lock;
 pub mod manifests;
 pub mod mirror;
+pub mod observe;
 pub mod ports;
 pub mod process;
 pub mod registry;

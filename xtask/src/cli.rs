@@ -70,6 +70,7 @@ pub enum Command {
     Status(cmd::status::StatusArgs),
     Demo(cmd::demo::DemoArgs),
     Serve(cmd::serve::ServeArgs),
+    Dashboards(cmd::dashboards::DashboardsArgs),
     Render(cmd::render::RenderArgs),
     Mirror(cmd::mirror::MirrorArgs),
     Bench(cmd::bench::BenchArgs),

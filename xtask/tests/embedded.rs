@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         trial("demo reads the letter", demo_reads_the_letter),
         trial("the gateway and the OCR server answer as documented", rows_answer),
         trial("the page's letter is read and translated", page_translates),
+        trial("every query of the dashboards has an answer", dashboards_have_answers),
         trial("an experiment is trained beside the service", experiment_is_trained),
         trial("an image that is no image is refused with its reason", no_image_is_refused),
         trial("status shows every role ready", status_is_healthy),
@@ -128,6 +129,14 @@ fn rows_answer(xtask: &Xtask) -> Outcome {
     Ok(())
 }
 
+fn dashboards_have_answers(xtask: &Xtask) -> Outcome {
+    let verified = xtask.run(&["dashboards", "verify"]).expect_code(0).json();
+    assert!(verified["passed"].as_u64().expect("a number") > 30, "{verified}");
+    let nobody = xtask.run(&["dashboards", "verify", "--prometheus", "http://127.0.0.1:1"]).expect_code(1);
+    assert!(nobody.stderr().contains("nobody answers"), "{}", nobody.stderr());
+    Ok(())
+}
+
 fn page_translates(xtask: &Xtask) -> Outcome {
     expect_translated(&runtime(), xtask.ports.frontend);
     Ok(())
@@ -159,7 +168,7 @@ fn no_image_is_refused(xtask: &Xtask) -> Outcome {
 fn status_is_healthy(xtask: &Xtask) -> Outcome {
     let status = xtask.run(&["status"]).expect_code(0).json();
     assert_eq!(status["healthy"], true);
-    assert_eq!(status["workloads"].as_array().expect("workloads").len(), 16);
+    assert_eq!(status["workloads"].as_array().expect("workloads").len(), 17);
     Ok(())
 }
 

@@ -131,6 +131,10 @@ pub struct PortsConfig {
     pub node_ports: [u16; 3],
     pub stride: u16,
     pub registry: u16,
+    /// Of the embedded provider, on the first node.
+    pub prometheus: u16,
+    /// What each embedded node tells Prometheus of its processes.
+    pub node_metrics: u16,
 }
 
 impl Default for PortsConfig {
@@ -145,6 +149,8 @@ impl Default for PortsConfig {
             node_ports: [30001, 30080, 31112],
             stride: 100,
             registry: 5000,
+            prometheus: 9090,
+            node_metrics: 9101,
         }
     }
 }
@@ -165,6 +171,8 @@ impl PortsConfig {
             ("translate", self.translate),
             ("frontend", self.frontend),
             ("experiments", self.experiments),
+            ("prometheus", self.prometheus),
+            ("node_metrics", self.node_metrics),
             ("node_ports[0]", gateway_entry),
             ("node_ports[1]", frontend_entry),
             ("node_ports[2]", experiments_entry),

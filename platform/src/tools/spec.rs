@@ -3,6 +3,7 @@
 use semver::Version;
 use serde::Deserialize;
 
+use super::debian::DebianPackage;
 use crate::error::{Error, Result};
 
 /// An external program that Platen drives.
@@ -13,10 +14,20 @@ pub enum Tool {
     Kubectl,
     Minikube,
     CargoDeny,
+    Prometheus,
+    Promtool,
 }
 
 impl Tool {
-    pub const ALL: [Self; 5] = [Self::Kind, Self::Helm, Self::Kubectl, Self::Minikube, Self::CargoDeny];
+    pub const ALL: [Self; 7] = [
+        Self::Kind,
+        Self::Helm,
+        Self::Kubectl,
+        Self::Minikube,
+        Self::CargoDeny,
+        Self::Prometheus,
+        Self::Promtool,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -25,6 +36,8 @@ impl Tool {
             Self::Kubectl => "kubectl",
             Self::Minikube => "minikube",
             Self::CargoDeny => "cargo-deny",
+            Self::Prometheus => "prometheus",
+            Self::Promtool => "promtool",
         }
     }
 
@@ -55,6 +68,7 @@ pub struct Spec {
     /// The publisher's SHA-256 of it.
     pub checksum: Option<String>,
     pub pypi: Option<Wheel>,
+    pub debian: Option<DebianPackage>,
     pub go_package: Option<String>,
 }
 

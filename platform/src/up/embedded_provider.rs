@@ -9,13 +9,13 @@ use crate::event::Step;
 use crate::host::Host;
 use crate::room::Needs;
 use crate::status::{StatusReport, Workload};
+use crate::tools::Tool;
 use crate::{service, tools};
 
 pub struct EmbeddedProvider {
     host: Host,
     embedded: Embedded,
     inputs: String,
-    spec: Spec,
 }
 
 /// What the plan depends on.
@@ -23,27 +23,38 @@ pub struct EmbeddedProvider {
 struct World {
     missing_packages: Vec<String>,
     binary_is_current: bool,
+    /// Whether it is not there and can be had.
+    metrics_missing: bool,
     cluster: ClusterState,
 }
 
 impl EmbeddedProvider {
     pub fn new(host: &Host) -> Result<Self> {
         let inputs = service::inputs_hash(&host.root)?;
+        Ok(Self { host: host.clone(), embedded: Embedded::new(host)?, inputs })
+    }
+
+    /// What is to run; Prometheus where it is there.
+    async fn spec(&self) -> Result<Spec> {
+        let host = &self.host;
         let data = host.profile_dir(&host.config.cluster.profile);
-        let spec = Spec::new(&host.config, service::binary_path(host, &inputs), &data);
-        Ok(Self { host: host.clone(), embedded: Embedded::new(host)?, inputs, spec })
+        let prometheus = tools::find(host, Tool::Prometheus).await?;
+        Ok(Spec::new(&host.config, service::binary_path(host, &self.inputs), prometheus, &data))
     }
 }
 
 #[async_trait::async_trait]
 impl Provider for EmbeddedProvider {
     async fn missing(&self) -> Result<Vec<Action>> {
+        let spec = self.spec().await?;
+        let can_be_had = self.host.may_install && self.host.processes.find("apt-get").is_some();
         let world = World {
             missing_packages: tools::missing_packages(&self.host, &service::PACKAGES).await?,
-            binary_is_current: self.spec.binary.is_file(),
-            cluster: self.embedded.observe(Some(&self.spec)).await,
+            binary_is_current: spec.binary.is_file(),
+            metrics_missing: spec.prometheus.is_none() && can_be_had,
+            cluster: self.embedded.observe(Some(&spec)).await,
         };
-        Ok(plan(&world, &self.spec))
+        Ok(plan(&world, spec.nodes.len()))
     }
 
     async fn apply(&self, step: StepId, tell: &Step) -> Result<()> {
@@ -53,13 +64,15 @@ impl Provider for EmbeddedProvider {
             }
             StepId::Service => service::build_binary(&self.host, &self.inputs, tell).await.map(drop),
             StepId::Cluster => {
+                let spec = self.spec().await?;
                 let tell = |message| tell.message(message);
-                match self.embedded.observe(Some(&self.spec)).await {
+                match self.embedded.observe(Some(&spec)).await {
                     // The supervisor is at it already: a role that died is on its way back.
                     ClusterState::Running { .. } => self.embedded.wait_until_ready(tell).await,
-                    _ => self.embedded.start(&self.spec, &self.host.supervisor(), tell).await,
+                    _ => self.embedded.start(&spec, &self.host.supervisor(), tell).await,
                 }
             }
+            StepId::Metrics => tools::ensure(&self.host, Tool::Prometheus).await.map(drop),
             StepId::Engine | StepId::Sources | StepId::Registry | StepId::Image | StepId::Apps => Ok(()),
         }
     }
@@ -76,6 +89,11 @@ impl Provider for EmbeddedProvider {
 
     fn page(&self) -> Option<String> {
         Some(format!("http://127.0.0.1:{}/", self.host.config.ports.frontend))
+    }
+
+    async fn prometheus(&self) -> Result<Option<String>> {
+        let runs = self.embedded.spec().is_some_and(|spec| spec.prometheus.is_some());
+        Ok(runs.then(|| format!("http://127.0.0.1:{}", self.host.config.ports.prometheus)))
     }
 
     async fn status(&self) -> Result<StatusReport> {
@@ -137,7 +155,7 @@ fn workload(role: RoleStatus) -> Workload {
     }
 }
 
-fn plan(world: &World, spec: &Spec) -> Vec<Action> {
+fn plan(world: &World, nodes: usize) -> Vec<Action> {
     let mut actions = Vec::new();
     if !world.missing_packages.is_empty() {
         let why = format!("missing: {}", world.missing_packages.join(" "));
@@ -147,7 +165,10 @@ fn plan(world: &World, spec: &Spec) -> Vec<Action> {
         let why = "there is no binary of these sources yet";
         actions.push(Action::new(StepId::Service, "compile the OCR service", why, 90));
     }
-    let nodes = spec.nodes.len();
+    if world.metrics_missing {
+        let why = "it is not on this machine, and the dashboards ask it";
+        actions.push(Action::new(StepId::Metrics, "obtain Prometheus", why, 5));
+    }
     let start = |why: &str| Action::new(StepId::Cluster, format!("start {nodes} embedded nodes"), why, 3);
     match &world.cluster {
         ClusterState::Absent => actions.push(start("none is there")),
@@ -169,11 +190,9 @@ fn plan(world: &World, spec: &Spec) -> Vec<Action> {
 mod tests {
     use super::*;
     use crate::cluster::Node;
-    use crate::config::Config;
 
     fn steps(world: &World) -> Vec<StepId> {
-        let spec = Spec::new(&Config::default(), "/bin/ocr-service".into(), std::path::Path::new("/p"));
-        plan(world, &spec).into_iter().map(|action| action.step).collect()
+        plan(world, 3).into_iter().map(|action| action.step).collect()
     }
 
     fn running(state: NodeState) -> ClusterState {
@@ -185,9 +204,10 @@ mod tests {
         let world = World {
             missing_packages: vec!["clang".into()],
             binary_is_current: false,
+            metrics_missing: true,
             cluster: ClusterState::Absent,
         };
-        assert_eq!(steps(&world), [StepId::Packages, StepId::Service, StepId::Cluster]);
+        assert_eq!(steps(&world), [StepId::Packages, StepId::Service, StepId::Metrics, StepId::Cluster]);
     }
 
     #[test]
@@ -195,6 +215,7 @@ mod tests {
         let world = World {
             missing_packages: Vec::new(),
             binary_is_current: true,
+            metrics_missing: false,
             cluster: running(NodeState::Ready),
         };
         assert_eq!(steps(&world), []);
@@ -205,6 +226,7 @@ mod tests {
         let world = World {
             missing_packages: Vec::new(),
             binary_is_current: true,
+            metrics_missing: false,
             cluster: running(NodeState::NotReady),
         };
         assert_eq!(steps(&world), [StepId::Cluster]);

@@ -200,7 +200,7 @@ impl Provider for KindProvider {
                 images::build_on(&self.host, &ready.docker, self.supply, &options, tell).await.map(drop)
             }
             StepId::Apps => self.apps(&self.kind(&ready)).install(&self.image, tell).await,
-            StepId::Packages | StepId::Service | StepId::Engine => Ok(()),
+            StepId::Packages | StepId::Service | StepId::Metrics | StepId::Engine => Ok(()),
         }
     }
 

@@ -18,7 +18,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::cluster::Endpoint;
-use crate::config::NodeCount;
+use crate::config::{NodeCount, ProfileName};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::room;
@@ -59,11 +59,28 @@ pub struct UpReport {
 
 /// The doors to the gateway of what `up` made.
 pub fn endpoints(host: &Host) -> Result<Vec<Endpoint>> {
-    let profile = &host.config.cluster.profile;
-    let record = read_record(host, profile)?.ok_or_else(|| {
+    Ok(recorded(host)?.1.endpoints())
+}
+
+/// Where the Prometheus of what `up` made answers.
+pub async fn prometheus(host: &Host) -> Result<String> {
+    let (profile, provider) = recorded(host)?;
+    provider.prometheus().await?.ok_or_else(|| {
+        Error::unhealthy(
+            format!("there is no Prometheus in the profile {profile}"),
+            "name another: --prometheus URL",
+        )
+    })
+}
+
+/// The provider of what `up` made, and its profile.
+fn recorded(host: &Host) -> Result<(ProfileName, Box<dyn Provider>)> {
+    let profile = host.config.cluster.profile.clone();
+    let record = read_record(host, &profile)?.ok_or_else(|| {
         Error::unhealthy(format!("nothing runs under the profile {profile}"), "start it: cargo xtask up")
     })?;
-    Ok(provider(&record.host(host), &record.choice.target)?.endpoints())
+    let provider = provider(&record.host(host), &record.choice.target)?;
+    Ok((profile, provider))
 }
 
 pub async fn up(host: &Host, options: &UpOptions) -> Result<UpReport> {

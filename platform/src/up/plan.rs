@@ -14,6 +14,8 @@ pub enum StepId {
     Packages,
     /// The service's binary for this machine.
     Service,
+    /// Prometheus, for what runs on this machine without a cluster.
+    Metrics,
     /// Docker.
     Engine,
     /// What a cluster is made of, built from source where it cannot be pulled.
@@ -28,9 +30,10 @@ pub enum StepId {
 }
 
 impl StepId {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Packages,
         Self::Service,
+        Self::Metrics,
         Self::Engine,
         Self::Sources,
         Self::Registry,
@@ -43,6 +46,7 @@ impl StepId {
         match self {
             Self::Packages => "packages",
             Self::Service => "service",
+            Self::Metrics => "metrics",
             Self::Engine => "engine",
             Self::Sources => "sources",
             Self::Registry => "registry",

@@ -31,6 +31,11 @@ pub trait Provider: Send + Sync {
         None
     }
 
+    /// Where Prometheus answers on this machine, if there is one.
+    async fn prometheus(&self) -> Result<Option<String>> {
+        Ok(None)
+    }
+
     async fn status(&self) -> Result<StatusReport>;
 
     /// What is there of it, a phrase each; empty where nothing is.

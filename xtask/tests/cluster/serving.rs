@@ -9,7 +9,7 @@ use kube::api::{Api, ListParams, PostParams};
 
 use crate::support::roles::{Experiments, expect_translated};
 use crate::support::steady::failures_while;
-use crate::support::{Json, Outcome, Xtask, eventually, letter, post_file};
+use crate::support::{Json, Outcome, STRIDE, Xtask, eventually, letter, post_file};
 use crate::{PODS, PROFILE, RUNTIME, client, docker, pods, staying, up};
 
 pub fn demo_reads_the_letter(xtask: &Xtask) -> Outcome {
@@ -26,7 +26,7 @@ pub fn demo_reads_the_letter(xtask: &Xtask) -> Outcome {
 pub fn every_door_answers(xtask: &Xtask) -> Outcome {
     let image = std::fs::read(letter())?;
     for node in 0..3 {
-        let url = format!("http://127.0.0.1:{}/gateway/ocr", xtask.node_port() + 10 * node);
+        let url = format!("http://127.0.0.1:{}/gateway/ocr", xtask.node_port() + STRIDE * node);
         let read = post_file(&RUNTIME, &url, "image_file", "letter.jpg", image.clone());
         assert_eq!(read.status, 200, "{url}: {}", read.body);
     }
@@ -90,7 +90,7 @@ pub fn experiments_account_is_narrow(_: &Xtask) -> Outcome {
 }
 
 fn doors(xtask: &Xtask) -> Vec<String> {
-    (0..3).map(|node| format!("http://127.0.0.1:{}/gateway/ocr", xtask.node_port() + 10 * node)).collect()
+    (0..3).map(|node| format!("http://127.0.0.1:{}/gateway/ocr", xtask.node_port() + STRIDE * node)).collect()
 }
 
 pub fn rolling_restart(xtask: &Xtask) -> Outcome {

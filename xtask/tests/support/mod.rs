@@ -27,7 +27,7 @@ pub struct Ports {
     pub experiments: u16,
 }
 
-const STRIDE: u16 = 10;
+pub const STRIDE: u16 = 12;
 const NODES: u16 = 3;
 
 impl Xtask {
@@ -41,7 +41,7 @@ impl Xtask {
         let base = free_block();
         let ports = Ports { gateway: base, ocr_server: base + 2, frontend: base + 7, experiments: base + 8 };
         let text = format!(
-            "{more}\n[ports]\ngateway = {}\nmodel = {}\nocr_server = {}\nnode_ports = [{}, {}, {}]\ntranslate = {}\nfrontend = {}\nexperiments = {}\nstride = {STRIDE}\n",
+            "{more}\n[ports]\ngateway = {}\nmodel = {}\nocr_server = {}\nnode_ports = [{}, {}, {}]\ntranslate = {}\nfrontend = {}\nexperiments = {}\nnode_metrics = {}\nprometheus = {}\nstride = {STRIDE}\n",
             ports.gateway,
             base + 1,
             ports.ocr_server,
@@ -51,6 +51,8 @@ impl Xtask {
             base + 6,
             ports.frontend,
             ports.experiments,
+            base + 9,
+            base + 10,
         );
         let config = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(config.path(), text).expect("writing the configuration");

@@ -182,6 +182,8 @@ impl Upstream {
             let labels = EndpointLabels { endpoint: endpoint.name.clone() };
             let pending = i64::try_from(endpoint.pending()).unwrap_or(i64::MAX);
             self.metrics.in_flight.get_or_create(&labels).set(pending);
+            // Present before the first failure: a rate over a series that appears with it would miss it.
+            drop(self.metrics.failures.get_or_create(&labels));
             self.metrics.ejected.get_or_create(&labels).set(i64::from(endpoint.is_out()));
         }
     }

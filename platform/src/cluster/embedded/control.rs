@@ -7,7 +7,8 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde::Serialize;
 
 use super::grace;
-use super::spec::{Role, Spec};
+use super::scrape;
+use super::spec::{Role, RoleSpec, Spec};
 use super::supervisor::{Layout, Record, read_spec};
 use crate::cluster::{ClusterState, Endpoint, Node, NodeState};
 use crate::config::Config;
@@ -82,14 +83,14 @@ impl Embedded {
                 port: role.port,
                 pid: record.as_ref().filter(|_| alive).map(|record| record.process.pid),
                 restarts: record.map(|record| record.restarts).unwrap_or_default(),
-                ready: alive && self.is_ready(role.port).await,
+                ready: alive && self.is_ready(role).await,
             }
         });
         futures_util::future::join_all(probes).await
     }
 
-    async fn is_ready(&self, port: u16) -> bool {
-        let url = format!("http://127.0.0.1:{port}/healthz/ready");
+    async fn is_ready(&self, role: &RoleSpec) -> bool {
+        let url = format!("http://127.0.0.1:{}{}", role.port, role.role.ready_path());
         self.http.get(url).send().await.is_ok_and(|response| response.status().is_success())
     }
 
@@ -124,15 +125,18 @@ impl Embedded {
     /// Starts `spec` and waits until every role is ready; what ran before is stopped first.
     pub async fn start(&self, spec: &Spec, supervisor: &Cmd, tell: impl Fn(String)) -> Result<()> {
         let lock = self.stop_and_lock().await?;
-        ports::ensure_free(
-            spec.roles().map(|(node, role)| (role.port, format!("{} on {}", role.role.name(), node.name))),
-        )?;
+        let roles =
+            spec.roles().map(|(node, role)| (role.port, format!("{} on {}", role.role.name(), node.name)));
+        let nodes =
+            spec.nodes.iter().map(|node| (node.metrics_port, format!("the metrics of {}", node.name)));
+        ports::ensure_free(roles.chain(nodes))?;
         let text =
             serde_json::to_vec_pretty(spec).map_err(|error| Error::malformed("the plan", error, ""))?;
         for dir in ["run", "logs"] {
             let dir = self.layout.dir().join(dir);
             std::fs::create_dir_all(&dir).doing(format!("creating {}", dir.display()))?;
         }
+        write_atomically(&scrape::file(self.layout.dir()), scrape::config(spec)?.as_bytes())?;
         write_atomically(&self.layout.spec(), &text)?;
         spawn_detached(supervisor, &self.layout.log("supervisor"), Some(&lock))?;
         drop(lock);

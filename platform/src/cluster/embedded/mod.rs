@@ -3,8 +3,10 @@
 
 mod control;
 mod grace;
+mod scrape;
 mod spec;
 pub mod supervisor;
+mod usage;
 
 pub use control::{Embedded, RoleStatus};
 pub use spec::{NodeSpec, Role, RoleSpec, Spec};

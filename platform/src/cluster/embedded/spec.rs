@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::grace;
+use super::{grace, scrape};
 use crate::config::{Config, PortsConfig};
 use crate::process::Cmd;
 
@@ -12,12 +12,16 @@ use crate::process::Cmd;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
     pub binary: PathBuf,
+    /// Where there is one.
+    pub prometheus: Option<PathBuf>,
     pub nodes: Vec<NodeSpec>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeSpec {
     pub name: String,
+    /// Where the node tells Prometheus of its processes.
+    pub metrics_port: u16,
     pub roles: Vec<RoleSpec>,
 }
 
@@ -37,10 +41,11 @@ pub enum Role {
     Translate,
     Frontend,
     Experiments,
+    Prometheus,
 }
 
 impl Role {
-    /// The subcommand of the service's binary.
+    /// Its name; for a role of the service, the subcommand of the binary.
     pub fn name(self) -> &'static str {
         match self {
             Self::Gateway => "gateway",
@@ -49,6 +54,23 @@ impl Role {
             Self::Translate => "translate",
             Self::Frontend => "frontend",
             Self::Experiments => "experiments",
+            Self::Prometheus => "prometheus",
+        }
+    }
+
+    /// What answers with success once it serves.
+    pub fn ready_path(self) -> &'static str {
+        match self {
+            Self::Prometheus => "/-/ready",
+            _ => "/healthz/ready",
+        }
+    }
+
+    /// What the pods of this role are called where there are pods, without their number.
+    fn workload(self) -> String {
+        match self {
+            Self::Model => "model-server".into(),
+            role => format!("ocr-{}", role.name().trim_start_matches("ocr-")),
         }
     }
 }
@@ -57,7 +79,7 @@ impl Spec {
     /// Every node runs what serves requests, so that any one of them can go; each gateway knows every model, its own
     /// first in the list: there it begins, then it goes round. The experiments have one database, in `data`, and so one
     /// process.
-    pub fn new(config: &Config, binary: PathBuf, data: &Path) -> Self {
+    pub fn new(config: &Config, binary: PathBuf, prometheus: Option<PathBuf>, data: &Path) -> Self {
         let count = config.cluster.nodes.get();
         let nodes = (0..count)
             .map(|node| {
@@ -70,10 +92,18 @@ impl Spec {
                         env: vec![("PLATEN_EXPERIMENTS_DATA".into(), data)],
                     });
                 }
-                NodeSpec { name: format!("{}-{}", config.cluster.profile, node + 1), roles }
+                if node == 0 && prometheus.is_some() {
+                    let port = config.ports.prometheus;
+                    roles.push(RoleSpec { role: Role::Prometheus, port, env: Vec::new() });
+                }
+                NodeSpec {
+                    name: format!("{}-{}", config.cluster.profile, node + 1),
+                    metrics_port: config.ports.on_node(config.ports.node_metrics, node),
+                    roles,
+                }
             })
             .collect();
-        Self { binary, nodes }
+        Self { binary, prometheus, nodes }
     }
 
     pub fn roles(&self) -> impl Iterator<Item = (&NodeSpec, &RoleSpec)> {
@@ -101,7 +131,20 @@ fn serving_roles(ports: &PortsConfig, node: u16, count: u16) -> Vec<RoleSpec> {
 }
 
 impl RoleSpec {
-    pub fn cmd(&self, binary: &Path, node: &str) -> Cmd {
+    /// How it is started; `dir` is the folder of the profile's processes.
+    pub fn cmd(&self, spec: &Spec, node: &str, dir: &Path) -> Cmd {
+        match (self.role, &spec.prometheus) {
+            (Role::Prometheus, Some(program)) => scrape::cmd(program, self.port, dir),
+            _ => self.service_cmd(&spec.binary, node),
+        }
+    }
+
+    /// The name of its pod, were it one.
+    pub fn pod(&self, node: usize) -> String {
+        format!("{}-{}", self.role.workload(), node + 1)
+    }
+
+    fn service_cmd(&self, binary: &Path, node: &str) -> Cmd {
         let cmd = Cmd::new(binary)
             .args([self.role.name(), "--port", &self.port.to_string()])
             .env("PLATEN_NODE", node)
@@ -121,16 +164,19 @@ mod tests {
     use super::*;
 
     fn spec() -> Spec {
-        Spec::new(&Config::default(), "/bin/ocr-service".into(), Path::new("/p/.platen/platen"))
+        let prometheus = Some("/bin/prometheus".into());
+        Spec::new(&Config::default(), "/bin/ocr-service".into(), prometheus, Path::new("/p/.platen/platen"))
     }
 
     #[test]
     fn no_two_roles_of_three_nodes_have_the_same_port() {
-        let mut ports: Vec<u16> = spec().roles().map(|(_, role)| role.port).collect();
+        let spec = spec();
+        let nodes = spec.nodes.iter().map(|node| node.metrics_port);
+        let mut ports: Vec<u16> = spec.roles().map(|(_, role)| role.port).chain(nodes).collect();
         ports.sort_unstable();
         let all = ports.len();
         ports.dedup();
-        assert_eq!((ports.len(), all), (16, 16));
+        assert_eq!((ports.len(), all), (20, 20));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use super::grace;
 use super::spec::Spec;
+use super::{grace, usage};
 use crate::error::{Doing, Error, Result};
 use crate::host::write_atomically;
 use crate::process::{Cmd, Group, Started, spawn_child};
@@ -102,15 +102,21 @@ pub async fn run_node(profile_dir: &Path, name: &str) -> Result<()> {
     let layout = Layout::new(profile_dir);
     let term = term()?;
     let spec = read_spec(&layout.spec())?;
-    let node = spec.nodes.iter().find(|node| node.name == name).ok_or_else(|| {
+    let found = spec.nodes.iter().enumerate().find(|(_, node)| node.name == name);
+    let (index, node) = found.ok_or_else(|| {
         Error::usage(format!("no node {name} in {}", layout.spec().display()), "run: cargo xtask up")
     })?;
     let children = node
         .roles
         .iter()
-        .map(|role| (format!("{name}/{}", role.role.name()), role.cmd(&spec.binary, name), Group::Parents))
+        .map(|role| {
+            (format!("{name}/{}", role.role.name()), role.cmd(&spec, name, layout.dir()), Group::Parents)
+        })
         .collect();
-    keep_all(&layout, children, term).await;
+    tokio::select! {
+        () = keep_all(&layout, children, term) => {}
+        () = usage::serve(layout.clone(), node.clone(), index) => {}
+    }
     Ok(())
 }
 
