@@ -7,7 +7,7 @@ use platform::config::ProfileName;
 
 use crate::cmd;
 
-/// Builds, deploys, observes and breaks an OCR platform on Kubernetes.
+/// Builds, deploys, observes and measures an OCR platform on Kubernetes.
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo xtask",

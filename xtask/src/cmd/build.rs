@@ -21,7 +21,8 @@ use crate::printer::Printer;
     after_help = "Examples:\n  cargo xtask build\n  cargo xtask build --platform linux/amd64,linux/arm64\n  \
                         cargo xtask build --platform linux/amd64,linux/arm64 --test --push ghcr.io/me/ocr:1.0\n  \
                         cargo xtask build --dry-run\n\nA login for the registry comes from --registry-user (password in \
-                        REGISTRY_PASSWORD), else from REGISTRY_SERVER, REGISTRY_USER and REGISTRY_PASSWORD in .env, \
+                        REGISTRY_PASSWORD), else from REGISTRY_SERVER, REGISTRY_USER and REGISTRY_PASSWORD in the \
+                        environment or .env, \
                         else from Docker's own configuration."
 )]
 pub struct BuildArgs {

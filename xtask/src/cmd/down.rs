@@ -18,7 +18,7 @@ pub struct DownArgs {
     /// Only stop: data and images stay, `up` starts again in seconds
     #[arg(long)]
     stop: bool,
-    /// Also what `up` started on this machine
+    /// Also the builder with its cache, and the Docker that `up` started on this machine
     #[arg(long, conflicts_with = "stop")]
     all: bool,
     /// Show what would be removed

@@ -16,7 +16,8 @@ use crate::printer::Printer;
 
 /// Images and charts of the stack for places that cannot pull: build, pull, check, serve and carry them
 ///
-/// Everything lies under its upstream name; nodes ask the local registry for images of every host.
+/// Everything lies under its upstream name; nodes that were built from source ask the local registry for images of every
+/// host.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cargo xtask mirror list\n  cargo xtask mirror build\n  \
                         cargo xtask mirror build argocd charts\n  cargo xtask mirror import grafana.tar\n  \
@@ -28,7 +29,7 @@ pub struct MirrorArgs {
 
 #[derive(Debug, Subcommand)]
 enum MirrorCommand {
-    /// Build from source what is missing, and push it to the local registry where that runs
+    /// Build from source what is missing, and push what the mirror holds to the local registry where that runs
     Build {
         /// Only these, by the ids of `mirror list` [default: all that can be built here]
         names: Vec<String>,
@@ -40,7 +41,7 @@ enum MirrorCommand {
         /// Take what the tags name now, and write their digests down
         #[arg(long)]
         update_lock: bool,
-        /// Only for these platforms
+        /// Only for these platforms [default: this machine's own]
         #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
         platform: Vec<Platform>,
     },

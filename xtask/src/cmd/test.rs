@@ -25,7 +25,7 @@ pub struct TestArgs {
     /// Leave end to end out
     #[arg(long, conflicts_with = "cluster")]
     quick: bool,
-    /// Only this check (repeatable)
+    /// Only this check (repeatable), by its name in the table of results; cluster needs --cluster too
     #[arg(long, value_name = "CHECK")]
     only: Vec<String>,
 }

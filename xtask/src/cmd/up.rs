@@ -37,7 +37,7 @@ pub struct UpArgs {
     /// Show what would be done and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Do only this step (repeatable)
+    /// Do only this step (repeatable): packages, service, metrics, engine, sources, registry, cluster, image or apps
     #[arg(long, value_name = "STEP")]
     only: Vec<StepId>,
     /// Leave this step out (repeatable)
@@ -50,6 +50,7 @@ enum Provider {
     Auto,
     Embedded,
     Kind,
+    /// Not there yet: start it yourself, and use existing
     Minikube,
     Existing,
 }
