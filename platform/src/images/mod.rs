@@ -51,7 +51,7 @@ pub struct BuildOptions {
     /// Whether what was built must read an image before it is pushed.
     pub test: bool,
     pub secrets: Vec<Secret>,
-    /// A login for `push` that goes before all others.
+    /// A login for `push`, in place of the one in the variables.
     pub credentials: Option<Credentials>,
 }
 
@@ -92,6 +92,23 @@ pub fn check_platforms(platforms: &[Platform]) -> Result<()> {
     }
 }
 
+/// Refuses what could not be done to the end, before any of it is begun.
+fn check(options: &BuildOptions) -> Result<()> {
+    check_platforms(&options.platforms)?;
+    let own = own_platform();
+    if options.load && !options.platforms.is_empty() && !options.platforms.contains(&own) {
+        return Err(Error::usage(
+            format!("--load gives Docker the image for {own}, and --platform does not name that"),
+            format!("add it: --platform {},{own}; or leave --load out", commas(&options.platforms)),
+        ));
+    }
+    Ok(())
+}
+
+fn commas(platforms: &[Platform]) -> String {
+    platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
 /// This machine's platform, as images name it.
 pub fn own_platform() -> Platform {
     Platform::linux(crate::tools::Platform::host().arch)
@@ -99,7 +116,7 @@ pub fn own_platform() -> Platform {
 
 /// From whatever this machine is to a pushed index.
 pub async fn build(host: &Host, options: &BuildOptions) -> Result<BuildReport> {
-    check_platforms(&options.platforms)?;
+    check(options)?;
     let ready = engine::ensure(host).await?;
     let supply = Supply::decide(host).await?;
     let mirror = Mirror::new(host)?;
@@ -132,8 +149,7 @@ pub async fn build_on(
     let begun = Instant::now();
     let _lock = plan::lock(host).await?;
     let mirror = Mirror::new(host)?;
-    let keyring = Keyring::of(host)?.preferring(options.credentials.clone());
-    let registries = Registries::with_keyring(host, keyring);
+    let registries = Registries::with_keyring(host, keyring(host, options)?);
     let target = match &options.push {
         Some(target) => target.clone(),
         None => service_image(&local_registry(&host.config), &service::inputs_hash(&host.root)?),
@@ -161,6 +177,11 @@ pub async fn build_on(
     let seconds = (begun.elapsed().as_secs_f64() * 100.0).round() / 100.0;
     let digest = index.digest;
     Ok(BuildReport { reference: target.to_string(), digest, platforms: report, stages, loaded, seconds })
+}
+
+/// A login that the caller gave is enough: the three variables need not be set then.
+fn keyring(host: &Host, options: &BuildOptions) -> Result<Keyring> {
+    options.credentials.clone().map_or_else(|| Keyring::of(host), |given| Ok(Keyring::given(given)))
 }
 
 fn names(platforms: &[Platform]) -> String {
@@ -220,4 +241,45 @@ async fn push(
     };
     registries.copy_manifest(from, target, index, &mut sent).await?;
     registries.push_manifest(target, index).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::event::Events;
+
+    fn host(root: &std::path::Path) -> Host {
+        Host::new(root.into(), Config::default(), Events::silent()).unwrap()
+    }
+
+    #[test]
+    fn a_login_by_flags_needs_no_variables() {
+        let root = tempfile::tempdir().unwrap();
+        // What `--registry-user` with REGISTRY_PASSWORD looks like to the variables: half a login.
+        std::fs::write(root.path().join(".env"), "REGISTRY_PASSWORD=secret\n").unwrap();
+        let given = Credentials {
+            server: "r.example".into(),
+            user: "me".into(),
+            password: "secret".into(),
+            email: None,
+        };
+        let options = BuildOptions { credentials: Some(given.clone()), ..BuildOptions::default() };
+        let found = keyring(&host(root.path()), &options).unwrap().find("r.example").unwrap();
+        assert_eq!(found, Some(given));
+        let error = keyring(&host(root.path()), &BuildOptions::default()).unwrap_err();
+        assert!(error.to_string().contains("REGISTRY_SERVER"), "{error}");
+    }
+
+    #[test]
+    fn docker_is_given_only_what_is_built_and_that_is_said_before() {
+        let other = PLATFORMS.into_iter().find(|name| *name != own_platform().to_string()).unwrap();
+        let other: Platform = other.parse().unwrap();
+        let options = |platforms: Vec<Platform>, load| BuildOptions { platforms, load, ..BuildOptions::default() };
+        check(&options(vec![other.clone()], false)).unwrap();
+        check(&options(Vec::new(), true)).unwrap();
+        check(&options(vec![other.clone(), own_platform()], true)).unwrap();
+        let hint = check(&options(vec![other], true)).unwrap_err().hint().unwrap();
+        assert!(hint.contains(&own_platform().to_string()), "{hint}");
+    }
 }

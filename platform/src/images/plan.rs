@@ -29,7 +29,7 @@ impl Planned {
 
 /// What is missing on this machine, and the build itself.
 pub async fn plan(host: &Host, options: &BuildOptions) -> Result<Vec<Planned>> {
-    super::check_platforms(&options.platforms)?;
+    super::check(options)?;
     let supply = Supply::decide(host).await?;
     let mirror = Mirror::new(host)?;
     let mut planned = Vec::new();

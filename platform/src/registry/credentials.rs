@@ -2,12 +2,12 @@
 //! credential helpers.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use docker_credential::{CredentialRetrievalError as Failure, DockerCredential};
 use oci_client::secrets::RegistryAuth;
 
-use crate::error::{Error, Result};
+use crate::error::{Doing, Error, Result};
 use crate::host::Host;
 
 /// The names in `.env` and in the environment.
@@ -60,43 +60,62 @@ impl Credentials {
 pub struct Keyring {
     /// In the order in which they are asked.
     named: Vec<Credentials>,
-    /// Whether Docker's configuration is asked as well.
-    docker: bool,
+    /// Docker's configuration, asked after those.
+    docker: Option<PathBuf>,
 }
 
 impl Keyring {
     /// Those of this machine: `.env` and the environment (which goes before), then Docker's configuration.
     pub fn of(host: &Host) -> Result<Self> {
-        let file = host.root.join(".env");
-        let in_file: Vec<(String, String)> = match dotenvy::from_path_iter(&file) {
-            Ok(lines) => lines.filter_map(Result::ok).collect(),
-            Err(_) => Vec::new(),
-        };
+        let in_file = env_file(&host.root.join(".env"))?;
         let variable = |name: &str| {
             let set = std::env::var(name).ok();
             set.or_else(|| Some(in_file.iter().find(|(key, _)| key == name)?.1.clone()))
         };
-        Ok(Self { named: Credentials::of_variables(variable)?.into_iter().collect(), docker: true })
+        let named = Credentials::of_variables(variable)?.into_iter().collect();
+        Ok(Self { named, docker: docker_configuration() })
+    }
+
+    /// A login that the user gave, then Docker's configuration. The variables are not asked: the password among them
+    /// may belong to that login.
+    pub fn given(credentials: Credentials) -> Self {
+        Self { named: vec![credentials], docker: docker_configuration() }
     }
 
     /// Only these.
     pub fn only(credentials: impl IntoIterator<Item = Credentials>) -> Self {
-        Self { named: credentials.into_iter().collect(), docker: false }
+        Self { named: credentials.into_iter().collect(), docker: None }
     }
 
-    /// These go before all others.
-    #[must_use]
-    pub fn preferring(mut self, credentials: Option<Credentials>) -> Self {
-        self.named.splice(0..0, credentials);
-        self
-    }
-
-    /// The login at a registry, by its `host[:port]`; `None`: it is asked without one.
+    /// The login at a registry, by its `host[:port]`; `None`: it is asked without one. May run a credential helper, and
+    /// wait for it.
     pub fn find(&self, registry: &str) -> Result<Option<Credentials>> {
         if let Some(named) = self.named.iter().find(|named| hub(&named.server) == hub(registry)) {
             return Ok(Some(named.clone()));
         }
-        if self.docker { docker(registry) } else { Ok(None) }
+        let Some(configuration) = &self.docker else { return Ok(None) };
+        match docker(configuration, registry) {
+            // The local registry wants no login: a helper that is not installed must not stand in its way.
+            Err(_) if super::is_loopback(registry) => Ok(None),
+            found => found,
+        }
+    }
+}
+
+/// What `.env` sets; no file sets nothing. A line's content is never told: it may be a secret.
+fn env_file(path: &Path) -> Result<Vec<(String, String)>> {
+    let read = dotenvy::from_path_iter(path).and_then(Iterator::collect);
+    match read {
+        Ok(lines) => Ok(lines),
+        Err(error) if error.not_found() => Ok(Vec::new()),
+        Err(dotenvy::Error::Io(error)) => Err(Error::usage(
+            format!("{} cannot be read: {error}", path.display()),
+            "mend or remove it",
+        )),
+        Err(_) => Err(Error::usage(
+            format!("{} has a line that is not NAME=value", path.display()),
+            "mend that line; a value with spaces stands in quotes",
+        )),
     }
 }
 
@@ -107,29 +126,30 @@ fn docker_configuration() -> Option<PathBuf> {
     Some(folder.join("config.json"))
 }
 
-fn docker(registry: &str) -> Result<Option<Credentials>> {
-    // The crate does not tell a file that is not there from one that cannot be read.
-    if !docker_configuration().is_some_and(|file| file.is_file()) {
-        return Ok(None);
-    }
-    let key = if hub(registry) == "docker.io" { HUB_KEY } else { registry };
-    let found = match docker_credential::get_credential(key) {
+fn docker(configuration: &Path, registry: &str) -> Result<Option<Credentials>> {
+    let content = match std::fs::read(configuration) {
+        Ok(content) => content,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).doing(format!("reading {}", configuration.display())),
+    };
+    let ask = |key: &str| docker_credential::get_credential_from_reader(content.as_slice(), key);
+    let found = match ask(if hub(registry) == "docker.io" { HUB_KEY } else { registry }) {
         // Docker writes some servers with the scheme in front.
-        Err(Failure::NoCredentialConfigured) => {
-            docker_credential::get_credential(&format!("https://{registry}"))
-        }
+        Err(Failure::NoCredentialConfigured) => ask(&format!("https://{registry}")),
         found => found,
     };
-    let login = |user: String, password: String| {
-        Some(Credentials { server: registry.to_owned(), user, password, email: None })
-    };
     match found {
-        Ok(DockerCredential::UsernamePassword(user, password)) => Ok(login(user, password)),
-        // The name that Docker itself uses with an identity token.
-        Ok(DockerCredential::IdentityToken(token)) => Ok(login("<token>".into(), token)),
-        Err(Failure::ConfigNotFound | Failure::NoCredentialConfigured) => Ok(None),
-        // It cannot tell a configuration that there is not from one that cannot be read.
-        Err(Failure::ConfigReadError) if !has_configuration() => Ok(None),
+        Ok(DockerCredential::UsernamePassword(user, password)) => {
+            Ok(Some(Credentials { server: registry.to_owned(), user, password, email: None }))
+        }
+        // It is exchanged by OAuth, which the client of registries does not speak.
+        Ok(DockerCredential::IdentityToken(_)) => Err(Error::machine(
+            format!("Docker's configuration has an identity token for {registry}, which is no password"),
+            format!(
+                "set {SERVER}={registry}, {USER} and {PASSWORD} in .env; an access token serves as the password"
+            ),
+        )),
+        Err(Failure::NoCredentialConfigured) => Ok(None),
         // A helper that keeps nothing for this registry says so in words, by failing.
         Err(Failure::HelperFailure { stdout, stderr, .. })
             if format!("{stdout}{stderr}").contains("credentials not found") =>
@@ -144,13 +164,6 @@ fn docker(registry: &str) -> Result<Option<Credentials>> {
             format!("log in again: docker login {registry}; or set {SERVER}, {USER} and {PASSWORD} in .env"),
         )),
     }
-}
-
-/// Whether Docker has been configured for this user.
-fn has_configuration() -> bool {
-    let named = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
-    let dir = named.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".docker")));
-    dir.is_some_and(|dir| dir.join("config.json").exists())
 }
 
 /// Docker Hub has several names.
@@ -181,11 +194,55 @@ mod tests {
     }
 
     #[test]
-    fn flags_go_before_variables_and_docker_hub_is_known_by_all_its_names() {
-        let flags = Credentials { user: "flag".into(), ..login("docker.io") };
-        let keyring = Keyring::only([login("https://index.docker.io/v1/")]).preferring(Some(flags));
-        assert_eq!(keyring.find("index.docker.io").unwrap().unwrap().user, "flag");
+    fn docker_hub_is_known_by_all_its_names() {
+        let keyring = Keyring::only([login("https://index.docker.io/v1/")]);
+        assert_eq!(keyring.find("index.docker.io").unwrap().unwrap().user, "u");
         assert_eq!(keyring.find("r.example:5000").unwrap(), None);
+    }
+
+    /// A keyring with this Docker configuration, in a folder that lives as long as the test.
+    fn of_docker(configuration: &str) -> (tempfile::TempDir, Keyring) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        std::fs::write(&path, configuration).unwrap();
+        (folder, Keyring { named: Vec::new(), docker: Some(path) })
+    }
+
+    #[test]
+    fn a_helper_that_is_not_installed_bars_no_way_to_the_local_registry() {
+        let (_folder, keyring) = of_docker(r#"{"credsStore": "platen-is-not-installed"}"#);
+        assert_eq!(keyring.find("127.0.0.1:5000").unwrap(), None);
+        assert_eq!(keyring.find("localhost:5000").unwrap(), None);
+        let error = keyring.find("r.example").unwrap_err();
+        assert!(error.hint().unwrap().contains("docker login r.example"), "{error}");
+    }
+
+    #[test]
+    fn an_identity_token_is_refused_with_what_to_set_instead() {
+        let (_folder, keyring) =
+            of_docker(r#"{"auths": {"r.example": {"auth": "eDp5", "identitytoken": "hunter2"}}}"#);
+        let error = keyring.find("r.example").unwrap_err();
+        assert!(error.to_string().contains("identity token") && !error.to_string().contains("hunter2"));
+        assert!(error.hint().unwrap().contains("REGISTRY_USER and REGISTRY_PASSWORD"));
+    }
+
+    #[test]
+    fn docker_keeps_a_login_with_or_without_the_scheme() {
+        let (_folder, keyring) = of_docker(r#"{"auths": {"https://r.example": {"auth": "bWU6c2VjcmV0"}}}"#);
+        assert_eq!(keyring.find("r.example").unwrap().unwrap().user, "me");
+        assert_eq!(keyring.find("other.example").unwrap(), None);
+    }
+
+    #[test]
+    fn an_env_file_is_read_whole_or_refused_and_none_is_fine() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".env");
+        assert_eq!(env_file(&path).unwrap(), []);
+        std::fs::write(&path, "REGISTRY_USER=me\nREGISTRY_PASSWORD 'hunter2\n").unwrap();
+        let error = env_file(&path).unwrap_err().to_string();
+        assert!(error.contains(".env") && !error.contains("hunter2"), "{error}");
+        // A folder of that name gives an error at every read, for ever.
+        assert!(env_file(folder.path()).unwrap_err().to_string().contains("cannot be read"));
     }
 
     #[test]

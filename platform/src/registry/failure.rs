@@ -69,7 +69,7 @@ fn by_words(text: &str) -> Cause {
 }
 
 /// The error as it is told: `doing` is a phrase such as "reading the tags".
-pub fn told(error: &Oci, reference: &Reference, doing: &str, has_credentials: bool) -> Error {
+pub fn told(error: &Oci, reference: &Reference, doing: &str, scheme: &str, has_credentials: bool) -> Error {
     let registry = reference.registry();
     let why = match error {
         Oci::RequestError(error) => chain(error),
@@ -80,7 +80,7 @@ pub fn told(error: &Oci, reference: &Reference, doing: &str, has_credentials: bo
         Cause::NotFound => Error::unhealthy(
             format!("{doing}: there is no {reference} in the registry {registry}"),
             format!(
-                "look what is there: curl https://{registry}/v2/{}/tags/list, or push it: cargo xtask build --push {reference}",
+                "look what is there: curl {scheme}://{registry}/v2/{}/tags/list, or push it: cargo xtask build --push {reference}",
                 reference.repository()
             ),
         ),
@@ -105,7 +105,7 @@ pub fn told(error: &Oci, reference: &Reference, doing: &str, has_credentials: bo
                 "start it: cargo xtask build or cargo xtask up --provider kind starts the local registry"
                     .to_owned()
             } else {
-                format!("look whether it can be reached from here: curl -i https://{registry}/v2/")
+                format!("look whether it can be reached from here: curl -i {scheme}://{registry}/v2/")
             },
         ),
         Cause::Certificate => Error::machine(

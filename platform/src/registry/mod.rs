@@ -40,7 +40,8 @@ pub struct Registries {
     keyring: Arc<Keyring>,
     /// Beside loopback: registries that speak plain HTTP, as `host[:port]`.
     insecure: Arc<[String]>,
-    clients: Arc<Mutex<HashMap<String, Client>>>,
+    /// By registry, each with the login that it is asked with: a helper is run once for all requests.
+    clients: Arc<Mutex<HashMap<String, (Client, RegistryAuth)>>>,
 }
 
 impl Registries {
@@ -67,17 +68,28 @@ impl Registries {
     /// The client of one registry, with its credentials.
     async fn client(&self, reference: &Reference) -> Result<(Client, RegistryAuth)> {
         let registry = reference.resolve_registry();
-        let auth = match self.keyring.find(reference.registry())? {
-            Some(credentials) => credentials.auth(),
-            None => RegistryAuth::Anonymous,
-        };
         let known = self.clients.lock().ok().and_then(|clients| clients.get(registry).cloned());
-        let client = match known {
-            Some(client) => client,
-            None => self.connect(registry)?,
-        };
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let (keyring, asked) = (self.keyring.clone(), reference.registry().to_owned());
+        // A credential helper is a process, and may wait for the user's keychain.
+        let found = tokio::task::spawn_blocking(move || keyring.find(&asked)).await;
+        let found = found.map_err(|error| Error::machine(format!("no login can be looked for: {error}"), ""))?;
+        let auth = found?.map_or(RegistryAuth::Anonymous, |credentials| credentials.auth());
+        let client = self.connect(registry)?;
         client.store_auth_if_needed(registry, &auth).await;
+        if let Ok(mut clients) = self.clients.lock() {
+            clients.insert(registry.to_owned(), (client.clone(), auth.clone()));
+        }
         Ok((client, auth))
+    }
+
+    /// Whether this registry is asked with a login.
+    fn has_credentials(&self, reference: &Reference) -> bool {
+        let clients = self.clients.lock();
+        let known = clients.ok().and_then(|clients| clients.get(reference.resolve_registry()).cloned());
+        known.is_some_and(|(_, auth)| auth != RegistryAuth::Anonymous)
     }
 
     fn connect(&self, registry: &str) -> Result<Client> {
@@ -97,12 +109,8 @@ impl Registries {
             config.http_proxy = Some("http://127.0.0.1".into());
             config.no_proxy = Some("localhost,127.0.0.0/8,::1".into());
         }
-        let client = Client::try_from(config)
-            .map_err(|error| Error::machine(format!("no HTTP client can be made: {error}"), ""))?;
-        if let Ok(mut clients) = self.clients.lock() {
-            clients.insert(registry.to_owned(), client.clone());
-        }
-        Ok(client)
+        Client::try_from(config)
+            .map_err(|error| Error::machine(format!("no HTTP client can be made: {error}"), ""))
     }
 }
 

@@ -109,7 +109,7 @@ impl Registries {
     }
 
     pub(super) fn told(&self, error: &Oci, reference: &Reference, doing: &str) -> Error {
-        let has_credentials = self.keyring.find(reference.registry()).is_ok_and(|found| found.is_some());
-        told(error, reference, doing, has_credentials)
+        let scheme = if self.is_plain_http(reference.registry()) { "http" } else { "https" };
+        told(error, reference, doing, scheme, self.has_credentials(reference))
     }
 }
