@@ -60,8 +60,7 @@ impl Apps {
 
     /// What is missing; `None` where the cluster cannot be asked yet.
     pub async fn missing(&self, image: &Reference) -> Result<Option<Action>> {
-        let install =
-            |why: String| Some(Action::new(StepId::Apps, "install the OCR service by its chart", why, 30));
+        let install = |why: String| Some(Self::to_install(why));
         let Some(program) = tools::find(&self.host, Tool::Helm).await? else {
             return Ok(install("it is not installed".into()));
         };
@@ -116,7 +115,7 @@ impl Apps {
         let manifests = self.preflight(&helm, &client, &registries, image).await?;
         manifests::apply_namespaces(&client, &manifests::Params::default()).await?;
         if let Some(login) = self.login(image)? {
-            pull_secret::apply(&client, &login, &NAMESPACES).await?;
+            self.give(&client, &login).await?;
         }
         let work = async {
             let restore = !self.changed(&client).await?.is_empty();
@@ -145,14 +144,33 @@ impl Apps {
     ) -> Result<String> {
         let upgrade = self.upgrade(image, self.entry(client).await?)?;
         let manifests = helm.template(&upgrade.release, &upgrade.chart, &upgrade.values).await?;
-        let nodes = match Api::<Node>::all(client.clone()).list(&ListParams::default()).await {
-            Ok(nodes) => nodes.items.iter().map(NodeFacts::of).collect(),
-            // Who may not list the nodes cannot compare; that the images are there is still asked.
-            Err(kube::Error::Api(refused)) if refused.code == 403 => Vec::new(),
-            Err(error) => return Err(error).doing("listing the nodes"),
-        };
+        let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await;
+        let nodes: Vec<NodeFacts> =
+            nodes.doing("listing the nodes")?.items.iter().map(NodeFacts::of).collect();
         preflight::check(registries, &manifests, &nodes).await?;
         Ok(manifests)
+    }
+
+    /// Copies the login into the cluster, and says so: whoever may read Secrets there can read it.
+    async fn give(&self, client: &kube::Client, login: &Credentials) -> Result<()> {
+        let given = pull_secret::apply(client, login, &NAMESPACES).await?;
+        let (name, context) = (pull_secret::NAME, &self.context);
+        if !given.made.is_empty() {
+            self.host.events.note(format!(
+                "this machine's login of {} at {} is now in {context}, as the Secret {name} in {}: its nodes pull with \
+                 it, and `cargo xtask down` removes it",
+                login.user,
+                login.server,
+                given.made.join(" and "),
+            ));
+        }
+        if !given.left.is_empty() {
+            self.host.events.note(format!(
+                "the Secret {name} in {} of {context} is not Platen's: it is used as it is",
+                given.left.join(" and "),
+            ));
+        }
+        Ok(())
     }
 
     /// What nodes need to pull the image; registries on loopback want nothing.
@@ -175,17 +193,26 @@ impl Apps {
         .await
     }
 
-    pub async fn is_installed(&self) -> Result<bool> {
+    /// What [`Apps::uninstall`] would remove, a phrase each.
+    pub async fn remains(&self) -> Result<Vec<String>> {
         let helm = self.helm(tools::ensure(&self.host, Tool::Helm).await?);
-        Ok(helm.status(&release()).await?.is_some())
+        let mut remains = Vec::new();
+        if helm.status(&release()).await?.is_some() {
+            remains.push(format!("the OCR service in {}", self.context));
+        }
+        for namespace in pull_secret::namespaces(&client(&self.context).await?, &NAMESPACES).await? {
+            remains.push(format!("the Secret {} in {namespace}", pull_secret::NAME));
+        }
+        Ok(remains)
     }
 
-    /// Removes the release and the Jobs that it made; the namespaces and what others put into them stay, and so do the
+    /// Removes the release, the Jobs that it made, and the login that nodes pulled with; the namespaces and what others put into them stay, and so do the
     /// experiments' claims, whose images and results are the users'.
     pub async fn uninstall(&self) -> Result<()> {
         let helm = self.helm(tools::ensure(&self.host, Tool::Helm).await?);
         helm.uninstall(&release(), READY_WITHIN).await?;
         let client = client(&self.context).await?;
+        pull_secret::remove(&client, &NAMESPACES).await?;
         let [namespace, _] = NAMESPACES;
         let experiments = ListParams::default().labels(EXPERIMENTS);
         let jobs = Api::<Job>::namespaced(client.clone(), namespace);
@@ -212,16 +239,13 @@ impl Apps {
         Helm::new(self.host.processes.clone(), program, target, lock)
     }
 
-    /// By own nodes where no node is without a gateway; who may not list the nodes cannot know.
+    /// By own nodes where no node is without a gateway.
     async fn entry(&self, client: &kube::Client) -> Result<Entry> {
-        match Api::<Node>::all(client.clone()).list_metadata(&ListParams::default()).await {
-            Ok(nodes) if nodes.items.len() <= usize::from(self.parts.entries()) => {
-                Ok(Entry::OwnNode { inside_too: prefers_same_node(client).await? })
-            }
-            Ok(_) => Ok(Entry::AnyNode),
-            Err(kube::Error::Api(refused)) if refused.code == 403 => Ok(Entry::AnyNode),
-            Err(error) => Err(error).doing("counting the nodes"),
+        let nodes = Api::<Node>::all(client.clone()).list_metadata(&ListParams::default()).await;
+        if nodes.doing("counting the nodes")?.items.len() > usize::from(self.parts.entries()) {
+            return Ok(Entry::AnyNode);
         }
+        Ok(Entry::OwnNode { inside_too: prefers_same_node(client).await? })
     }
 
     fn upgrade(&self, image: &Reference, entry: Entry) -> Result<Upgrade> {

@@ -100,8 +100,7 @@ impl Provider for ExistingProvider {
     }
 
     async fn remains(&self) -> Result<Vec<String>> {
-        let installed = self.apps().is_installed().await?;
-        Ok(installed.then(|| format!("the OCR service in {}", self.context)).into_iter().collect())
+        self.apps().remains().await
     }
 
     async fn stop(&self) -> Result<()> {
