@@ -90,9 +90,9 @@ pub async fn building(host: &Host) -> Result<Building> {
         step.done();
         Ok(seconds)
     };
-    builder::remove(&ready.docker, false).await?;
+    images::remove(host, &ready.docker, false).await?;
     let one_cold = time("one platform from an empty cache", &[images::own_platform()]).await?;
-    builder::remove(&ready.docker, false).await?;
+    images::remove(host, &ready.docker, false).await?;
     let both_cold = time("both platforms from an empty cache", &both).await?;
     let changed = folder.path().join(CHANGED);
     let text = std::fs::read_to_string(&changed).doing(format!("reading {CHANGED}"))?;

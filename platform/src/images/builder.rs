@@ -199,20 +199,33 @@ fn is_made_of(found: &ContainerInspectResponse, key: &str) -> bool {
     labels.and_then(|labels| labels.get(MADE_OF)).is_some_and(|made_of| made_of == key)
 }
 
-/// Removes the builder with its cache and network; tells what was there.
+/// Removes the builder with its cache and network, each where it is there; tells what was.
 pub async fn remove(docker: &Docker, dry_run: bool) -> Result<Vec<String>> {
-    if inspect(docker).await?.is_none() {
-        return Ok(Vec::new());
+    let mut removed = Vec::new();
+    // Each is looked at for itself: whoever removed the container by hand, or was cut off here, left the others.
+    if inspect(docker).await?.is_some() {
+        removed.push(format!("the builder {NAME}"));
+        if !dry_run {
+            docker::remove_container(docker, NAME).await?;
+        }
     }
-    if !dry_run {
-        docker::remove_container(docker, NAME).await?;
-        let options = RemoveVolumeOptions { force: true };
-        docker::found(docker.remove_volume(VOLUME, Some(options)).await)
-            .doing(format!("removing Docker's volume {VOLUME}"))?;
-        registry::disconnect(docker, NETWORK).await?;
-        engine::remove_network(docker, NETWORK).await?;
+    let volume = docker::found(docker.inspect_volume(VOLUME).await);
+    if volume.doing(format!("looking at Docker's volume {VOLUME}"))?.is_some() {
+        removed.push(format!("the builder's cache, the volume {VOLUME}"));
+        if !dry_run {
+            let options = RemoveVolumeOptions { force: true };
+            docker::found(docker.remove_volume(VOLUME, Some(options)).await)
+                .doing(format!("removing Docker's volume {VOLUME}"))?;
+        }
     }
-    Ok(vec![format!("the builder {NAME} with its cache")])
+    if engine::has_network(docker, NETWORK).await? {
+        removed.push(format!("the builder's network {NETWORK}"));
+        if !dry_run {
+            registry::disconnect(docker, NETWORK).await?;
+            engine::remove_network(docker, NETWORK).await?;
+        }
+    }
+    Ok(removed)
 }
 
 #[cfg(test)]

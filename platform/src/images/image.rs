@@ -1,5 +1,7 @@
 //! Names of the service's image, and what was built under them.
 
+use std::time::Duration;
+
 use bollard::Docker;
 use bollard::query_parameters::CreateImageOptions;
 use futures_util::TryStreamExt;
@@ -9,12 +11,15 @@ use crate::config::Config;
 use crate::error::{Doing, Error, Result};
 use crate::host::Host;
 use crate::mirror::docker;
+use crate::process::Cmd;
 use crate::registry::{Manifest, Platform, Reference, Registries, at_digest, at_tag};
 
 /// The image's repository in a registry.
 const REPOSITORY: &str = "platen/ocr-service";
 /// What was built and not tried yet. Only one build runs at a time, so one name serves all.
 const STAGING: &str = "staging";
+
+const GIT_ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
 /// The registry on this machine, by the name that nodes know it by too.
 pub fn local_registry(config: &Config) -> String {
@@ -61,16 +66,17 @@ pub async fn images_of(registries: &Registries, staging: &Reference) -> Result<V
 }
 
 /// Arguments that become the image's labels: the same sources at the same commit give the same image.
-pub fn build_args(host: &Host) -> Vec<(String, String)> {
-    let git = |args: &[&str]| {
-        let output = std::process::Command::new("git").args(args).current_dir(&host.root).output().ok()?;
-        let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
-        (output.status.success() && !text.is_empty()).then_some(text)
+pub async fn build_args(host: &Host) -> Vec<(String, String)> {
+    let git = async |args: &[&str]| {
+        let cmd = Cmd::new("git").args(args).cwd(&host.root).deadline(GIT_ANSWERS_WITHIN);
+        // Sources that are no checkout have neither.
+        let text = host.processes.run(&cmd).await.ok()?.stdout_text().trim().to_owned();
+        (!text.is_empty()).then_some(text)
     };
     let known = [
         ("VERSION", Some(env!("CARGO_PKG_VERSION").to_owned())),
-        ("REVISION", git(&["rev-parse", "HEAD"])),
-        ("CREATED", git(&["log", "-1", "--format=%cI"])),
+        ("REVISION", git(&["rev-parse", "HEAD"]).await),
+        ("CREATED", git(&["log", "-1", "--format=%cI"]).await),
     ];
     known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }

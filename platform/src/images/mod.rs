@@ -138,6 +138,14 @@ pub fn registry_image(mirror: &Mirror, supply: Supply) -> String {
     }
 }
 
+/// Removes from Docker what builds keep there and left there, once no build runs; tells what was there.
+pub async fn remove(host: &Host, docker: &Docker, dry_run: bool) -> Result<Vec<String>> {
+    let _lock = if dry_run { None } else { Some(plan::lock(host).await?) };
+    let mut removed = trial::sweep(host, docker, dry_run).await?;
+    removed.extend(builder::remove(docker, dry_run).await?);
+    Ok(removed)
+}
+
 /// As [`build`], where Docker, the local registry and what the builder is made of are there.
 pub async fn build_on(
     host: &Host,
@@ -162,7 +170,7 @@ pub async fn build_on(
     let platforms =
         if options.platforms.is_empty() { vec![own_platform()] } else { options.platforms.clone() };
     tell.message(format!("building for {}", names(&platforms)));
-    let stages = solve::solve(host, docker, request(host, options, platforms)?).await?;
+    let stages = solve::solve(host, docker, request(host, options, platforms).await?).await?;
     let built = image::images_of(&registries, &staging).await?;
     let mut report = Vec::new();
     for (platform, manifest) in &built {
@@ -188,11 +196,11 @@ fn names(platforms: &[Platform]) -> String {
     platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
 }
 
-fn request(host: &Host, options: &BuildOptions, platforms: Vec<Platform>) -> Result<solve::Request> {
+async fn request(host: &Host, options: &BuildOptions, platforms: Vec<Platform>) -> Result<solve::Request> {
     Ok(solve::Request {
         context: context::archive(&host.root)?,
         platforms,
-        args: image::build_args(host),
+        args: image::build_args(host).await,
         secrets: options.secrets.clone(),
         no_cache: options.no_cache,
         to: image::staging_for_builder(),
@@ -214,7 +222,7 @@ async fn tried(
     tell.message(format!("looking into the image for {platform}"));
     let inspection = inspect::inspect(host, registries, staging, manifest).await?;
     let tried = if options.test {
-        Some(trial::run(docker, staging, platform, manifest, &inspection, tell).await?)
+        Some(trial::run(host, docker, staging, platform, manifest, &inspection, tell).await?)
     } else {
         None
     };
@@ -275,7 +283,8 @@ mod tests {
     fn docker_is_given_only_what_is_built_and_that_is_said_before() {
         let other = PLATFORMS.into_iter().find(|name| *name != own_platform().to_string()).unwrap();
         let other: Platform = other.parse().unwrap();
-        let options = |platforms: Vec<Platform>, load| BuildOptions { platforms, load, ..BuildOptions::default() };
+        let options =
+            |platforms: Vec<Platform>, load| BuildOptions { platforms, load, ..BuildOptions::default() };
         check(&options(vec![other.clone()], false)).unwrap();
         check(&options(Vec::new(), true)).unwrap();
         check(&options(vec![other.clone(), own_platform()], true)).unwrap();

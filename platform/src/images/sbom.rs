@@ -155,8 +155,8 @@ fn cargo_package(found: &Crate) -> Value {
 
 fn debian_package((name, version, architecture): &(String, String, String)) -> Value {
     // As the specification of package URLs asks for.
-    let encoded = version.replace(':', "%3A").replace('+', "%2B");
-    let purl = format!("pkg:deb/debian/{name}@{encoded}?arch={architecture}");
+    let encoded = |text: &str| text.replace(':', "%3A").replace('+', "%2B");
+    let purl = format!("pkg:deb/debian/{}@{}?arch={architecture}", encoded(name), encoded(version));
     json!({
         "SPDXID": id("Debian", &format!("{name}-{version}")),
         "name": name, "versionInfo": version, "downloadLocation": "NOASSERTION", "filesAnalyzed": false,

@@ -2,6 +2,7 @@
 //! libraries are looked at.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bollard::Docker;
@@ -14,19 +15,24 @@ use super::inspect::Inspection;
 use crate::demo::SAMPLE;
 use crate::error::{Doing, Error, Result};
 use crate::event::Step;
-use crate::mirror::{BUILDING, LABEL, docker};
-use crate::registry::{Manifest, Platform, Reference};
+use crate::host::{Host, write_atomically};
+use crate::mirror::{LABEL, docker};
+use crate::registry::{Manifest, Platform, Reference, at_digest};
 use crate::wait::{self, Seen};
 
 const SERVES_WITHIN: Duration = Duration::from_mins(1);
 const READS_WITHIN: Duration = Duration::from_mins(2);
+/// The value of [`LABEL`] on the container.
+const TRIAL: &str = "trial";
 /// The OCR server's port inside the container.
 const PORT: &str = "5000/tcp";
 /// What the sample letter says.
 const EXPECTED: &str = "Hello from your child";
 
-/// Tries it; tells how, as a phrase.
+/// Tries it; tells how, as a phrase. Only one build runs at a time: whatever of a trial is in Docker before was left by
+/// a run that was cut off.
 pub async fn run(
+    host: &Host,
     docker: &Docker,
     staging: &Reference,
     platform: &Platform,
@@ -42,19 +48,12 @@ pub async fn run(
         ));
     }
     tell.message(format!("trying the image for {platform}"));
-    let pulled = image::pull(docker, staging, manifest, platform).await?;
-    let name = format!("platen-trial-{}-{}", platform.architecture, std::process::id());
-    let options = CreateContainerOptions { name: Some(name.clone()), platform: platform.to_string() };
-    docker
-        .create_container(Some(options), container(&pulled))
-        .await
-        .doing("creating the container of the trial")?;
-    let read = read_sample(docker, &name).await;
-    let removed = docker::remove_container(docker, &name).await;
-    // Whoever wants it in Docker asks for that.
-    docker::remove_image(docker, &pulled).await?;
+    sweep(host, docker, false).await?;
+    let read = read_in_container(host, docker, staging, platform, manifest).await;
+    // Whoever wants the image in Docker asks for that.
+    let swept = sweep(host, docker, false).await;
     let text = read?;
-    removed?;
+    swept?;
     if text.contains(EXPECTED) {
         return Ok("it ran and read the sample letter".into());
     }
@@ -62,6 +61,58 @@ pub async fn run(
         format!("the image for {platform} reads {text:?}, and the sample letter says {EXPECTED:?}"),
         "nothing was pushed; look at what it serves: cargo xtask build --load, then docker run",
     ))
+}
+
+/// Removes container and image of the last trial where they are still there; tells what was.
+pub async fn sweep(host: &Host, docker: &Docker, dry_run: bool) -> Result<Vec<String>> {
+    let mut removed = Vec::new();
+    for container in docker::labelled(docker, TRIAL).await? {
+        removed.push(format!("the container of a trial {}", &container[..container.len().min(12)]));
+        if !dry_run {
+            docker::remove_container(docker, &container).await?;
+        }
+    }
+    if let Some(image) = on_trial(host)? {
+        removed.push(format!("the image of a trial {image}"));
+        if !dry_run {
+            docker::remove_image(docker, &image).await?;
+            let record = record(host);
+            std::fs::remove_file(&record).doing(format!("removing {}", record.display()))?;
+        }
+    }
+    Ok(removed)
+}
+
+/// Names the image on trial from before it is pulled until it is removed: an image takes no label of ours.
+fn record(host: &Host) -> PathBuf {
+    host.cache.join("build.trial")
+}
+
+fn on_trial(host: &Host) -> Result<Option<String>> {
+    let record = record(host);
+    match std::fs::read_to_string(&record) {
+        Ok(text) => Ok(Some(text.trim().to_owned()).filter(|image| !image.is_empty())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).doing(format!("reading {}", record.display())),
+    }
+}
+
+async fn read_in_container(
+    host: &Host,
+    docker: &Docker,
+    staging: &Reference,
+    platform: &Platform,
+    manifest: &Manifest,
+) -> Result<String> {
+    write_atomically(&record(host), at_digest(staging, &manifest.digest).to_string().as_bytes())?;
+    let pulled = image::pull(docker, staging, manifest, platform).await?;
+    let name = format!("platen-trial-{}-{}", platform.architecture, std::process::id());
+    let options = CreateContainerOptions { name: Some(name.clone()), platform: platform.to_string() };
+    docker
+        .create_container(Some(options), container(&pulled))
+        .await
+        .doing("creating the container of the trial")?;
+    read_sample(docker, &name).await
 }
 
 /// Whether the kernel starts programs of this architecture through an emulator that needs no file in the container.
@@ -81,7 +132,7 @@ fn container(image: &str) -> ContainerCreateBody {
     ContainerCreateBody {
         image: Some(image.into()),
         cmd: Some(["ocr-server", "--bind", "0.0.0.0", "--port", "5000"].map(Into::into).into()),
-        labels: Some(HashMap::from([(LABEL.to_owned(), BUILDING.to_owned())])),
+        labels: Some(HashMap::from([(LABEL.to_owned(), TRIAL.to_owned())])),
         exposed_ports: Some(vec![PORT.into()]),
         host_config: Some(HostConfig {
             port_bindings: Some(HashMap::from([(PORT.to_owned(), Some(vec![binding]))])),
@@ -159,4 +210,21 @@ async fn log(docker: &Docker, name: &str) -> String {
         lines.push(format!("\n    {}", line.to_string().trim_end()));
     }
     lines.concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::event::Events;
+
+    #[test]
+    fn the_image_on_trial_is_known_to_the_next_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::new(dir.path().into(), Config::default(), Events::silent()).unwrap();
+        let host = Host { cache: dir.path().join("cache"), ..host };
+        assert_eq!(on_trial(&host).unwrap(), None);
+        write_atomically(&record(&host), b"localhost:5000/platen/ocr-service@sha256:ab\n").unwrap();
+        assert_eq!(on_trial(&host).unwrap().unwrap(), "localhost:5000/platen/ocr-service@sha256:ab");
+    }
 }

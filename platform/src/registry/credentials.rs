@@ -108,10 +108,9 @@ fn env_file(path: &Path) -> Result<Vec<(String, String)>> {
     match read {
         Ok(lines) => Ok(lines),
         Err(error) if error.not_found() => Ok(Vec::new()),
-        Err(dotenvy::Error::Io(error)) => Err(Error::usage(
-            format!("{} cannot be read: {error}", path.display()),
-            "mend or remove it",
-        )),
+        Err(dotenvy::Error::Io(error)) => {
+            Err(Error::usage(format!("{} cannot be read: {error}", path.display()), "mend or remove it"))
+        }
         Err(_) => Err(Error::usage(
             format!("{} has a line that is not NAME=value", path.display()),
             "mend that line; a value with spaces stands in quotes",

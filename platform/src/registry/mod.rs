@@ -75,7 +75,8 @@ impl Registries {
         let (keyring, asked) = (self.keyring.clone(), reference.registry().to_owned());
         // A credential helper is a process, and may wait for the user's keychain.
         let found = tokio::task::spawn_blocking(move || keyring.find(&asked)).await;
-        let found = found.map_err(|error| Error::machine(format!("no login can be looked for: {error}"), ""))?;
+        let found =
+            found.map_err(|error| Error::machine(format!("no login can be looked for: {error}"), ""))?;
         let auth = found?.map_or(RegistryAuth::Anonymous, |credentials| credentials.auth());
         let client = self.connect(registry)?;
         client.store_auth_if_needed(registry, &auth).await;

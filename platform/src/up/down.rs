@@ -7,7 +7,7 @@ use super::record::{forget_record, lock_profile, read_record};
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::images::builder;
+use crate::images;
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DownOptions {
@@ -47,7 +47,7 @@ pub async fn down(host: &Host, options: DownOptions) -> Result<DownReport> {
     drop(lock);
     if options.all {
         if let engine::State::Ready(ready) = engine::observe(host).await? {
-            removed.extend(builder::remove(&ready.docker, options.dry_run).await?);
+            removed.extend(images::remove(host, &ready.docker, options.dry_run).await?);
         }
         removed.extend(engine::stop_own(host, options.dry_run).await?);
     }
