@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::error::{Doing, Error, Result};
+use crate::event::Events;
 use crate::lock;
 use crate::process::{Cmd, Processes};
 pub use failure::Failure;
@@ -142,6 +143,7 @@ pub struct Helm {
     target: Option<Target>,
     /// Held by a helm that changes a release, which is never cut off.
     lock: Option<PathBuf>,
+    events: Events,
 }
 
 impl Helm {
@@ -150,13 +152,14 @@ impl Helm {
         program: impl Into<PathBuf>,
         target: Target,
         lock: impl Into<PathBuf>,
+        events: Events,
     ) -> Self {
-        Self { processes, program: program.into(), target: Some(target), lock: Some(lock.into()) }
+        Self { processes, program: program.into(), target: Some(target), lock: Some(lock.into()), events }
     }
 
     /// For what needs no cluster: template, lint, package.
     pub fn offline(processes: Processes, program: impl Into<PathBuf>) -> Self {
-        Self { processes, program: program.into(), target: None, lock: None }
+        Self { processes, program: program.into(), target: None, lock: None, events: Events::silent() }
     }
 
     /// Makes the release what `upgrade` says; whether its objects become ready is for the caller to see. A release that
@@ -259,7 +262,8 @@ impl Helm {
 
     async fn wait_for_another(&self, within: Duration) -> Result<()> {
         let Some(lock) = &self.lock else { return Ok(()) };
-        let held = tokio::time::timeout(within + GRACE, lock::wait_for(lock, || {})).await;
+        let tell = || self.events.note("another run's helm is still at work: waiting for it");
+        let held = tokio::time::timeout(within + GRACE, lock::wait_for(lock, tell)).await;
         let held = held.map_err(|_| {
             let hint = format!("find it and see what it waits for: lsof {}", lock.display());
             Error::timed_out("another run's helm to end", within + GRACE, hint)

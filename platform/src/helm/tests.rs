@@ -29,7 +29,7 @@ fn inputs() -> String {
 fn helm(script: Vec<Expect>) -> Helm {
     let target = Target { kubeconfig: None, context: "kind-platen".into() };
     // Nothing is cut off here, and no two tests wait for each other.
-    Helm { lock: None, ..Helm::new(scripted(&["helm"], script), "helm", target, "") }
+    Helm { lock: None, ..Helm::new(scripted(&["helm"], script), "helm", target, "", Events::silent()) }
 }
 
 fn history(status: &str, description: &str) -> Expect {
@@ -159,4 +159,19 @@ async fn an_answer_that_is_no_json_is_named() {
     let helm = helm(vec![Expect::new(HISTORY_CMD).stdout("WARNING: not json")]);
     let error = helm.status(&upgrade().release).await.unwrap_err();
     assert!(error.to_string().starts_with("helm history's answer cannot be read"), "{error}");
+}
+
+#[tokio::test]
+async fn a_wait_for_another_runs_helm_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let lock = dir.path().join("helm");
+    let held = crate::lock::take(&lock).unwrap();
+    let told = crate::event::Recorded::default();
+    let helm = Helm { lock: Some(lock), events: Events::new(told.clone()), ..helm(Vec::new()) };
+    let waits = helm.wait_for_another(Duration::from_mins(1));
+    assert!(tokio::time::timeout(Duration::from_millis(50), waits).await.is_err());
+    assert!(format!("{:?}", told.events()).contains("another run's helm"));
+    drop(held);
+    helm.wait_for_another(Duration::from_mins(1)).await.unwrap();
+    assert_eq!(told.events().len(), 1, "told only where there is something to wait for");
 }

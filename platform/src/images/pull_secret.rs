@@ -153,7 +153,7 @@ mod tests {
                 "ours" => Some(MANAGER),
                 _ => None,
             };
-            let meta = json!({"name": NAME, "namespace": namespace, "labels": {MANAGED_BY: manager}});
+            let meta = json!({"name": NAME, "namespace": namespace, "labels": {MANAGED_BY: manager.unwrap_or(MANAGER)}});
             let code = if manager.is_none() && request.method() == Method::GET { 404 } else { 200 };
             let body = if code == 404 {
                 json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404,

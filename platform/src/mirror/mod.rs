@@ -5,6 +5,7 @@ mod artifact;
 mod builder;
 mod charts;
 pub(crate) mod docker;
+mod dry_run;
 mod images;
 mod inventory;
 mod layout;
@@ -30,7 +31,7 @@ use bollard::Docker;
 
 pub use artifact::{Artifact, Kind, expected};
 pub use builder::buildkit_version;
-pub use docker::{BUILDING, LABEL};
+pub use docker::LABEL;
 pub use inventory::{Listed, Listing};
 pub use layout::{Item, Origin};
 pub use names::{Names, Present, missing};
@@ -165,25 +166,34 @@ impl Mirror {
 
     /// Takes those of `wanted` away that have lost a blob, so that they are built again.
     async fn discard_faulty(&self, host: &Host, wanted: &[Artifact]) -> Result<()> {
-        for artifact in wanted.iter().filter(|artifact| artifact.kind() == Kind::Layout) {
-            let (folder, title) = (self.names.name(*artifact), artifact.title());
-            if !self.store.folders().contains(&folder) {
+        for artifact in wanted {
+            if self.fault_of(*artifact).await?.is_none() {
                 continue;
             }
-            let layout = Layout::open(&self.store.path(&folder));
-            let faults = transfer::blocking(move || {
-                let layout = layout?;
-                let looked =
-                    layout.items()?.into_iter().flat_map(|item| verify::look(&layout, &item, "").faults);
-                Ok(looked.collect::<Vec<_>>())
-            });
-            if let Some(fault) = faults.await?.first() {
-                host.events.note(format!("{title} is built again: {fault}"));
-                let _lock = self.store.lock(&host.events).await?;
-                self.store.discard(&folder)?;
+            let _lock = self.store.lock(&host.events).await?;
+            // Another run may have built it anew while this one waited.
+            if let Some(fault) = self.fault_of(*artifact).await? {
+                host.events.note(format!("{} is built again: {fault}", artifact.title()));
+                self.store.discard(&self.names.name(*artifact))?;
             }
         }
         Ok(())
+    }
+
+    /// What is wrong with an artifact that is there, where it is a layout.
+    async fn fault_of(&self, artifact: Artifact) -> Result<Option<String>> {
+        let folder = self.names.name(artifact);
+        if artifact.kind() != Kind::Layout || !self.store.folders().contains(&folder) {
+            return Ok(None);
+        }
+        let path = self.store.path(&folder);
+        transfer::blocking(move || {
+            let layout = Layout::open(&path)?;
+            let mut faults =
+                layout.items()?.into_iter().flat_map(|item| verify::look(&layout, &item, "").faults);
+            Ok(faults.next().map(|fault| fault.to_string()))
+        })
+        .await
     }
 
     async fn in_turn(&self, host: &Host, docker: Option<&Docker>, artifacts: &[Artifact]) -> Result<()> {

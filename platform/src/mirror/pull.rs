@@ -56,6 +56,19 @@ impl Lock {
         }
     }
 
+    /// The digest that a name must have; none where the lock is to be updated.
+    fn locked(&self, name: &str, options: &PullOptions) -> Result<Option<&str>> {
+        if options.update_lock {
+            return Ok(None);
+        }
+        self.digests.get(name).map(|digest| Some(digest.as_str())).ok_or_else(|| {
+            Error::usage(
+                format!("{LOCK} has no digest of {name}"),
+                "take what upstream has now and write it down: cargo xtask mirror pull --update-lock",
+            )
+        })
+    }
+
     fn write(&self, path: &Path) -> Result<()> {
         let text = toml::to_string(self).map_err(|error| Error::malformed("the lock file", error, ""))?;
         write_atomically(path, format!("{LOCK_HEAD}{text}").as_bytes())
@@ -115,14 +128,8 @@ impl Mirror {
         let mut pulled = Vec::new();
         for (done, name) in names.iter().enumerate() {
             step.progress(name.clone(), Some(done as u64), Some(names.len() as u64));
-            let locked = lock.digests.get(name).filter(|_| !options.update_lock).cloned();
-            if locked.is_none() && !options.update_lock {
-                return Err(Error::usage(
-                    format!("{LOCK} has no digest of {name}"),
-                    "take what upstream has now and write it down: cargo xtask mirror pull --update-lock",
-                ));
-            }
-            let one = self.pull_one(registries, name, locked.as_deref(), &options.platforms, &step).await?;
+            let locked = lock.locked(name, options)?;
+            let one = self.pull_one(registries, name, locked, &options.platforms, &step).await?;
             if options.update_lock {
                 lock.digests.insert(name.clone(), one.digest.clone());
                 lock.write(&path)?;
@@ -143,10 +150,15 @@ impl Mirror {
     ) -> Result<Pulled> {
         let upstream = registry::parse(name)?;
         let asked = locked.map_or_else(|| upstream.clone(), |digest| at_digest(&upstream, digest));
-        let whole = registries.require(&asked).await.map_err(|error| unreachable(name, &error))?;
+        let kept = locked.map_or(Ok(None), |digest| self.kept(name, digest))?;
+        let whole = match kept {
+            Some(kept) => kept,
+            None => registries.require(&asked).await.map_err(|error| unreachable(name, &error))?,
+        };
         let digest = whole.digest.clone();
         let chosen = chosen(name, &whole, platforms)?;
         if self.has(name, &chosen.digest)? {
+            self.forget_others(name, &chosen.digest)?;
             return Ok(Pulled { name: name.into(), digest, pulled: false });
         }
         // By the digest, so that the next run goes on with the blobs that this one brought.
@@ -158,9 +170,42 @@ impl Mirror {
             layout.put(&child.media_type, &child.bytes)?;
         }
         blobs(registries, &upstream, &layout, &chosen, name, step).await?;
+        // Also as upstream has it: so the next run need not ask what was chosen from.
+        layout.put(&whole.media_type, &whole.bytes)?;
         layout.add(name, Origin::Pulled, &chosen)?;
         self.bring_folder(&folder, name, &chosen.digest)?;
         Ok(Pulled { name: name.into(), digest, pulled: true })
+    }
+
+    /// What would be pulled, a phrase each.
+    pub fn plan_pull(&self, host: &Host, options: &PullOptions) -> Result<Vec<String>> {
+        let lock = Lock::read(&host.root.join(LOCK))?;
+        let mut planned = Vec::new();
+        for name in wanted(&options.names)? {
+            planned.extend(self.plan_one(&lock, &name, options)?);
+        }
+        Ok(planned)
+    }
+
+    fn plan_one(&self, lock: &Lock, name: &str, options: &PullOptions) -> Result<Option<String>> {
+        let Some(digest) = lock.locked(name, options)? else {
+            return Ok(Some(format!(
+                "ask upstream what {name} is now, pull it where it is another, and write its digest into {LOCK}"
+            )));
+        };
+        let is_held = match self.kept(name, digest)? {
+            Some(whole) => self.has(name, &chosen(name, &whole, &options.platforms)?.digest)?,
+            None => false,
+        };
+        Ok((!is_held).then(|| format!("pull {name} at {digest}")))
+    }
+
+    /// What upstream has by this digest, where the mirror keeps it from an earlier pull of the name.
+    fn kept(&self, name: &str, digest: &str) -> Result<Option<Manifest>> {
+        let held = self.held()?;
+        let of_name = held.iter().filter(|(_, item)| item.name == name);
+        let mut manifests = of_name.filter_map(|(layout, _)| layout.manifest(digest).ok());
+        Ok(manifests.find(|manifest| manifest.digest == digest))
     }
 
     fn has(&self, name: &str, digest: &str) -> Result<bool> {

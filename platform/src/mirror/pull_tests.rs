@@ -81,6 +81,31 @@ async fn the_first_pull_writes_the_lock_and_the_second_has_nothing_to_do() {
 }
 
 #[tokio::test]
+async fn what_is_held_by_the_locks_digest_is_asked_of_nobody() {
+    let (_dir, host, mirror) = mirror();
+    let double = Double::start(Login::None).await;
+    let registries = registries(&host);
+    let names = [format!("{}/argoproj/argocd:v1", double.name())];
+    publish_index(&registries, &names[0], "one").await;
+    let lock = || Lock::read(&host.root.join(LOCK)).unwrap();
+    let planned = mirror.plan_one(&lock(), &names[0], &options(true)).unwrap().unwrap();
+    assert!(planned.starts_with("ask upstream"), "{planned}");
+    mirror.pull_named(&host, &registries, &names, &options(true)).await.unwrap();
+
+    let asked = double.asked("");
+    assert!(!mirror.pull_named(&host, &registries, &names, &options(false)).await.unwrap()[0].pulled);
+    assert_eq!(mirror.plan_one(&lock(), &names[0], &options(false)).unwrap(), None);
+    assert_eq!(double.asked(""), asked);
+
+    // Another platform of the same digest is not held.
+    let other = PullOptions { platforms: vec![Platform::linux("arm64")], ..options(false) };
+    let planned = mirror.plan_one(&lock(), &names[0], &other).unwrap().unwrap();
+    assert!(planned.starts_with("pull ") && planned.contains("sha256:"), "{planned}");
+    assert!(mirror.pull_named(&host, &registries, &names, &other).await.unwrap()[0].pulled);
+    assert_eq!(mirror.held().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn a_tag_that_moved_upstream_changes_nothing_until_the_lock_is_updated() {
     let (_dir, host, mirror) = mirror();
     let double = Double::start(Login::None).await;

@@ -60,28 +60,11 @@ impl Mirror {
 
     /// Takes every named image and chart out of a layout or an archive.
     pub async fn import(&self, host: &Host, from: &Path) -> Result<Imported> {
-        if !from.exists() {
-            return Err(Error::usage(
-                format!("there is no {}", from.display()),
-                "give a folder that `cargo xtask mirror export` wrote, or an archive of `docker save`",
-            ));
-        }
+        must_exist(from)?;
         let _lock = self.store.lock(&host.events).await?;
         let step = host.events.step("mirror-import", format!("importing {}", from.display()), None);
         let staged = self.store.stage()?;
-        let source = if from.is_dir() {
-            Layout::open(from)?
-        } else {
-            let (archive, dir) = (from.to_owned(), staged.path().to_owned());
-            blocking(move || unpacked(&archive, &dir)).await?
-        };
-        let items = source.items()?;
-        if items.is_empty() {
-            return Err(Error::usage(
-                format!("{} names no image", from.display()),
-                "save it by its name: docker save -o FILE NAME:TAG",
-            ));
-        }
+        let (source, items) = opened(from, staged.path()).await?;
         let mut names = Vec::new();
         for (done, item) in items.iter().enumerate() {
             step.progress(item.name.clone(), Some(done as u64), Some(items.len() as u64));
@@ -96,12 +79,21 @@ impl Mirror {
     /// Takes one item over into a folder of its own.
     fn take(&self, source: &Layout, item: &Item) -> Result<()> {
         registry::parse(&item.name)?;
-        let item = whole_platforms(source, item)?;
         let staged = self.store.stage()?;
         let target = Layout::create(staged.path())?;
         let origin = if item.origin == Origin::Pulled { Origin::Pulled } else { Origin::Archive };
-        copy(source, &item, &target, origin)?;
-        self.bring(staged, &item.name, &item.digest)
+        let digest = match narrowed(source, item)? {
+            None => {
+                copy(source, item, &target, origin)?;
+                item.digest.clone()
+            }
+            Some(narrowed) => {
+                copy_tree(source, &narrowed, &target)?;
+                target.add(&item.name, origin, &narrowed)?;
+                narrowed.digest
+            }
+        };
+        self.bring(staged, &item.name, &digest)
     }
 
     /// Gives a brought item its folder, in place of what had its name before.
@@ -111,13 +103,64 @@ impl Mirror {
 
     /// As [`Mirror::bring`], from a folder that outlives a killed run.
     pub(super) fn bring_folder(&self, staged: &Path, name: &str, digest: &str) -> Result<()> {
-        let of_name = format!("{BROUGHT}{}-", &hex::encode(Sha256::digest(name))[..12]);
-        let folder = format!("{of_name}{}", &hex::encode(Sha256::digest(digest))[..12]);
-        for old in self.store.folders().into_iter().filter(|it| it.starts_with(&of_name)) {
-            self.store.discard(&old)?;
+        let folder = brought(name, digest);
+        // The same item, which is brought again because it is not whole: two folders cannot have one name.
+        if self.store.folders().contains(&folder) {
+            self.store.discard(&folder)?;
         }
-        self.store.publish_folder(staged, &folder)
+        self.store.publish_folder(staged, &folder)?;
+        self.forget_others(name, digest)
     }
+
+    /// Removes what had the name before, once this digest is there under it.
+    pub(super) fn forget_others(&self, name: &str, digest: &str) -> Result<()> {
+        let (of_name, kept) = (brought_as(name), brought(name, digest));
+        let folders = self.store.folders();
+        if !folders.contains(&kept) {
+            return Ok(());
+        }
+        for old in folders.iter().filter(|folder| folder.starts_with(&of_name) && **folder != kept) {
+            self.store.discard(old)?;
+        }
+        Ok(())
+    }
+}
+
+/// How the folders of brought items of this name begin.
+fn brought_as(name: &str) -> String {
+    format!("{BROUGHT}{}-", &hex::encode(Sha256::digest(name))[..12])
+}
+
+fn brought(name: &str, digest: &str) -> String {
+    format!("{}{}", brought_as(name), &hex::encode(Sha256::digest(digest))[..12])
+}
+
+pub(super) fn must_exist(from: &Path) -> Result<()> {
+    if from.exists() {
+        return Ok(());
+    }
+    Err(Error::usage(
+        format!("there is no {}", from.display()),
+        "give a folder that `cargo xtask mirror export` wrote, or an archive of `docker save`",
+    ))
+}
+
+/// A layout or an archive, which is unpacked into `dir`, with its items.
+pub(super) async fn opened(from: &Path, dir: &Path) -> Result<(Layout, Vec<Item>)> {
+    let source = if from.is_dir() {
+        Layout::open(from)?
+    } else {
+        let (archive, dir) = (from.to_owned(), dir.to_owned());
+        blocking(move || unpacked(&archive, &dir)).await?
+    };
+    let items = source.items()?;
+    if items.is_empty() {
+        return Err(Error::usage(
+            format!("{} names no image", from.display()),
+            "save it by its name: docker save -o FILE NAME:TAG",
+        ));
+    }
+    Ok((source, items))
 }
 
 /// Work on large files, off the threads that serve everything else.
@@ -128,24 +171,35 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send
 
 /// Copies an item with all that it refers to, and names it only when all of it is there.
 fn copy(from: &Layout, item: &Item, to: &Layout, origin: Origin) -> Result<()> {
-    let seen = look(from, item, "").faults;
-    if let Some(fault) = seen.first() {
-        return Err(Error::unhealthy(format!("not whole: {fault}"), "export or save it again"));
+    must_be_whole(from, item)?;
+    let manifest = from.manifest(&item.digest)?;
+    copy_tree(from, &manifest, to)?;
+    to.add(&item.name, origin, &manifest)
+}
+
+fn must_be_whole(from: &Layout, item: &Item) -> Result<()> {
+    match look(from, item, "").faults.first() {
+        None => Ok(()),
+        Some(fault) => Err(Error::unhealthy(format!("not whole: {fault}"), "export or save it again")),
     }
-    let mut open = vec![item.digest.clone()];
+}
+
+fn copy_tree(from: &Layout, root: &Manifest, to: &Layout) -> Result<()> {
+    let mut open = vec![root.clone()];
     let mut done = BTreeSet::new();
-    while let Some(digest) = open.pop() {
-        if !done.insert(digest.clone()) {
+    while let Some(manifest) = open.pop() {
+        if !done.insert(manifest.digest.clone()) {
             continue;
         }
-        let manifest = from.manifest(&digest)?;
-        open.extend(manifest.entries().iter().map(|entry| entry.digest.clone()));
+        for entry in manifest.entries() {
+            open.push(from.manifest(&entry.digest)?);
+        }
         for blob in manifest.blobs() {
             copy_blob(from, to, &blob.digest, blob.size)?;
         }
         to.put(&manifest.media_type, &manifest.bytes)?;
     }
-    to.add(&item.name, origin, &from.manifest(&item.digest)?)
+    Ok(())
 }
 
 /// By a second name for the same file where the file system has that, else by its bytes; whole or not at all.
@@ -153,7 +207,7 @@ fn copy_blob(from: &Layout, to: &Layout, digest: &str, size: i64) -> Result<()> 
     let (source, target) = (from.blob_path(digest), to.blob_path(digest));
     let doing = || format!("copying {} to {}", source.display(), target.display());
     let there = std::fs::metadata(&target).is_ok_and(|found| i64::try_from(found.len()) == Ok(size));
-    if there {
+    if there || std::fs::hard_link(&source, &target).is_ok() {
         return Ok(());
     }
     let staged = target.with_extension("new");
@@ -161,17 +215,19 @@ fn copy_blob(from: &Layout, to: &Layout, digest: &str, size: i64) -> Result<()> 
     std::fs::rename(&staged, &target).doing(doing())
 }
 
-/// `docker save` writes an image's whole index and the one platform that was there: what is not there is left out.
-fn whole_platforms(layout: &Layout, item: &Item) -> Result<Item> {
-    let Ok(manifest) = layout.manifest(&item.digest) else { return Ok(item.clone()) };
+/// `docker save` writes an image's whole index and the one platform that was there: an index of what is there, each
+/// whole; `None` where nothing is left out.
+fn narrowed(layout: &Layout, item: &Item) -> Result<Option<Manifest>> {
+    let Ok(manifest) = layout.manifest(&item.digest) else { return Ok(None) };
     let there = |digest: &str| layout.blob_path(digest).is_file();
     if manifest.entries().iter().all(|entry| there(&entry.digest)) {
-        return Ok(item.clone());
+        return Ok(None);
     }
-    let narrowed = manifest.only(|entry| there(&entry.digest))?;
-    let Some(narrowed) = narrowed else { return Ok(item.clone()) };
-    let kept = layout.put(&narrowed.media_type, &narrowed.bytes)?;
-    Ok(Item { digest: kept.digest, media_type: kept.media_type, size: kept.size, ..item.clone() })
+    let Some(narrowed) = manifest.only(|entry| there(&entry.digest))? else { return Ok(None) };
+    for entry in narrowed.entries() {
+        must_be_whole(layout, &Item { digest: entry.digest.clone(), size: entry.size, ..item.clone() })?;
+    }
+    Ok(Some(narrowed))
 }
 
 /// An archive as a layout: one that holds a layout already, or one of `docker save`.
@@ -259,75 +315,5 @@ fn inside(content: &Path, name: &str) -> Result<PathBuf> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mirror::archive::{self, Entry, Image};
-    use crate::mirror::layout::tests::with_image;
-    use crate::mirror::pull::tests::mirror;
-
-    const NAME: &str = "quay.io/a/b:v1";
-
-    #[tokio::test]
-    async fn what_one_machine_exports_another_imports_whole() {
-        let (dir, host, here) = mirror();
-        with_image(&dir.path().join("given"), NAME);
-        here.import(&host, &dir.path().join("given")).await.unwrap();
-        let folder = dir.path().join("carried");
-        assert_eq!(here.export(&host, &folder).await.unwrap().names, [NAME]);
-        assert_eq!(here.export(&host, &folder).await.unwrap().names, [NAME], "a second time");
-
-        let (_dir, elsewhere, there) = mirror();
-        assert_eq!(there.import(&elsewhere, &folder).await.unwrap().names, [NAME]);
-        let verified = there.verify(&elsewhere, &[]).await.unwrap();
-        assert_eq!((verified.items, verified.faults.len()), (1, 0));
-    }
-
-    #[tokio::test]
-    async fn a_folder_with_a_blob_missing_is_not_imported() {
-        let (dir, host, mirror) = mirror();
-        let layout = with_image(&dir.path().join("given"), NAME);
-        let manifest = layout.manifest(&layout.items().unwrap()[0].digest).unwrap();
-        let lost = manifest.blobs()[1].digest.clone();
-        std::fs::remove_file(layout.blob_path(&lost)).unwrap();
-        let error = mirror.import(&host, &dir.path().join("given")).await.unwrap_err();
-        assert!(error.to_string().contains(&lost), "{error}");
-        assert!(mirror.held().unwrap().is_empty());
-    }
-
-    #[tokio::test]
-    async fn an_archive_of_docker_is_taken_under_its_full_name_and_replaces_an_older_one() {
-        let (dir, host, mirror) = mirror();
-        for content in ["one", "two"] {
-            let image = Image {
-                reference: "grafana/grafana:13.2.0".into(),
-                entries: vec![Entry::text("etc/grafana", content)],
-                ..Image::default()
-            };
-            let path = dir.path().join("grafana.tar");
-            archive::write(&path, "amd64", &[image]).unwrap();
-            mirror.import(&host, &path).await.unwrap();
-        }
-        let held = mirror.held().unwrap();
-        let names: Vec<_> = held.iter().map(|(_, item)| item.name.as_str()).collect();
-        assert_eq!(names, ["docker.io/grafana/grafana:13.2.0"]);
-        assert_eq!(mirror.store.folders().len(), 1);
-        assert!(mirror.verify(&host, &[]).await.unwrap().faults.is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_file_that_is_no_archive_is_refused() {
-        let (dir, host, mirror) = mirror();
-        let path = dir.path().join("noise.tar");
-        std::fs::write(&path, b"no tar at all").unwrap();
-        let error = mirror.import(&host, &path).await.unwrap_err();
-        assert!(error.to_string().contains("noise.tar"), "{error}");
-        assert!(error.hint().is_some());
-    }
-
-    #[test]
-    fn a_path_that_leads_out_of_the_archive_is_refused() {
-        for name in ["../config.json", "/etc/passwd", ""] {
-            assert!(inside(Path::new("a"), name).is_err(), "{name}");
-        }
-    }
-}
+#[path = "transfer_tests.rs"]
+mod tests;

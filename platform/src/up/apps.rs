@@ -236,7 +236,7 @@ impl Apps {
         let target = Target { kubeconfig: None, context: self.context.clone() };
         let lock = format!("{}.helm", self.host.config.cluster.profile);
         let lock = self.host.state_dir().join("locks").join(lock);
-        Helm::new(self.host.processes.clone(), program, target, lock)
+        Helm::new(self.host.processes.clone(), program, target, lock, self.host.events.clone())
     }
 
     /// By own nodes where no node is without a gateway.

@@ -20,7 +20,8 @@ use crate::printer::Printer;
 /// host.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cargo xtask mirror list\n  cargo xtask mirror build\n  \
-                        cargo xtask mirror build argocd charts\n  cargo xtask mirror import grafana.tar\n  \
+                        cargo xtask mirror build argocd charts\n  \
+                        cargo xtask mirror build --dry-run\n  cargo xtask mirror import grafana.tar\n  \
                         cargo xtask mirror verify\n  cargo xtask mirror export /media/stick/mirror")]
 pub struct MirrorArgs {
     #[command(subcommand)]
@@ -33,6 +34,9 @@ enum MirrorCommand {
     Build {
         /// Only these, by the ids of `mirror list` [default: all that can be built here]
         names: Vec<String>,
+        /// Show what would be done and change nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Pull from upstream, each by the digest in platform/stack/mirror.lock
     Pull {
@@ -44,6 +48,9 @@ enum MirrorCommand {
         /// Only for these platforms [default: this machine's own]
         #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
         platform: Vec<Platform>,
+        /// Show what would be done and change nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Show what the stack needs, what is there, and where it comes from
     List,
@@ -64,6 +71,9 @@ enum MirrorCommand {
     Import {
         #[arg(value_name = "DIR|ARCHIVE")]
         from: PathBuf,
+        /// Show what would be done and change nothing
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
@@ -71,13 +81,19 @@ pub async fn run(global: &GlobalArgs, args: MirrorArgs, printer: &Printer) -> Re
     let host = host(global, printer.events())?;
     let mirror = Mirror::new(&host)?;
     match args.command {
-        MirrorCommand::Build { names } => {
+        MirrorCommand::Build { names, dry_run } => {
             let docker = engine::answering(&host).await?;
+            if dry_run {
+                return Ok(would(printer, &mirror.plan_build(&host, docker.as_ref(), &names).await?));
+            }
             let report = mirror.build_and_publish(&host, docker.as_ref(), &names).await?;
             printer.result(&report, || built(&report));
         }
-        MirrorCommand::Pull { names, update_lock, platform } => {
+        MirrorCommand::Pull { names, update_lock, platform, dry_run } => {
             let options = PullOptions::new(names, update_lock, platform);
+            if dry_run {
+                return Ok(would(printer, &mirror.plan_pull(&host, &options)?));
+            }
             let pulled = mirror.pull(&host, &Registries::new(&host)?, &options).await?;
             printer.result(&pulled, || {
                 let new = pulled.iter().filter(|one| one.pulled).count();
@@ -106,7 +122,10 @@ pub async fn run(global: &GlobalArgs, args: MirrorArgs, printer: &Printer) -> Re
             let exported = mirror.export(&host, &folder).await?;
             printer.result(&exported, || format!("{} items in {}", exported.names.len(), folder.display()));
         }
-        MirrorCommand::Import { from } => {
+        MirrorCommand::Import { from, dry_run } => {
+            if dry_run {
+                return Ok(would(printer, &mirror.plan_import(&host, &from).await?));
+            }
             let imported = mirror.import(&host, &from).await?;
             printer.result(&imported, || format!("imported: {}", imported.names.join(", ")));
         }
@@ -120,6 +139,14 @@ async fn serve(host: &Host, mirror: &Mirror, port: Option<u16>, printer: &Printe
         printer.result(&published, || format!("{} items at http://127.0.0.1:{port}/v2/", published.len()));
     };
     mirror.serve(host, port, ready).await
+}
+
+fn would(printer: &Printer, planned: &[String]) -> Exit {
+    printer.result(&planned, || match planned {
+        [] => "nothing to do".to_owned(),
+        _ => planned.iter().map(|one| format!("would {one}")).collect::<Vec<_>>().join("\n"),
+    });
+    Exit::Done
 }
 
 fn built(report: &BuildReport) -> String {

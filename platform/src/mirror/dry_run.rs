@@ -1,0 +1,80 @@
+//! What `mirror build` and `mirror import` would do, told without doing it.
+
+use std::path::Path;
+
+use bollard::Docker;
+
+use super::{Mirror, registry, transfer};
+use crate::error::Result;
+use crate::host::Host;
+
+impl Mirror {
+    /// What [`Mirror::build_and_publish`] would do, a phrase each.
+    pub async fn plan_build(
+        &self,
+        host: &Host,
+        docker: Option<&Docker>,
+        names: &[String],
+    ) -> Result<Vec<String>> {
+        let wanted = super::named(names, docker.is_some())?;
+        let mut planned = Vec::new();
+        for artifact in &wanted {
+            if let Some(fault) = self.fault_of(*artifact).await? {
+                planned.push(format!("build {} again: {fault}", artifact.title()));
+            }
+        }
+        let missing = self.missing(&self.observe(docker).await?, &wanted);
+        planned.extend(missing.iter().map(|artifact| {
+            let seconds = artifact.expected().as_secs();
+            format!("build {} (about {seconds} s)", artifact.title())
+        }));
+        let port = host.config.ports.registry;
+        if registry::answers(port).await {
+            planned.push(format!("push to 127.0.0.1:{port} what the mirror then holds and is not there"));
+        }
+        Ok(planned)
+    }
+
+    /// What [`Mirror::import`] would take over, a phrase each. An archive is unpacked for that, and removed again.
+    pub async fn plan_import(&self, host: &Host, from: &Path) -> Result<Vec<String>> {
+        transfer::must_exist(from)?;
+        let _lock = self.store.lock(&host.events).await?;
+        let step = host.events.step("mirror-import", format!("looking into {}", from.display()), None);
+        let staged = self.store.stage()?;
+        let (_, items) = transfer::opened(from, staged.path()).await?;
+        step.done();
+        let held = self.held()?;
+        let plan = |name: &str| match held.iter().any(|(_, item)| item.name == name) {
+            true => format!("import {name}, in place of the one that is there"),
+            false => format!("import {name}"),
+        };
+        Ok(items.iter().map(|item| plan(&item.name)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::mirror::layout::tests::with_image;
+    use crate::mirror::pull::tests::mirror;
+
+    #[tokio::test]
+    async fn what_would_be_imported_is_told_and_nothing_is_taken() {
+        let (dir, host, mirror) = mirror();
+        let given = dir.path().join("given");
+        with_image(&given, "quay.io/a/b:v1");
+        assert_eq!(mirror.plan_import(&host, &given).await.unwrap(), ["import quay.io/a/b:v1"]);
+        assert!(mirror.held().unwrap().is_empty());
+        mirror.import(&host, &given).await.unwrap();
+        let planned = mirror.plan_import(&host, &given).await.unwrap();
+        assert!(planned[0].ends_with("in place of the one that is there"), "{planned:?}");
+        assert!(mirror.plan_import(&host, &dir.path().join("absent")).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_would_be_built_is_told_by_its_title() {
+        let (_dir, host, mirror) = mirror();
+        let planned = mirror.plan_build(&host, None, &["programs".into()]).await.unwrap();
+        assert!(planned[0].starts_with("build "), "{planned:?}");
+        assert!(mirror.store.folders().is_empty());
+    }
+}

@@ -1,0 +1,103 @@
+//! Carrying the mirror from one folder to another.
+
+use super::*;
+use crate::mirror::archive::{self, Entry, Image};
+use crate::mirror::layout::tests::with_image;
+use crate::mirror::pull::tests::mirror;
+
+const NAME: &str = "quay.io/a/b:v1";
+
+#[tokio::test]
+async fn what_one_machine_exports_another_imports_whole() {
+    let (dir, host, here) = mirror();
+    with_image(&dir.path().join("given"), NAME);
+    here.import(&host, &dir.path().join("given")).await.unwrap();
+    let folder = dir.path().join("carried");
+    assert_eq!(here.export(&host, &folder).await.unwrap().names, [NAME]);
+    assert_eq!(here.export(&host, &folder).await.unwrap().names, [NAME], "a second time");
+
+    let (_dir, elsewhere, there) = mirror();
+    assert_eq!(there.import(&elsewhere, &folder).await.unwrap().names, [NAME]);
+    let verified = there.verify(&elsewhere, &[]).await.unwrap();
+    assert_eq!((verified.items, verified.faults.len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_folder_with_a_blob_missing_is_not_imported() {
+    let (dir, host, mirror) = mirror();
+    let layout = with_image(&dir.path().join("given"), NAME);
+    let manifest = layout.manifest(&layout.items().unwrap()[0].digest).unwrap();
+    let lost = manifest.blobs()[1].digest.clone();
+    std::fs::remove_file(layout.blob_path(&lost)).unwrap();
+    let error = mirror.import(&host, &dir.path().join("given")).await.unwrap_err();
+    assert!(error.to_string().contains(&lost), "{error}");
+    assert!(mirror.held().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_archive_of_docker_is_taken_under_its_full_name_and_replaces_an_older_one() {
+    let (dir, host, mirror) = mirror();
+    for content in ["one", "two"] {
+        let image = Image {
+            reference: "grafana/grafana:13.2.0".into(),
+            entries: vec![Entry::text("etc/grafana", content)],
+            ..Image::default()
+        };
+        let path = dir.path().join("grafana.tar");
+        archive::write(&path, "amd64", &[image]).unwrap();
+        mirror.import(&host, &path).await.unwrap();
+    }
+    let held = mirror.held().unwrap();
+    let names: Vec<_> = held.iter().map(|(_, item)| item.name.as_str()).collect();
+    assert_eq!(names, ["docker.io/grafana/grafana:13.2.0"]);
+    assert_eq!(mirror.store.folders().len(), 1);
+    assert!(mirror.verify(&host, &[]).await.unwrap().faults.is_empty());
+}
+
+#[tokio::test]
+async fn what_lacks_a_platform_is_taken_without_it_and_the_given_folder_stays_as_it_is() {
+    let (dir, host, mirror) = mirror();
+    let given = dir.path().join("given");
+    let layout = with_image(&given, "example.com/one:1");
+    let image = layout.manifest(&layout.items().unwrap()[0].digest).unwrap();
+    let entry = |digest: &str, size: usize, architecture: &str| {
+        serde_json::from_value(serde_json::json!({
+            "mediaType": image.media_type, "digest": digest, "size": size,
+            "platform": {"os": "linux", "architecture": architecture},
+        }))
+        .unwrap()
+    };
+    let absent = registry::digest_of(b"of another platform");
+    let entries = vec![entry(&image.digest, image.bytes.len(), "amd64"), entry(&absent, 19, "arm64")];
+    let whole = Manifest::index(entries).unwrap();
+    layout.add(NAME, Origin::Archive, &whole).unwrap();
+    let blobs = || std::fs::read_dir(given.join("blobs/sha256")).unwrap().count();
+    let before = blobs();
+
+    mirror.import(&host, &given).await.unwrap();
+    assert_eq!(blobs(), before);
+    let held = mirror.held().unwrap();
+    let (here, item) = held.iter().find(|(_, item)| item.name == NAME).unwrap();
+    assert_ne!(item.digest, whole.digest);
+    assert_eq!(here.manifest(&item.digest).unwrap().entries()[0].digest, image.digest);
+    assert!(mirror.verify(&host, &[]).await.unwrap().faults.is_empty());
+    mirror.import(&host, &given).await.unwrap();
+    assert_eq!(mirror.held().unwrap().len(), 2, "a second time");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_archive_is_refused() {
+    let (dir, host, mirror) = mirror();
+    let path = dir.path().join("noise.tar");
+    std::fs::write(&path, b"no tar at all").unwrap();
+    let error = mirror.import(&host, &path).await.unwrap_err();
+    assert!(error.to_string().contains("noise.tar"), "{error}");
+    assert!(error.hint().is_some());
+}
+
+#[test]
+fn a_path_that_leads_out_of_the_archive_is_refused() {
+    for name in ["../config.json", "/etc/passwd", ""] {
+        assert!(inside(Path::new("a"), name).is_err(), "{name}");
+    }
+}
