@@ -6,7 +6,7 @@ use crate::process::ProcessError;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Exit codes of the command, part of its contract (DESIGN: "Exit codes").
+/// Exit codes of the command, part of its contract (README: "Exit codes").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {

@@ -182,10 +182,13 @@ impl Report {
         let failed: Vec<_> = self.outcomes.iter().filter(|it| !it.passed).map(|it| it.name).collect();
         match failed.first() {
             None => Ok(()),
-            Some(first) => Err(Error::unhealthy(
-                format!("{}: {}", self.summary(), failed.join(", ")),
-                format!("run it alone: cargo xtask test --only {first}"),
-            )),
+            Some(first) => {
+                let asked_for = if *first == CLUSTER.name { "--cluster " } else { "" };
+                Err(Error::unhealthy(
+                    format!("{}: {}", self.summary(), failed.join(", ")),
+                    format!("run it alone: cargo xtask test {asked_for}--only {first}"),
+                ))
+            }
         }
     }
 }

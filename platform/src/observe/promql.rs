@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use rusty_promql_parser::ast::Expr;
-use rusty_promql_parser::parser::selector::{LabelMatcher, VectorSelector};
+use rusty_promql_parser::parser::selector::{LabelMatchOp, LabelMatcher, VectorSelector};
 
 /// Four scrapes of 15 s: what Grafana makes of `$__rate_interval` at such a data source.
 const RATE_INTERVAL: &str = "1m";
@@ -12,15 +12,23 @@ const RANGE: &str = "30m";
 
 /// The expression as Grafana would send it with "All" chosen for every variable.
 pub fn filled(expr: &str) -> String {
-    let known = [("$__rate_interval", RATE_INTERVAL), ("$__interval", "15s"), ("$__range", RANGE)];
-    let mut text = known.into_iter().fold(expr.to_owned(), |text, (name, value)| text.replace(name, value));
     // The longest first: a name may begin another.
+    let known = [
+        ("__rate_interval", RATE_INTERVAL),
+        ("__interval_ms", "15000"),
+        ("__interval", "15s"),
+        ("__range_s", "1800"),
+        ("__range", RANGE),
+    ];
+    let text = known.into_iter().fold(expr.to_owned(), |text, (name, value)| fill(&text, name, value));
     let mut names: Vec<String> = variables(&text).into_iter().collect();
     names.sort_by_key(|name| std::cmp::Reverse(name.len()));
-    for name in names {
-        text = text.replace(&format!("${{{name}}}"), ".+").replace(&format!("${name}"), ".+");
-    }
-    text
+    names.into_iter().fold(text, |text, name| fill(&text, &name, ".+"))
+}
+
+/// Both of Grafana's spellings.
+fn fill(text: &str, name: &str, value: &str) -> String {
+    text.replace(&format!("${{{name}}}"), value).replace(&format!("${name}"), value)
 }
 
 /// Names of variables that an expression uses.
@@ -73,7 +81,8 @@ fn collect(expr: &Expr, found: &mut Vec<Selector>) {
 }
 
 fn selected(selector: &VectorSelector, ranged: bool) -> Selector {
-    let is_name = |matcher: &&LabelMatcher| matcher.name == "__name__";
+    // A pattern names no one metric.
+    let is_name = |matcher: &&LabelMatcher| matcher.name == "__name__" && matcher.op == LabelMatchOp::Equal;
     let named = selector.matchers.iter().find(is_name).map(|matcher| matcher.value.clone());
     Selector { metric: selector.name.clone().or(named), ranged }
 }
@@ -87,6 +96,7 @@ mod tests {
         let expr = r#"sum(rate(a{job=~"$job", pod=~"${pod}"}[$__rate_interval]))"#;
         assert_eq!(filled(expr), r#"sum(rate(a{job=~".+", pod=~".+"}[1m]))"#);
         assert_eq!(variables(expr), ["__rate_interval", "job", "pod"].map(str::to_owned).into());
+        assert_eq!(filled("rate(a[${__rate_interval}])*$__interval_ms"), "rate(a[1m])*15000");
         assert_eq!(filled("a{b=\"$jobname\",c=\"$job\"}"), "a{b=\".+\",c=\".+\"}");
     }
 

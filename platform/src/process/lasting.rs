@@ -45,6 +45,10 @@ pub(super) async fn run(cmd: &Cmd, lock: &Path) -> Result<Output, ProcessError> 
     let mut child = command.spawn().map_err(not_started)?;
     let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     let ended = tokio::time::timeout(cmd.deadline, child.wait()).await;
+    if let (Err(_), Some(group)) = (&ended, group) {
+        // Fails only when it has just ended, which is what is wanted.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
     let mut output = Output {
         code: 0,
         stdout: whole(&stdout).map_err(not_started)?,
@@ -52,13 +56,7 @@ pub(super) async fn run(cmd: &Cmd, lock: &Path) -> Result<Output, ProcessError> 
     };
     // What it told may be secret, and the file stays.
     stdout.set_len(0).map_err(not_started)?;
-    let Ok(status) = ended else {
-        if let Some(group) = group {
-            // Fails only when it has just ended, which is what is wanted.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-        return Err(timed_out(output.complaint()));
-    };
+    let Ok(status) = ended else { return Err(timed_out(output.complaint())) };
     output.code = exit_code(status.map_err(not_started)?);
     Ok(output)
 }
@@ -106,7 +104,7 @@ mod tests {
     async fn whoever_comes_later_waits_for_one_whose_run_is_gone() {
         let dir = tempfile::tempdir().unwrap();
         let (lock, marker) = (dir.path().join("lock"), dir.path().join("marker"));
-        let script = format!("sleep 0.5; echo done > {}", marker.display());
+        let script = format!("sleep 2; echo done > {}", marker.display());
         let first = Cmd::new("sh").args(["-c", &script]);
         // Dropped while it runs, as by a run that is interrupted.
         let gone = tokio::time::timeout(Duration::from_millis(200), run(&first, &lock)).await;

@@ -1,5 +1,7 @@
 //! The steps of the embedded provider: packages, the service's binary, its processes.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::plan::{Action, StepId};
 use super::provider::Provider;
 use crate::cluster::embedded::{Embedded, RoleStatus, Spec};
@@ -10,12 +12,14 @@ use crate::host::Host;
 use crate::room::Needs;
 use crate::status::{StatusReport, Workload};
 use crate::tools::Tool;
-use crate::{service, tools};
+use crate::{ports, service, tools};
 
 pub struct EmbeddedProvider {
     host: Host,
     embedded: Embedded,
     inputs: String,
+    /// Set where it could not be obtained: this run goes on without.
+    without_metrics: AtomicBool,
 }
 
 /// What the plan depends on.
@@ -31,14 +35,22 @@ struct World {
 impl EmbeddedProvider {
     pub fn new(host: &Host) -> Result<Self> {
         let inputs = service::inputs_hash(&host.root)?;
-        Ok(Self { host: host.clone(), embedded: Embedded::new(host)?, inputs })
+        Ok(Self {
+            host: host.clone(),
+            embedded: Embedded::new(host)?,
+            inputs,
+            without_metrics: AtomicBool::new(false),
+        })
     }
 
-    /// What is to run; Prometheus where it is there.
+    /// What is to run; Prometheus where it is there, and where nobody else has its port: another one is often the
+    /// machine's own.
     async fn spec(&self) -> Result<Spec> {
         let host = &self.host;
         let data = host.profile_dir(&host.config.cluster.profile);
-        let prometheus = tools::find(host, Tool::Prometheus).await?;
+        let port = host.config.ports.prometheus;
+        let ours = self.embedded.spec().is_some_and(|spec| spec.roles().any(|(_, role)| role.port == port));
+        let prometheus = tools::find(host, Tool::Prometheus).await?.filter(|_| ours || ports::is_free(port));
         Ok(Spec::new(&host.config, service::binary_path(host, &self.inputs), prometheus, &data))
     }
 }
@@ -47,11 +59,14 @@ impl EmbeddedProvider {
 impl Provider for EmbeddedProvider {
     async fn missing(&self) -> Result<Vec<Action>> {
         let spec = self.spec().await?;
-        let can_be_had = self.host.may_install && self.host.processes.find("apt-get").is_some();
+        let can_be_had = self.host.may_install
+            && self.host.processes.find("apt-get").is_some()
+            && !self.without_metrics.load(Ordering::Relaxed)
+            && tools::find(&self.host, Tool::Prometheus).await?.is_none();
         let world = World {
             missing_packages: tools::missing_packages(&self.host, &service::PACKAGES).await?,
             binary_is_current: spec.binary.is_file(),
-            metrics_missing: spec.prometheus.is_none() && can_be_had,
+            metrics_missing: can_be_had,
             cluster: self.embedded.observe(Some(&spec)).await,
         };
         Ok(plan(&world, spec.nodes.len()))
@@ -72,7 +87,15 @@ impl Provider for EmbeddedProvider {
                     _ => self.embedded.start(&spec, &self.host.supervisor(), tell).await,
                 }
             }
-            StepId::Metrics => tools::ensure(&self.host, Tool::Prometheus).await.map(drop),
+            StepId::Metrics => {
+                if let Err(error) = tools::ensure(&self.host, Tool::Prometheus).await {
+                    self.without_metrics.store(true, Ordering::Relaxed);
+                    self.host
+                        .events
+                        .warn(format!("going on without Prometheus, which the dashboards ask: {error}"));
+                }
+                Ok(())
+            }
             StepId::Engine | StepId::Sources | StepId::Registry | StepId::Image | StepId::Apps => Ok(()),
         }
     }
@@ -177,7 +200,9 @@ fn plan(world: &World, nodes: usize) -> Vec<Action> {
         ClusterState::Running { nodes } => {
             let late: Vec<&str> =
                 nodes.iter().filter(|n| n.state != NodeState::Ready).map(|n| n.name.as_str()).collect();
-            if !late.is_empty() {
+            if world.metrics_missing {
+                actions.push(start("Prometheus is to run beside them"));
+            } else if !late.is_empty() {
                 let why = format!("not ready: {}", late.join(", "));
                 actions.push(Action::new(StepId::Cluster, "wait for the embedded nodes", why, 3));
             }
@@ -219,6 +244,17 @@ mod tests {
             cluster: running(NodeState::Ready),
         };
         assert_eq!(steps(&world), []);
+    }
+
+    #[test]
+    fn nodes_that_run_without_prometheus_are_started_with_it() {
+        let world = World {
+            missing_packages: Vec::new(),
+            binary_is_current: true,
+            metrics_missing: true,
+            cluster: running(NodeState::Ready),
+        };
+        assert_eq!(steps(&world), [StepId::Metrics, StepId::Cluster]);
     }
 
     #[test]

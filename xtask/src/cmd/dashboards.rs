@@ -49,7 +49,7 @@ struct VerifyArgs {
     #[command(flatten)]
     folder: FolderArgs,
     /// Where it answers [default: the one that `up` started]
-    #[arg(long, value_name = "URL", env = "PLATEN_PROMETHEUS_URL")]
+    #[arg(long, value_name = "URL", env = "PLATEN_PROMETHEUS_URL", hide_env_values = true)]
     prometheus: Option<String>,
 }
 
