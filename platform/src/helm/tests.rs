@@ -165,13 +165,13 @@ async fn an_answer_that_is_no_json_is_named() {
 async fn a_wait_for_another_runs_helm_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let lock = dir.path().join("helm");
-    let held = crate::lock::take(&lock).unwrap();
+    let another = crate::lock::take(&lock).unwrap();
     let told = crate::event::Recorded::default();
     let helm = Helm { lock: Some(lock), events: Events::new(told.clone()), ..helm(Vec::new()) };
     let waits = helm.wait_for_another(Duration::from_mins(1));
     assert!(tokio::time::timeout(Duration::from_millis(50), waits).await.is_err());
     assert!(format!("{:?}", told.events()).contains("another run's helm"));
-    drop(held);
+    drop(another);
     helm.wait_for_another(Duration::from_mins(1)).await.unwrap();
     assert_eq!(told.events().len(), 1, "told only where there is something to wait for");
 }

@@ -44,9 +44,10 @@ impl Mirror {
         let (_, items) = transfer::opened(from, staged.path()).await?;
         step.done();
         let held = self.held()?;
-        let plan = |name: &str| match held.iter().any(|(_, item)| item.name == name) {
-            true => format!("import {name}, in place of the one that is there"),
-            false => format!("import {name}"),
+        let plan = |name: &str| {
+            let is_held = held.iter().any(|(_, item)| item.name == name);
+            let instead = if is_held { ", in place of the one that is there" } else { "" };
+            format!("import {name}{instead}")
         };
         Ok(items.iter().map(|item| plan(&item.name)).collect())
     }
