@@ -102,6 +102,8 @@ async fn a_letter_that_is_dropped_is_shown_with_its_words_and_as_plain_text() {
     page.click("#send");
     page.until("the words", "document.querySelectorAll('#boxes rect').length === 2");
     page.until("the result", SHOWN);
+    // What was read is shown before its translation is there.
+    page.until("the translation", "document.querySelector('#translation').textContent !== '…'");
     assert_eq!(page.text("#count"), "Words found: 2");
     assert_eq!(page.text("#original"), "Hello <img src=x onerror=alert(1)>");
     assert_eq!(page.text("#translation"), "안녕 <b>하세요</b>");

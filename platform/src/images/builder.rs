@@ -8,7 +8,7 @@ use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, EndpointSettings, HostConfig, Mount, MountType,
     NetworkCreateRequest, NetworkingConfig, RestartPolicy,
 };
-use bollard::query_parameters::{CreateContainerOptions, RemoveVolumeOptions, UploadToContainerOptions};
+use bollard::query_parameters::{RemoveVolumeOptions, UploadToContainerOptions};
 use sha2::{Digest, Sha256};
 
 use super::context;
@@ -133,7 +133,6 @@ pub async fn ensure(
 async fn create(host: &Host, docker: &Docker, recipe: &Recipe, tell: &Step) -> Result<()> {
     tell.message(format!("making the builder of {}", recipe.image));
     docker::ensure_image(docker, &recipe.image).await?;
-    docker::remove_container(docker, NAME).await?;
     if !engine::has_network(docker, NETWORK).await? {
         let request = NetworkCreateRequest {
             name: NETWORK.into(),
@@ -142,11 +141,7 @@ async fn create(host: &Host, docker: &Docker, recipe: &Recipe, tell: &Step) -> R
         };
         docker.create_network(request).await.doing(format!("creating Docker's network {NETWORK}"))?;
     }
-    let options = CreateContainerOptions { name: Some(NAME.into()), ..Default::default() };
-    docker
-        .create_container(Some(options), container(recipe))
-        .await
-        .doing("creating the builder's container")?;
+    docker::create_container(docker, NAME, &container(recipe)).await?;
     let options = UploadToContainerOptions { path: "/".into(), ..Default::default() };
     let files = bollard::body_full(recipe.files()?.into());
     docker.upload_to_container(NAME, Some(options), files).await.doing("configuring the builder")?;

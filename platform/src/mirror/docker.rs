@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bollard::Docker;
 use bollard::body_try_stream;
 use bollard::container::LogOutput;
 use bollard::errors::Error as DockerError;
 use bollard::exec::{CreateExecOptions, StartExecResults};
+use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{
-    CreateImageOptions, ImportImageOptions, ListContainersOptions, RemoveContainerOptions,
-    RemoveImageOptions, TagImageOptions, UploadToContainerOptions,
+    CreateContainerOptions, CreateImageOptions, ImportImageOptions, ListContainersOptions,
+    RemoveContainerOptions, RemoveImageOptions, TagImageOptions, UploadToContainerOptions,
 };
 use futures_util::{StreamExt, TryStreamExt};
 use tokio_util::io::ReaderStream;
@@ -24,6 +25,8 @@ pub const LABEL: &str = "dev.platen";
 pub const BUILDING: &str = "building";
 
 const CHUNK: usize = 1 << 20;
+/// How long a request of a run that is gone may still go on.
+const SETTLES_WITHIN: Duration = Duration::from_secs(10);
 
 /// Whole transfers of several hundred MiB go through one request.
 pub fn patient(docker: &Docker) -> Docker {
@@ -101,6 +104,24 @@ pub async fn prune(docker: &Docker, outdated: impl IntoIterator<Item = String>) 
         }
     }
     Ok(())
+}
+
+/// Creates a container under a name that is ours; what has it goes first. A run that was killed may have asked Docker
+/// for the same a moment ago, and Docker is still at it.
+pub async fn create_container(docker: &Docker, name: &str, body: &ContainerCreateBody) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        remove_container(docker, name).await?;
+        let options = CreateContainerOptions { name: Some(name.into()), ..Default::default() };
+        match docker.create_container(Some(options), body.clone()).await {
+            Err(DockerError::DockerResponseServerError { status_code: 409, .. })
+                if begun.elapsed() < SETTLES_WITHIN =>
+            {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            created => return created.map(drop).doing(format!("creating the container {name}")),
+        }
+    }
 }
 
 /// Removes the container and its volumes, running or not; none is fine.

@@ -8,7 +8,7 @@ use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, EndpointSettings, HostConfig, NetworkConnectRequest,
     NetworkDisconnectRequest, PortBinding, RestartPolicy, RestartPolicyNameEnum,
 };
-use bollard::query_parameters::{CreateContainerOptions, ListContainersOptions};
+use bollard::query_parameters::ListContainersOptions;
 
 use super::docker::{self, LABEL, found};
 use crate::error::{Doing, Error, Result};
@@ -89,8 +89,7 @@ pub async fn ensure(host: &Host, docker: &Docker, image: &str) -> Result<bool> {
     let storage = host.cache.join("registry");
     std::fs::create_dir_all(&storage).doing(format!("creating {}", storage.display()))?;
     let body = container(image, port, &storage.display().to_string());
-    let options = CreateContainerOptions { name: Some(NAME.into()), ..Default::default() };
-    docker.create_container(Some(options), body).await.doing("creating the registry's container")?;
+    docker::create_container(docker, NAME, &body).await?;
     let options = None::<bollard::query_parameters::StartContainerOptions>;
     docker.start_container(NAME, options).await.doing("starting the registry")?;
     wait(port).await?;

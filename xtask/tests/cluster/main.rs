@@ -2,6 +2,7 @@
 
 #![expect(clippy::unnecessary_wraps, reason = "all tests have the same shape, so that each may use `?`")]
 
+mod registry;
 mod serving;
 #[expect(dead_code, reason = "each of the end-to-end tests uses a part of it")]
 #[path = "../support/mod.rs"]
@@ -16,7 +17,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use libtest_mimic::{Arguments, Trial};
-use support::{Outcome, Xtask};
+use support::{Outcome, Xtask, eventually};
 
 const PROFILE: &str = "e2e-cluster";
 /// A gateway, a page and a translation on each of three nodes, two models, the OCR backend, the experiments.
@@ -183,6 +184,7 @@ fn foreign_node_is_refused(xtask: &Xtask) -> Outcome {
         "kind": "Node",
         "metadata": {"name": BOARD, "labels": {"kubernetes.io/arch": other, "kubernetes.io/os": "linux"}},
     }))?;
+    let own_alone = registry::OneArchitecture::of(&RUNTIME, "platen/ocr-service", other);
     let nodes = Api::<Node>::all(client());
     RUNTIME.block_on(nodes.create(&PostParams::default(), &node))?;
     let generation = || -> Result<Option<i64>, kube::Error> {
@@ -193,6 +195,7 @@ fn foreign_node_is_refused(xtask: &Xtask) -> Outcome {
     // One node more than gateways: the release would have to change.
     let refused = xtask.run(&["up"]);
     RUNTIME.block_on(nodes.delete(BOARD, &DeleteParams::default()))?;
+    drop(own_alone);
     let refused = refused.expect_code(1);
     let said = refused.stderr();
     assert!(said.contains(BOARD) && said.contains(&format!("not for linux/{other}")), "{said}");
@@ -269,7 +272,10 @@ fn existing_context(xtask: &Xtask) -> Outcome {
     );
     existing.run(&["demo"]).expect_code(0);
     existing.run(&["down"]).expect_code(0);
-    assert!(pods("ocr", "gateway").iter().all(|pod| pod.metadata.deletion_timestamp.is_some()));
+    // The cluster removes pods after their deployment.
+    eventually("the pods leave", Duration::from_secs(30), || {
+        pods("ocr", "gateway").iter().all(|pod| pod.metadata.deletion_timestamp.is_some())
+    });
     let nodes = RUNTIME.block_on(Api::<Node>::all(client()).list(&ListParams::default()))?;
     assert_eq!(nodes.items.len(), 3, "the cluster itself is somebody else's");
     up(xtask).expect_code(0);
