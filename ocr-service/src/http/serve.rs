@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::health::Lifecycle;
 
 /// Of what has arrived and was not asked for yet, for each connection; a header is smaller.
-const READ_AHEAD: usize = 64 << 10;
+const READ_AHEAD: usize = 256 << 10;
 /// After a connection that could not be taken: too many files are open, and some must be closed first.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -45,6 +45,9 @@ pub async fn serve(listener: TcpListener, router: Router, lifecycle: Lifecycle, 
 
 /// HTTP/1 alone, which is what the service speaks: no time goes into finding out.
 async fn connection(stream: TcpStream, router: Router, lifecycle: Lifecycle, header_timeout: Duration) {
+    // An answer is written whole; it must not wait for the acknowledgement of what came before. Where this fails the
+    // connection is gone, which is found below.
+    let _ = stream.set_nodelay(true);
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(READ_AHEAD);
     let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
