@@ -83,7 +83,7 @@ async fn send(url: &str, name: String, bytes: Vec<u8>) -> Result<DemoReport> {
     let part = reqwest::multipart::Part::bytes(bytes).file_name(name.clone());
     let form = reqwest::multipart::Form::new().part("image_file", part);
     let begun = Instant::now();
-    let response = client()?.post(url).multipart(form).send().await.doing(&doing)?;
+    let response = crate::http::direct(TIMEOUT)?.post(url).multipart(form).send().await.doing(&doing)?;
     let status = response.status();
     let served_by = response
         .headers()
@@ -106,8 +106,4 @@ async fn send(url: &str, name: String, bytes: Vec<u8>) -> Result<DemoReport> {
             Err(Error::unhealthy(format!("the gateway answered {status}: {why}"), hint))
         }
     }
-}
-
-fn client() -> Result<reqwest::Client> {
-    reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build().doing("preparing the HTTP client")
 }

@@ -3,18 +3,14 @@
 use std::time::Duration;
 
 use super::Endpoint;
-use crate::error::{Doing, Result};
+use crate::error::Result;
 
 /// A gateway says at once whether it is ready.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Those of `doors` behind which no ready gateway answers.
 pub async fn unready(doors: &[Endpoint]) -> Result<Vec<&Endpoint>> {
-    let client = reqwest::Client::builder()
-        .timeout(ANSWERS_WITHIN)
-        .no_proxy()
-        .build()
-        .doing("preparing the HTTP client")?;
+    let client = crate::http::direct(ANSWERS_WITHIN)?;
     let asked = doors.iter().map(|door| {
         let answer = client.get(format!("http://{}/healthz/ready", door.address)).send();
         async move { (door, answer.await.is_ok_and(|answer| answer.status().is_success())) }

@@ -3,9 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
 use super::Chart;
+use crate::digest::Parts;
 use crate::error::{Doing, Error, Result};
 
 const PREFIX: &str = "platen inputs sha256:";
@@ -16,14 +15,14 @@ pub struct InputsHash(String);
 
 impl InputsHash {
     pub fn of(chart: &Chart, values: &serde_json::Value) -> Result<Self> {
-        let mut hasher = Sha256::new();
+        let mut parts = Parts::default();
         match chart {
-            Chart::Path(path) => hash_path(&mut hasher, path)?,
-            Chart::Oci { url, version, .. } => part(&mut hasher, format!("{url}@{version}").as_bytes()),
+            Chart::Path(path) => hash_path(&mut parts, path)?,
+            Chart::Oci { url, version, .. } => parts.add(format!("{url}@{version}")),
         }
         // serde_json keeps the keys of its maps sorted, so equal values give equal bytes.
-        part(&mut hasher, values.to_string().as_bytes());
-        Ok(Self(hex::encode(hasher.finalize())))
+        parts.add(values.to_string());
+        Ok(Self(parts.hex()))
     }
 
     /// Whether a release's description says that it was made from these inputs.
@@ -38,7 +37,7 @@ impl fmt::Display for InputsHash {
     }
 }
 
-fn hash_path(hasher: &mut Sha256, path: &Path) -> Result<()> {
+fn hash_path(parts: &mut Parts, path: &Path) -> Result<()> {
     for entry in walkdir::WalkDir::new(path).sort_by_file_name() {
         let entry = entry.map_err(|error| {
             Error::malformed(
@@ -51,16 +50,10 @@ fn hash_path(hasher: &mut Sha256, path: &Path) -> Result<()> {
             continue;
         }
         let name = entry.path().strip_prefix(path).unwrap_or(entry.path());
-        part(hasher, name.to_string_lossy().as_bytes());
-        part(hasher, &std::fs::read(entry.path()).doing(format!("reading {}", entry.path().display()))?);
+        parts.add(name.to_string_lossy().as_bytes());
+        parts.add(std::fs::read(entry.path()).doing(format!("reading {}", entry.path().display()))?);
     }
     Ok(())
-}
-
-/// Length first, so that no two lists of parts run together to the same bytes.
-fn part(hasher: &mut Sha256, bytes: &[u8]) {
-    hasher.update((bytes.len() as u64).to_le_bytes());
-    hasher.update(bytes);
 }
 
 #[cfg(test)]

@@ -9,9 +9,9 @@ use bollard::models::{
     NetworkCreateRequest, NetworkingConfig, RestartPolicy,
 };
 use bollard::query_parameters::{RemoveVolumeOptions, UploadToContainerOptions};
-use sha2::{Digest, Sha256};
 
 use super::context;
+use crate::digest::Parts;
 use crate::engine;
 use crate::error::{Doing, Result};
 use crate::event::Step;
@@ -56,14 +56,11 @@ impl Recipe {
     }
 
     fn key(&self) -> String {
-        let mut hash = Sha256::new();
-        for part in
-            [self.image.as_bytes(), self.config.as_bytes(), self.authorities.as_deref().unwrap_or_default()]
-        {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
-        }
-        hex::encode(hash.finalize())[..12].to_owned()
+        let mut parts = Parts::default();
+        parts.add(&self.image);
+        parts.add(&self.config);
+        parts.add(self.authorities.as_deref().unwrap_or_default());
+        parts.short()
     }
 
     /// Its configuration, and the authorities that this machine trusts: base images may come from behind a proxy.

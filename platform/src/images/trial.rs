@@ -148,11 +148,7 @@ async fn read_sample(docker: &Docker, name: &str) -> Result<String> {
     let options = None::<bollard::query_parameters::StartContainerOptions>;
     docker.start_container(name, options).await.doing("starting the container of the trial")?;
     let address = address(docker, name).await?;
-    let client = reqwest::Client::builder()
-        .timeout(READS_WITHIN)
-        .no_proxy()
-        .build()
-        .doing("preparing the HTTP client")?;
+    let client = crate::http::direct(READS_WITHIN)?;
     let ready = format!("http://{address}/healthz/ready");
     wait::until_every(
         Duration::from_millis(300),

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use sha2::{Digest, Sha256};
-
 use super::archive::Image;
 use super::artifact::Artifact;
 use super::builder;
@@ -11,6 +9,7 @@ use super::charts::CHART_FILES;
 use super::service_images::{self, Parts};
 use super::services::{self, ServiceVersions};
 use super::stack::{GO_MODULE, GO_PROGRAMS, KIND_FILES, NODE_FILES, NODE_TREE, Versions};
+use crate::digest;
 use crate::error::Result;
 use crate::tools::Tool;
 
@@ -56,11 +55,8 @@ impl Names {
 
     /// Twelve hexadecimal digits that change whenever an input of the artifact does.
     pub fn key(&self, artifact: Artifact) -> String {
-        let mut hash = Sha256::new();
-        let mut add = |part: &str| {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
-        };
+        let mut parts = digest::Parts::default();
+        let mut add = |part: &str| parts.add(part);
         for part in [RECIPE, artifact.id(), &self.arch] {
             add(part);
         }
@@ -98,7 +94,7 @@ impl Names {
             }
             _ => {}
         }
-        hex::encode(hash.finalize())[..12].to_owned()
+        parts.short()
     }
 
     /// The image of a service, put together from `parts`; none where the artifact is no such image.

@@ -29,6 +29,19 @@ fn registries(host: &Host) -> Registries {
     Registries::with_keyring(host, Keyring::only([]))
 }
 
+/// A registry with nothing in it, and the name of an image to be.
+async fn upstream(host: &Host) -> (Double, Registries, [String; 1]) {
+    let double = Double::start(Login::None).await;
+    let names = [format!("{}/argoproj/argocd:v1", double.name())];
+    (double, registries(host), names)
+}
+
+/// The image of one platform of an index.
+async fn child(registries: &Registries, name: &str, index: &Manifest) -> Manifest {
+    let upstream = registry::parse(name).unwrap();
+    registries.require(&at_digest(&upstream, &index.entries()[0].digest)).await.unwrap()
+}
+
 fn options(update_lock: bool) -> PullOptions {
     PullOptions { names: Vec::new(), update_lock, platforms: vec![Platform::linux("amd64")] }
 }
@@ -62,9 +75,7 @@ async fn publish_index(registries: &Registries, name: &str, content: &str) -> Ma
 #[tokio::test]
 async fn the_first_pull_writes_the_lock_and_the_second_has_nothing_to_do() {
     let (_dir, host, mirror) = mirror();
-    let double = Double::start(Login::None).await;
-    let registries = registries(&host);
-    let names = [format!("{}/argoproj/argocd:v1", double.name())];
+    let (double, registries, names) = upstream(&host).await;
     let index = publish_index(&registries, &names[0], "one").await;
 
     let pulled = mirror.pull_named(&host, &registries, &names, &options(true)).await.unwrap();
@@ -83,9 +94,7 @@ async fn the_first_pull_writes_the_lock_and_the_second_has_nothing_to_do() {
 #[tokio::test]
 async fn what_is_held_by_the_locks_digest_is_asked_of_nobody() {
     let (_dir, host, mirror) = mirror();
-    let double = Double::start(Login::None).await;
-    let registries = registries(&host);
-    let names = [format!("{}/argoproj/argocd:v1", double.name())];
+    let (double, registries, names) = upstream(&host).await;
     publish_index(&registries, &names[0], "one").await;
     let lock = || Lock::read(&host.root.join(LOCK)).unwrap();
     let planned = mirror.plan_one(&lock(), &names[0], &options(true)).unwrap().unwrap();
@@ -108,9 +117,7 @@ async fn what_is_held_by_the_locks_digest_is_asked_of_nobody() {
 #[tokio::test]
 async fn a_tag_that_moved_upstream_changes_nothing_until_the_lock_is_updated() {
     let (_dir, host, mirror) = mirror();
-    let double = Double::start(Login::None).await;
-    let registries = registries(&host);
-    let names = [format!("{}/argoproj/argocd:v1", double.name())];
+    let (_double, registries, names) = upstream(&host).await;
     let first = publish_index(&registries, &names[0], "one").await;
     mirror.pull_named(&host, &registries, &names, &options(true)).await.unwrap();
     let second = publish_index(&registries, &names[0], "two").await;
@@ -145,12 +152,9 @@ async fn an_upstream_that_cannot_be_reached_is_named_with_the_build_from_source(
 #[tokio::test]
 async fn a_pull_that_was_cut_off_goes_on_with_the_blobs_that_arrived() {
     let (_dir, host, mirror) = mirror();
-    let double = Double::start(Login::None).await;
-    let registries = registries(&host);
-    let names = [format!("{}/argoproj/argocd:v1", double.name())];
+    let (double, registries, names) = upstream(&host).await;
     let index = publish_index(&registries, &names[0], "one").await;
-    let upstream = registry::parse(&names[0]).unwrap();
-    let child = registries.require(&at_digest(&upstream, &index.entries()[0].digest)).await.unwrap();
+    let child = child(&registries, &names[0], &index).await;
     let layer = child.blobs()[1].digest.clone();
     let key = ("argoproj/argocd".to_owned(), layer.clone());
     let lost = double.content().blobs.remove(&key).unwrap();
@@ -168,12 +172,9 @@ async fn a_pull_that_was_cut_off_goes_on_with_the_blobs_that_arrived() {
 #[tokio::test]
 async fn a_blob_that_is_not_what_its_digest_says_is_not_kept() {
     let (_dir, host, mirror) = mirror();
-    let double = Double::start(Login::None).await;
-    let registries = registries(&host);
-    let names = [format!("{}/argoproj/argocd:v1", double.name())];
+    let (double, registries, names) = upstream(&host).await;
     let index = publish_index(&registries, &names[0], "one").await;
-    let upstream = registry::parse(&names[0]).unwrap();
-    let child = registries.require(&at_digest(&upstream, &index.entries()[0].digest)).await.unwrap();
+    let child = child(&registries, &names[0], &index).await;
     let key = ("argoproj/argocd".to_owned(), child.blobs()[1].digest.clone());
     double.content().blobs.insert(key, "something else".into());
     assert!(mirror.pull_named(&host, &registries, &names, &options(true)).await.is_err());
@@ -183,9 +184,7 @@ async fn a_blob_that_is_not_what_its_digest_says_is_not_kept() {
 #[tokio::test]
 async fn a_platform_that_upstream_does_not_have_is_named_with_those_that_it_has() {
     let (_dir, host, mirror) = mirror();
-    let double = Double::start(Login::None).await;
-    let registries = registries(&host);
-    let names = [format!("{}/argoproj/argocd:v1", double.name())];
+    let (_double, registries, names) = upstream(&host).await;
     publish_index(&registries, &names[0], "one").await;
     let options = PullOptions { platforms: vec![Platform::linux("s390x")], ..options(true) };
     let error = mirror.pull_named(&host, &registries, &names, &options).await.unwrap_err().to_string();

@@ -168,8 +168,7 @@ pub async fn remove(docker: &Docker) -> Result<()> {
 
 /// Whether a registry answers on this port of loopback.
 pub async fn answers(port: u16) -> bool {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).no_proxy().build();
-    let Ok(client) = client else { return false };
+    let Ok(client) = crate::http::direct(Duration::from_secs(2)) else { return false };
     let response = client.get(format!("http://127.0.0.1:{port}/v2/")).send().await;
     response.is_ok_and(|response| response.status().is_success())
 }

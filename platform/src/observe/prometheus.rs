@@ -70,12 +70,7 @@ impl Prometheus {
                 "write it as http://HOST:PORT",
             )
         })?;
-        let http = reqwest::Client::builder()
-            .timeout(ANSWERS_WITHIN)
-            .no_proxy()
-            .build()
-            .doing("preparing the HTTP client")?;
-        Ok(Self { base, http })
+        Ok(Self { base, http: crate::http::direct(ANSWERS_WITHIN)? })
     }
 
     pub fn address(&self) -> &str {

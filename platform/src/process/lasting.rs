@@ -7,9 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Stdio;
 
-use rustix::process::{Pid, Signal, kill_process_group};
-
-use super::system::{argv, exit_code};
+use super::system::{bare, exit_code, kill_group};
 use super::{Cmd, Output, ProcessError};
 use crate::lock;
 
@@ -27,27 +25,17 @@ pub(super) async fn run(cmd: &Cmd, lock: &Path) -> Result<Output, ProcessError> 
     // Nobody reads a pipe of a run that is gone: all of its streams are files, the input complete from the start.
     let (stdin, stderr) = files(cmd).map_err(not_started)?;
     stdout.set_len(0).map_err(not_started)?;
-    let argv = argv(cmd, false)?;
-    let mut command = tokio::process::Command::new(&argv[0]);
+    let mut command = tokio::process::Command::from(bare(cmd, false)?);
     command
-        .args(&argv[1..])
-        .envs(cmd.env.iter().map(|(key, value)| (key, value)))
         .stdin(stdin)
         .stdout(Stdio::from(stdout.try_clone().map_err(not_started)?))
         .stderr(Stdio::from(stderr.try_clone().map_err(not_started)?))
         .process_group(0);
-    for key in &cmd.unset {
-        command.env_remove(key);
-    }
-    if let Some(dir) = &cmd.cwd {
-        command.current_dir(dir);
-    }
     let mut child = command.spawn().map_err(not_started)?;
-    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    let leader = child.id();
     let ended = tokio::time::timeout(cmd.deadline, child.wait()).await;
-    if let (Err(_), Some(group)) = (&ended, group) {
-        // Fails only when it has just ended, which is what is wanted.
-        let _ = kill_process_group(group, Signal::KILL);
+    if ended.is_err() {
+        kill_group(leader);
     }
     let mut output = Output {
         code: 0,

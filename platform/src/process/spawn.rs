@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::path::Path;
 use std::process::Stdio;
 
-use super::system::argv;
+use super::system::bare;
 use super::{Cmd, ProcessError};
 
 /// Whose process group a child joins.
@@ -73,20 +73,6 @@ fn prepared(cmd: &Cmd, log: &Path, dies_with_parent: bool) -> Result<std::proces
     let errors = output.try_clone().map_err(not_started)?;
     let mut command = bare(cmd, dies_with_parent)?;
     command.stdin(Stdio::null()).stdout(output).stderr(errors);
-    Ok(command)
-}
-
-/// Program, arguments, environment and folder; its streams are the caller's.
-fn bare(cmd: &Cmd, dies_with_parent: bool) -> Result<std::process::Command, ProcessError> {
-    let argv = argv(cmd, dies_with_parent)?;
-    let mut command = std::process::Command::new(&argv[0]);
-    command.args(&argv[1..]).envs(cmd.env.iter().map(|(key, value)| (key, value)));
-    for key in &cmd.unset {
-        command.env_remove(key);
-    }
-    if let Some(dir) = &cmd.cwd {
-        command.current_dir(dir);
-    }
     Ok(command)
 }
 

@@ -56,7 +56,7 @@ impl Runner for SystemRunner {
 
 /// The program and its arguments. Where `setpriv` is there (util-linux), the kernel ends the program when this process
 /// dies without a chance to clean up (SIGKILL): nothing goes on building behind a run that is gone.
-pub(super) fn argv(cmd: &Cmd, dies_with_parent: bool) -> Result<Vec<OsString>, ProcessError> {
+fn argv(cmd: &Cmd, dies_with_parent: bool) -> Result<Vec<OsString>, ProcessError> {
     let name = cmd.program.to_string_lossy();
     let program =
         SystemRunner.find(&name).ok_or_else(|| ProcessError::NotFound { program: name.into_owned() })?;
@@ -69,23 +69,28 @@ pub(super) fn argv(cmd: &Cmd, dies_with_parent: bool) -> Result<Vec<OsString>, P
     Ok(argv)
 }
 
-fn command(cmd: &Cmd) -> Result<Command, ProcessError> {
-    let argv = argv(cmd, true)?;
-    let mut command = Command::new(&argv[0]);
-    command
-        .args(&argv[1..])
-        .envs(cmd.env.iter().map(|(key, value)| (key, value)))
-        .stdin(if cmd.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true);
+/// Program, arguments, environment and folder; its streams are the caller's.
+pub(super) fn bare(cmd: &Cmd, dies_with_parent: bool) -> Result<std::process::Command, ProcessError> {
+    let argv = argv(cmd, dies_with_parent)?;
+    let mut command = std::process::Command::new(&argv[0]);
+    command.args(&argv[1..]).envs(cmd.env.iter().map(|(key, value)| (key, value)));
     for key in &cmd.unset {
         command.env_remove(key);
     }
     if let Some(dir) = &cmd.cwd {
         command.current_dir(dir);
     }
+    Ok(command)
+}
+
+fn command(cmd: &Cmd) -> Result<Command, ProcessError> {
+    let mut command = Command::from(bare(cmd, true)?);
+    command
+        .stdin(if cmd.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
     Ok(command)
 }
 
@@ -161,10 +166,15 @@ struct Group(Option<u32>);
 
 impl Drop for Group {
     fn drop(&mut self) {
-        let pid = self.0.and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
-        if let Some(pid) = pid {
-            // Fails only when nobody is left in the group, which is what is wanted.
-            let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
-        }
+        kill_group(self.0);
+    }
+}
+
+/// Kills a program that leads a group of its own, and all that it started.
+pub(super) fn kill_group(leader: Option<u32>) {
+    let pid = leader.and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+    if let Some(pid) = pid {
+        // Fails only when nobody is left in the group, which is what is wanted.
+        let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
     }
 }

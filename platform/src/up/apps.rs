@@ -67,7 +67,8 @@ impl Apps {
         let helm = self.helm(program);
         let client = client(&self.context).await?;
         let entry = self.entry(&client).await?;
-        if !helm.is_current(&self.upgrade(image, entry)?).await? {
+        let login = self.login(image)?;
+        if !helm.is_current(&self.upgrade(image, login.as_ref(), entry)).await? {
             return Ok(install("the release is not there, or not as it would be made now".into()));
         }
         let changed = self.changed(&client).await?;
@@ -112,15 +113,16 @@ impl Apps {
         let client = client(&self.context).await?;
         let registries = Registries::new(&self.host)?;
         tell.message("comparing the images with the nodes");
-        let manifests = self.preflight(&helm, &client, &registries, image).await?;
+        let login = self.login(image)?;
+        let upgrade = self.upgrade(image, login.as_ref(), self.entry(&client).await?);
+        let manifests = preflight(&helm, &client, &registries, &upgrade).await?;
         manifests::apply_namespaces(&client, &manifests::Params::default()).await?;
-        if let Some(login) = self.login(image)? {
-            self.give(&client, &login).await?;
+        if let Some(login) = &login {
+            self.give(&client, login).await?;
         }
         let work = async {
             let restore = !self.changed(&client).await?.is_empty();
-            let entry = self.entry(&client).await?;
-            helm.upgrade_install(&Upgrade { restore, ..self.upgrade(image, entry)? }).await?;
+            helm.upgrade_install(&Upgrade { restore, ..upgrade }).await?;
             self.wait(&client).await
         };
         let result = tokio::select! {
@@ -132,23 +134,6 @@ impl Apps {
             self.host.events.warn(stale);
         }
         Ok(())
-    }
-
-    /// Stops before the cluster is touched where an image would not start on a node. Returns the rendered manifests.
-    async fn preflight(
-        &self,
-        helm: &Helm,
-        client: &kube::Client,
-        registries: &Registries,
-        image: &Reference,
-    ) -> Result<String> {
-        let upgrade = self.upgrade(image, self.entry(client).await?)?;
-        let manifests = helm.template(&upgrade.release, &upgrade.chart, &upgrade.values).await?;
-        let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await;
-        let nodes: Vec<NodeFacts> =
-            nodes.doing("listing the nodes")?.items.iter().map(NodeFacts::of).collect();
-        preflight::check(registries, &manifests, &nodes).await?;
-        Ok(manifests)
     }
 
     /// Copies the login into the cluster, and says so: whoever may read Secrets there can read it.
@@ -206,8 +191,8 @@ impl Apps {
         Ok(remains)
     }
 
-    /// Removes the release, the Jobs that it made, and the login that nodes pulled with; the namespaces and what others put into them stay, and so do the
-    /// experiments' claims, whose images and results are the users'.
+    /// Removes the release, the Jobs that it made, and the login that nodes pulled with; the namespaces and what others
+    /// put into them stay, and so do the experiments' claims, whose images and results are the users'.
     pub async fn uninstall(&self) -> Result<()> {
         let helm = self.helm(tools::ensure(&self.host, Tool::Helm).await?);
         helm.uninstall(&release(), READY_WITHIN).await?;
@@ -248,15 +233,15 @@ impl Apps {
         Ok(Entry::OwnNode { inside_too: prefers_same_node(client).await? })
     }
 
-    fn upgrade(&self, image: &Reference, entry: Entry) -> Result<Upgrade> {
-        let pull_secret = self.login(image)?.map(|_| pull_secret::NAME);
-        Ok(Upgrade {
+    fn upgrade(&self, image: &Reference, login: Option<&Credentials>, entry: Entry) -> Upgrade {
+        let pull_secret = login.map(|_| pull_secret::NAME);
+        Upgrade {
             release: release(),
             chart: Chart::Path(self.host.root.join("charts/ocr-app")),
             values: self.parts.values(image, pull_secret, entry),
             restore: false,
             timeout: READY_WITHIN,
-        })
+        }
     }
 }
 
@@ -266,4 +251,18 @@ async fn prefers_same_node(client: &kube::Client) -> Result<bool> {
     // Some providers put a plus behind it.
     let minor = version.minor.trim_end_matches('+').parse::<u32>().unwrap_or_default();
     Ok(version.major != "1" || minor >= KNOWS_SAME_NODE)
+}
+
+/// Stops before the cluster is touched where an image would not start on a node. Returns the rendered manifests.
+async fn preflight(
+    helm: &Helm,
+    client: &kube::Client,
+    registries: &Registries,
+    upgrade: &Upgrade,
+) -> Result<String> {
+    let manifests = helm.template(&upgrade.release, &upgrade.chart, &upgrade.values).await?;
+    let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await;
+    let nodes: Vec<NodeFacts> = nodes.doing("listing the nodes")?.items.iter().map(NodeFacts::of).collect();
+    preflight::check(registries, &manifests, &nodes).await?;
+    Ok(manifests)
 }

@@ -59,14 +59,16 @@ impl EmbeddedProvider {
 impl Provider for EmbeddedProvider {
     async fn missing(&self) -> Result<Vec<Action>> {
         let spec = self.spec().await?;
-        let can_be_had = self.host.may_install
+        let metrics_missing = spec.prometheus.is_none()
+            && self.host.may_install
             && self.host.processes.find("apt-get").is_some()
             && !self.without_metrics.load(Ordering::Relaxed)
+            // It may be there without being in the plan: somebody else has its port.
             && tools::find(&self.host, Tool::Prometheus).await?.is_none();
         let world = World {
             missing_packages: tools::missing_packages(&self.host, &service::PACKAGES).await?,
             binary_is_current: spec.binary.is_file(),
-            metrics_missing: can_be_had,
+            metrics_missing,
             cluster: self.embedded.observe(Some(&spec)).await,
         };
         Ok(plan(&world, spec.nodes.len()))

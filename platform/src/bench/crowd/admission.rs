@@ -17,7 +17,7 @@ const PLACES: usize = 4;
 const LIVE: &str = "/v2/health/live";
 const READY: &str = "/v2/health/ready";
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Admission {
     pub rounds: usize,
     pub engines: usize,
@@ -50,17 +50,7 @@ pub async fn measure(crowd: &Crowd<'_>, rounds: usize) -> Result<Admission> {
     let running = crowd.start("admission", PLACES).await?;
     let url = address(running.model(hop::INFER))?;
     let health = [address(running.model(LIVE))?, address(running.model(READY))?];
-    let mut found = Admission {
-        rounds,
-        engines: crowd.engines,
-        places: PLACES,
-        exact: 0,
-        wrong: 0,
-        first_fault: None,
-        refusal: None,
-        health: None,
-        unhealthy: 0,
-    };
+    let mut found = Admission { rounds, engines: crowd.engines, places: PLACES, ..Admission::default() };
     let (mut refusals, mut healths) = (Latencies::default(), Latencies::default());
     // The first round opens the connections, and counts for nothing.
     for round in 0..=rounds {
@@ -152,17 +142,7 @@ mod tests {
     use super::*;
 
     fn empty() -> Admission {
-        Admission {
-            rounds: 1,
-            engines: 2,
-            places: 4,
-            exact: 0,
-            wrong: 0,
-            first_fault: None,
-            refusal: None,
-            health: None,
-            unhealthy: 0,
-        }
+        Admission { rounds: 1, engines: 2, places: 4, ..Admission::default() }
     }
 
     #[test]

@@ -43,11 +43,7 @@ pub struct RoleStatus {
 
 impl Embedded {
     pub fn new(host: &Host) -> Result<Self> {
-        let http = reqwest::Client::builder()
-            .timeout(Duration::from_secs(2))
-            .no_proxy()
-            .build()
-            .doing("preparing the HTTP client")?;
+        let http = crate::http::direct(Duration::from_secs(2))?;
         Ok(Self { layout: Layout::new(&host.profile_dir(&host.config.cluster.profile)), http })
     }
 
