@@ -8,9 +8,13 @@ use tokio::task::JoinHandle;
 
 use super::harness::{Answer, Service, data, kill, post, until};
 
-/// An OCR server that reads each image anew, also one that it has read before.
-async fn start(args: &[&str]) -> Service {
-    Service::role("ocr-server", &[args, &["--cache-mib=0"]].concat()).await
+/// An OCR server with all these engines at work, that reads each image anew, also one that it has read before.
+async fn start(count: usize, args: &[&str]) -> Service {
+    let engines_arg = format!("--engines={count}");
+    let service = Service::role("ocr-server", &[args, &["--cache-mib=0", &engines_arg]].concat()).await;
+    // It is ready with the first.
+    until("all engines", async || engines(&service).len() == count).await;
+    service
 }
 
 /// The process id of the engines' fork server.
@@ -106,7 +110,7 @@ async fn until_idle(service: &Service) {
 
 #[tokio::test]
 async fn a_segmentation_fault_under_load_fails_one_request_and_the_next_succeed() {
-    let service = start(&["--engines=2"]).await;
+    let service = start(2, &[]).await;
     let running: Vec<_> = (0..8).map(|_| send(&service, "nutrition-label.png")).collect();
     let victim = busy_engine(&service).await;
     crash(&victim).await;
@@ -134,7 +138,7 @@ async fn a_segmentation_fault_under_load_fails_one_request_and_the_next_succeed(
 
 #[tokio::test]
 async fn an_engine_killed_at_rest_is_replaced_and_no_request_fails() {
-    let service = start(&["--engines=1"]).await;
+    let service = start(1, &[]).await;
     let first = engines(&service);
     kill("KILL", &first[0]);
     until("a replacement", async || metric(&service, "ocr_engine_crashes_total").await == 1).await;
@@ -144,7 +148,7 @@ async fn an_engine_killed_at_rest_is_replaced_and_no_request_fails() {
 
 #[tokio::test]
 async fn a_deadline_ends_the_work_and_the_same_engine_is_free_again() {
-    let service = start(&["--engines=1", "--queue=0"]).await;
+    let service = start(1, &["--queue=0"]).await;
     // On a machine that does much else at the time it may be replaced, because it could not look in time; not always.
     for _ in 0..20 {
         let before = engines(&service);
@@ -161,7 +165,7 @@ async fn a_deadline_ends_the_work_and_the_same_engine_is_free_again() {
 
 #[tokio::test]
 async fn an_engine_that_does_not_stop_is_killed_and_replaced() {
-    let service = start(&["--engines=1", "--queue=4"]).await;
+    let service = start(1, &["--queue=4"]).await;
     let stuck = engines(&service).remove(0);
     kill("STOP", &stuck);
     let late = within(&service, 3000, "line.png").await;
@@ -174,7 +178,7 @@ async fn an_engine_that_does_not_stop_is_killed_and_replaced() {
 
 #[tokio::test]
 async fn a_client_that_leaves_ends_the_work_on_its_image() {
-    let service = start(&["--engines=1", "--queue=0"]).await;
+    let service = start(1, &["--queue=0"]).await;
     // It does not end before the client has left.
     let engine = engines(&service).remove(0);
     kill("STOP", &engine);
@@ -191,7 +195,7 @@ async fn a_client_that_leaves_ends_the_work_on_its_image() {
 
 #[tokio::test]
 async fn a_killed_service_leaves_no_engine_behind() {
-    let service = start(&["--engines=2"]).await;
+    let service = start(2, &[]).await;
     let engines = engines(&service);
     assert_eq!(engines.len(), 2);
     let running = send(&service, "nutrition-label.png");
@@ -203,7 +207,7 @@ async fn a_killed_service_leaves_no_engine_behind() {
 
 #[tokio::test]
 async fn an_engine_is_held_to_one_thread_and_knows_none_of_the_services_settings() {
-    let service = start(&["--engines=1"]).await;
+    let service = start(1, &[]).await;
     let engine = engines(&service).remove(0);
     let environment = fs::read(format!("/proc/{engine}/environ")).unwrap();
     // A second one would be Tesseract's: the engine's own reader is started in the fork.
@@ -216,7 +220,7 @@ async fn an_engine_is_held_to_one_thread_and_knows_none_of_the_services_settings
 
 #[tokio::test]
 async fn the_engines_fork_server_is_replaced_and_what_was_under_way_is_read_again() {
-    let service = start(&["--engines=2"]).await;
+    let service = start(2, &[]).await;
     let (first, lost) = (fork_server(&service), engines(&service));
     let running: Vec<_> = (0..4).map(|_| send(&service, "nutrition-label.png")).collect();
     busy_engine(&service).await;
@@ -233,7 +237,7 @@ async fn the_engines_fork_server_is_replaced_and_what_was_under_way_is_read_agai
 
 #[tokio::test]
 async fn a_fork_server_that_does_not_answer_keeps_nobody_waiting_for_ever() {
-    let service = start(&["--engines=1"]).await;
+    let service = start(1, &[]).await;
     let (first, engine) = (fork_server(&service), engines(&service).remove(0));
     kill("STOP", &first);
     kill("KILL", &engine);
@@ -243,7 +247,7 @@ async fn a_fork_server_that_does_not_answer_keeps_nobody_waiting_for_ever() {
 
 #[tokio::test]
 async fn engines_share_the_trained_data() {
-    let service = start(&["--engines=2"]).await;
+    let service = start(2, &[]).await;
     for engine in engines(&service) {
         let private = private_memory(&engine);
         assert!(private < 8 << 10, "{private} KiB");
