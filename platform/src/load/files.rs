@@ -97,7 +97,10 @@ mod tests {
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
     use super::*;
-    use crate::load::{Checked, Counts};
+    use crate::load::report::Tally;
+    use crate::load::{
+        Checked, Counts, DoorReport, LostTry, Outcome, Pattern, Policy, Sample, Schedule, Thresholds,
+    };
 
     fn run() -> OpenRun {
         let latencies: Latencies = (1..=100).map(Duration::from_millis).collect();
@@ -118,6 +121,45 @@ mod tests {
         assert_eq!(read_report(&folder.path().join("run/report.json")).unwrap(), report);
         let error = read_report(&folder.path().join("no-run")).unwrap_err();
         assert_eq!(error.exit(), crate::Exit::Usage);
+    }
+
+    /// What a run with everything in it looks like.
+    fn whole() -> Report {
+        let run = run();
+        let checked = Thresholds { max_errors: Some(0), min_rate: Some(1.0), ..Thresholds::default() };
+        let mut tally = Tally::default();
+        for (intended, outcome) in [(0, Outcome::Good), (1, Outcome::Failed("timed out".into()))] {
+            let intended = Duration::from_secs(intended);
+            tally.note(&Sample { intended, sent: intended, ended: intended, outcome });
+        }
+        let pattern = Pattern::Poisson { seed: 1 };
+        let report = Report {
+            schedule: Some(Schedule { pattern, ..Schedule::steady(50.0, Duration::from_secs(2)) }),
+            policy: Some(Policy { failover: true, retry: true }),
+            doors: vec![DoorReport {
+                name: "node".into(),
+                url: "http://127.0.0.1/".into(),
+                tries: 2,
+                good: 1,
+            }],
+            images: vec!["line.png".into()],
+            lost_tries: vec![LostTry { at_seconds: 0.5, door: "node".into(), why: "timed out".into() }],
+            ..Report::new("2026-01-01T00:00:00Z".into(), Duration::from_secs(2), &run, tally)
+        };
+        Report { thresholds: checked.check(&report), ..report }
+    }
+
+    #[test]
+    fn a_report_is_as_its_schema_says() {
+        let schema = include_str!("../../../docs/load.schema.json");
+        let schema = jsonschema::validator_for(&serde_json::from_str(schema).unwrap()).unwrap();
+        for report in [whole(), Report { latency: None, ..whole() }] {
+            let report = serde_json::to_value(report).unwrap();
+            schema.validate(&report).unwrap();
+            let mut other = report;
+            other["rates"] = 1.into();
+            assert!(!schema.is_valid(&other));
+        }
     }
 
     #[test]

@@ -136,11 +136,13 @@ impl Fleet {
     async fn try_all(&self, number: u64, image: &Image) -> Result<Bytes, Fault> {
         let payload = image.payload(self.fresh.then_some(number));
         let tries = if self.policy.retry { self.doors.len().max(2) as u64 } else { 1 };
+        // What hangs at the only door has nowhere else to go.
+        let may_leave = self.policy.failover && self.policy.retry && self.doors.len() > 1;
         let mut turn = number;
         loop {
             let door = self.choose(turn);
             turn += 1;
-            let asked = door.ask(&payload, self.policy).await;
+            let asked = door.ask(&payload, may_leave).await;
             let Err(fault) = asked else { return asked };
             self.note_lost(door, &fault);
             if turn >= number + tries || !fault.may_pass_elsewhere() {
@@ -180,13 +182,14 @@ impl Target for Fleet {
 }
 
 impl Door {
-    async fn ask(&self, payload: &Payload, policy: Policy) -> Result<Bytes, Fault> {
+    /// The answer; with `may_leave` no longer awaited when the door is found dead.
+    async fn ask(&self, payload: &Payload, may_leave: bool) -> Result<Bytes, Fault> {
         self.tries.fetch_add(1, Ordering::Relaxed);
         let mut lives = self.lives.subscribe();
         let answer = tokio::select! {
             answer = post(&self.client, &self.spec.url, payload) => answer,
             // Of a node that hangs nothing is heard, until the questions tell.
-            _ = lives.wait_for(|lives| !lives), if policy.failover && policy.retry && *self.lives.borrow() => {
+            _ = lives.wait_for(|lives| !lives), if may_leave && *self.lives.borrow() => {
                 Err(Fault::door_lost())
             }
         };

@@ -98,7 +98,7 @@ impl Tally {
         #[expect(clippy::cast_precision_loss, reason = "no run has two to the 52 requests")]
         let rate = self.good as f64 / elapsed.as_secs_f64().max(1.0);
         format!(
-            "{} answered, {rate:.1} a second; p50 {:.0} ms, p99 {:.0} ms; {faults}",
+            "{} ended, {rate:.1} good a second; p50 {:.0} ms, p99 {:.0} ms; {faults}",
             self.ended,
             quantile(0.5),
             quantile(0.99)
