@@ -45,7 +45,9 @@ pub async fn clippy(host: &Host, step: &Step) -> Result<String> {
 
 /// The targets of libFuzzer, which are a workspace of their own. They run on nightly alone, and compile on any.
 pub async fn fuzz(host: &Host, step: &Step) -> Result<String> {
-    let cmd = cargo(host, &["check", "--locked", "--manifest-path", "fuzz/Cargo.toml"]);
+    // In the workspace's own folder lies what clippy has compiled of the same dependencies.
+    let target = ["--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target"];
+    let cmd = cargo(host, &["check", "--locked"]).args(target);
     logged(host, step, "fuzz", &cmd).await?;
     Ok("all compile".into())
 }
