@@ -243,9 +243,10 @@ fn rounded(duration: Duration) -> f64 {
 
 fn render(host: &Host) -> Result<String> {
     let params = manifests::Params::default();
-    let drifts = manifests::check(&host.root.join(manifests::DIR), &params)?;
+    let mut drifts = manifests::check(&host.root.join(manifests::DIR), &params)?;
+    drifts.extend(manifests::chart_readme::check(&host.root)?);
     if drifts.is_empty() {
-        return Ok(format!("{} files", manifests::files(&params)?.len()));
+        return Ok(format!("{} files", manifests::files(&params)?.len() + 1));
     }
     let list: Vec<_> = drifts.iter().map(ToString::to_string).collect();
     Err(Error::unhealthy(list.join("\n"), "run: cargo xtask render"))
