@@ -70,11 +70,11 @@ fn short(value: f64) -> String {
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }
 
-/// The times in which alerts fired.
+/// The times in which alerts fired, from the step in which each began.
 pub(super) fn bands(firing: &[Firing], range: Range) -> String {
     let mut text = String::new();
     for it in firing {
-        let (from, to) = (x(range, it.from), x(range, it.to + range.step));
+        let (from, to) = (x(range, (it.from - range.step).max(range.start)), x(range, it.to));
         add(&mut text, format_args!(r#"<path class="firing" d="M{from} 0H{to}V{SIDE}H{from}Z"/>"#));
     }
     text

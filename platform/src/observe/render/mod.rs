@@ -143,9 +143,9 @@ async fn ask<'a>(prometheus: &Prometheus, panel: &'a Panel, range: Range) -> Res
     let mut list = Vec::new();
     for target in &panel.targets {
         let expr = promql::filled_for(&target.expr, range.step, range.length());
-        // A table shows what is so now.
+        // A table shows how it is at the end.
         let answer = if target.instant {
-            prometheus.query(&expr).await
+            prometheus.query_at(&expr, range.end).await
         } else {
             prometheus.query_range(&expr, range.start, range.end, range.step).await
         };

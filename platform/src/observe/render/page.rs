@@ -97,7 +97,7 @@ fn alert(firing: &Firing, range: Range) -> Alert<'_> {
         name: &firing.name,
         about: &firing.about,
         from: clock(firing.from, "%H:%M:%S"),
-        to: if goes_on { "now".into() } else { clock(firing.to, "%H:%M:%S") },
+        to: if goes_on { "the end".into() } else { clock(firing.to, "%H:%M:%S") },
     }
 }
 
