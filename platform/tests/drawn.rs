@@ -48,10 +48,13 @@ plots[0].dispatchEvent(new PointerEvent('pointerleave'));
 parent.document.title = JSON.stringify(notes);
 ";
 
+/// A value from the begin of the half hour (0) to its end (1), where there is one.
+type Course = fn(f64) -> Option<f64>;
+
 /// A half hour in OpenMetrics: two nodes, a busy quarter, a few errors, and a node that is lost near the end.
 fn half_hour() -> String {
-    let mut series: Vec<(String, fn(f64) -> Option<f64>)> = Vec::new();
-    let mut add = |name: &str, value: fn(f64) -> Option<f64>| series.push((name.to_owned(), value));
+    let mut series: Vec<(String, Course)> = Vec::new();
+    let mut add = |name: &str, value: Course| series.push((name.to_owned(), value));
     let job = r#"job="ocr",instance="a""#;
     add(r#"ALERTS{alertname="OcrNodeDown",alertstate="firing",node="n2"}"#, |t| (t > 0.85).then_some(1.0));
     add(r#"container_memory_usage_bytes{pod="model-server-1",container="model"}"#, |t| Some(2e8 + 1e8 * t));
@@ -226,7 +229,7 @@ impl Picture {
             })
         };
         let cells = (0..GRID.1).flat_map(|row| (0..GRID.0).map(move |column| cell(column, row))).collect();
-        Self { cells, bytes }
+        Self { bytes, cells }
     }
 
     /// The share of cells that differ by more than a twenty-fifth of the way from black to white.

@@ -4,6 +4,7 @@ pub mod alerts;
 pub mod dashboard;
 pub mod grafana;
 pub mod lint;
+pub mod operator;
 pub mod prometheus;
 pub mod promql;
 pub mod render;
