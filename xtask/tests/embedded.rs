@@ -165,6 +165,14 @@ fn rows_answer(xtask: &Xtask) -> Outcome {
 fn dashboards_have_answers(xtask: &Xtask) -> Outcome {
     let verified = xtask.run(&["dashboards", "verify"]).expect_code(0).json();
     assert!(verified["passed"].as_u64().expect("a number") > 30, "{verified}");
+    assert_eq!(verified["failed"], 0, "{verified}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("dashboards.html");
+    let out = file.to_str().expect("a path");
+    let drawn = xtask.run(&["dashboards", "render", "--last", "5m", "--out", out]).expect_code(0).json();
+    assert_eq!((drawn["empty"].as_u64(), drawn["panels"].as_u64() > Some(30)), (Some(0), true), "{drawn}");
+    let page = std::fs::read_to_string(&file).expect("the page");
+    assert!(page.contains("OCR overview") && page.matches("<svg").count() > 30);
     let nobody = xtask.run(&["dashboards", "verify", "--prometheus", "http://127.0.0.1:1"]).expect_code(1);
     assert!(nobody.stderr().contains("nobody answers"), "{}", nobody.stderr());
     Ok(())

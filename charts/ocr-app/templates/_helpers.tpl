@@ -47,7 +47,9 @@ metadata:
   labels:
     {{- include "ocr-app.labels" . | nindent 4 }}
 spec:
+  {{- if not (include "ocr-app.scales" .) }}
   replicas: {{ .values.replicas }}
+  {{- end }}
   revisionHistoryLimit: 3
   progressDeadlineSeconds: 300
   strategy:
@@ -70,7 +72,7 @@ spec:
       labels:
         {{- include "ocr-app.selector" . | nindent 8 }}
         app.kubernetes.io/part-of: platen
-      {{- if .root.Values.metrics.scrapeAnnotations }}
+      {{- if .root.Values.monitoring.annotations }}
       annotations:
         prometheus.io/scrape: "true"
         prometheus.io/port: {{ .values.port | quote }}
@@ -265,7 +267,8 @@ spec:
 
 {{/* Only where there is a second pod to lean on: with one, a budget would only block the drain of its node. */}}
 {{- define "ocr-app.disruptionBudget" -}}
-{{- if gt (int .values.replicas) 1 }}
+{{- $least := ternary (dig "autoscaling" "minReplicas" 1 .values) .values.replicas (not (empty (include "ocr-app.scales" .))) }}
+{{- if gt (int $least) 1 }}
 ---
 apiVersion: policy/v1
 kind: PodDisruptionBudget
@@ -280,5 +283,41 @@ spec:
   selector:
     matchLabels:
       {{- include "ocr-app.selector" . | nindent 6 }}
+{{- end }}
+{{- end }}
+
+{{/* Not empty where the number of pods follows the load. */}}
+{{- define "ocr-app.scales" -}}
+{{- if dig "autoscaling" "enabled" false .values }}yes{{ end }}
+{{- end }}
+
+{{- define "ocr-app.autoscaler" -}}
+{{- if include "ocr-app.scales" . }}
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata:
+  name: {{ .name }}
+  namespace: {{ .namespace }}
+  labels:
+    {{- include "ocr-app.labels" . | nindent 4 }}
+spec:
+  scaleTargetRef:
+    apiVersion: apps/v1
+    kind: Deployment
+    name: {{ .name }}
+  minReplicas: {{ .values.autoscaling.minReplicas }}
+  maxReplicas: {{ .values.autoscaling.maxReplicas }}
+  metrics:
+    - type: Resource
+      resource:
+        name: cpu
+        target:
+          type: Utilization
+          averageUtilization: {{ .values.autoscaling.targetCPUUtilizationPercentage }}
+  behavior:
+    scaleDown:
+      # Letters come in bursts; a model that is gone must warm up again.
+      stabilizationWindowSeconds: 300
 {{- end }}
 {{- end }}

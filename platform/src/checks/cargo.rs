@@ -37,7 +37,7 @@ pub async fn clippy(host: &Host, step: &Step) -> Result<String> {
     let cmd = cargo(host, &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]);
     logged(host, step, "clippy", &cmd).await?;
     // "All" targets are not all: these are left out of a plain `cargo test`, and with that out of "all".
-    let apart = ["embedded", "cluster", "browser"].map(|name| format!("--test={name}"));
+    let apart = ["embedded", "cluster", "browser", "drawn"].map(|name| format!("--test={name}"));
     let cmd = cargo(host, &["clippy", "--workspace", "--locked"]).args(apart).args(["--", "-D", "warnings"]);
     logged(host, step, "clippy-end-to-end", &cmd).await?;
     Ok("no warnings".into())

@@ -1,22 +1,23 @@
 //! The chart as Helm renders it: every kind of values that it is meant for, and some that it must refuse.
 
+mod values;
+
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::PodSpec;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::event::Step;
 use crate::helm::{Chart, Helm, Release};
 use crate::host::Host;
-use crate::manifests::{restricted, strict};
+use crate::manifests::{self, restricted, strict};
 use crate::tools::{self, Tool};
+use values::{accepted, refused};
 
 /// The chart's folder under the project's root.
 const CHART: &str = "charts/ocr-app";
-
-/// What a set of values is called, and the values.
-type Values = (&'static str, Value);
 
 pub async fn check(host: &Host, step: &Step) -> Result<String> {
     let program = tools::ensure(host, Tool::Helm).await?;
@@ -26,6 +27,7 @@ pub async fn check(host: &Host, step: &Step) -> Result<String> {
     helm.lint(&path).await?;
     let chart = Chart::Path(path);
     let release = Release::new("ocr", "ocr");
+    let allowed = Allowed::by_project()?;
     let mut objects = 0;
     for (name, values) in accepted() {
         step.message(format!("rendering {name}"));
@@ -33,6 +35,7 @@ pub async fn check(host: &Host, step: &Step) -> Result<String> {
         let documents = documents(&text)?;
         for document in &documents {
             sound(document)
+                .and_then(|()| allowed.check(document))
                 .map_err(|error| Error::unhealthy(format!("with {name}: {error}"), hint(&error)))?;
         }
         objects += documents.len();
@@ -53,103 +56,6 @@ pub async fn check(host: &Host, step: &Step) -> Result<String> {
 
 fn hint(error: &Error) -> String {
     error.hint().unwrap_or_default()
-}
-
-fn accepted() -> Vec<Values> {
-    [of_gateway_and_model(), of_page(), of_experiments()].concat()
-}
-
-fn of_gateway_and_model() -> Vec<Values> {
-    let pull = json!([{"name": "regcred"}]);
-    let digest = format!("sha256:{}", "0".repeat(64));
-    vec![
-        ("its own values", json!({})),
-        (
-            "a gateway on every node",
-            json!({"gateway": {"replicas": 3, "service": {"externalTrafficPolicy": "Local"}}}),
-        ),
-        ("a private image by digest", json!({"image": {"digest": digest}, "imagePullSecrets": pull})),
-        ("a gateway inside only", json!({"gateway": {"service": {"type": "ClusterIP"}}})),
-        ("a headless model", json!({"model": {"service": {"headless": true}}})),
-        ("endpoints by DNS", json!({"gateway": {"endpoints": "dns"}})),
-        ("endpoints by the Service alone", json!({"gateway": {"endpoints": "service"}})),
-        ("a model of another namespace", json!({"gateway": {"modelUrl": "k8s://models/model-server:8080"}})),
-        ("single pods", json!({"gateway": {"replicas": 1}, "model": {"replicas": 1}})),
-        (
-            "the gateway alone",
-            json!({
-                "gateway": {"modelUrl": "http://model.example:8080"},
-                "model": {"enabled": false}, "ocrServer": {"enabled": false},
-                "frontend": {"enabled": false}, "translate": {"enabled": false},
-            }),
-        ),
-        (
-            "all that is optional",
-            json!({
-                "drain": {"sleepSeconds": 0},
-                "metrics": {"scrapeAnnotations": false},
-                "model": {
-                    "extraArgs": ["--engines", "2"],
-                    "extraEnv": [{"name": "PLATEN_QUEUE", "value": "4"}],
-                    "nodeSelector": {"kubernetes.io/arch": "amd64"},
-                    "tolerations": [{"key": "dedicated", "operator": "Equal", "value": "ocr", "effect": "NoSchedule"}],
-                },
-            }),
-        ),
-    ]
-}
-
-fn of_page() -> Vec<Values> {
-    vec![
-        (
-            "a page inside only, of a mock",
-            json!({"frontend": {"mode": "mock", "service": {"type": "ClusterIP"}}}),
-        ),
-        (
-            "a page on every node before a real translation",
-            json!({
-                "trafficDistribution": "PreferSameNode",
-                "frontend": {"replicas": 3, "service": {"externalTrafficPolicy": "Local"}},
-                "translate": {"backend": "libretranslate", "libretranslateUrl": "http://translate.example"},
-            }),
-        ),
-    ]
-}
-
-fn of_experiments() -> Vec<Values> {
-    vec![
-        (
-            "experiments on folders of the nodes",
-            json!({"experiments": {
-                "enabled": true,
-                "database": {"host": "db.example", "user": "lab", "name": "lab"},
-                "modelImage": "localhost:5000/ae-model:1",
-            }}),
-        ),
-        (
-            "experiments on a storage class and with their own claim",
-            json!({"experiments": {
-                "enabled": true, "sqlite": true,
-                "input": {"existingClaim": "images"}, "output": {"storageClass": "nfs"},
-            }}),
-        ),
-    ]
-}
-
-fn refused() -> Vec<Values> {
-    vec![
-        ("a key that there is not", json!({"gateway": {"replcas": 2}})),
-        ("a NodePort out of range", json!({"gateway": {"service": {"nodePort": 80}}})),
-        ("a number in words", json!({"model": {"replicas": "two"}})),
-        ("an image with its tag twice", json!({"image": {"repository": "localhost:5000/ocr:1@x"}})),
-        ("a path that is not absolute", json!({"experiments": {"input": {"hostPath": "images"}}})),
-        ("a Job without bounds", json!({"experiments": {"job": {"limitSeconds": 0}}})),
-        ("a page that is half real", json!({"frontend": {"mode": "half"}})),
-        ("a translation without a scheme", json!({"translate": {"libretranslateUrl": "translate:5000"}})),
-        ("endpoints by magic", json!({"gateway": {"endpoints": "magic"}})),
-        ("an address without a scheme", json!({"gateway": {"modelUrl": "model:8080"}})),
-        ("a digest that is none", json!({"image": {"digest": "sha256:abc"}})),
-    ]
 }
 
 fn documents(text: &str) -> Result<Vec<Value>> {
@@ -175,18 +81,59 @@ fn sound(document: &Value) -> Result<()> {
             "add metadata.namespace to its template",
         ));
     }
-    if document["kind"] != "Deployment" {
-        return Ok(());
-    }
-    let deployment: Deployment = strict::object(document)?;
-    let pod = deployment.spec.template.spec.as_ref();
-    let mut violations = pod.map(restricted::violations).unwrap_or_default();
-    violations.extend(pod.and_then(stray_token));
-    violations.extend(two_writers(&deployment));
+    let violations = match document["kind"].as_str() {
+        Some("Deployment") => {
+            let deployment: Deployment = strict::object(document)?;
+            let mut violations = of_pod(deployment.spec.template.spec.as_ref());
+            violations.extend(two_writers(&deployment));
+            violations
+        }
+        Some("StatefulSet") => of_pod(strict::object::<StatefulSet>(document)?.spec.template.spec.as_ref()),
+        Some("Pod") => of_pod(strict::object::<Pod>(document)?.spec.as_ref()),
+        _ => Vec::new(),
+    };
     if violations.is_empty() {
         return Ok(());
     }
-    Err(Error::malformed(name, violations.join("; "), "correct charts/ocr-app/templates/_helpers.tpl"))
+    Err(Error::malformed(name, violations.join("; "), "correct its template in charts/ocr-app/templates"))
+}
+
+fn of_pod(pod: Option<&PodSpec>) -> Vec<String> {
+    let mut violations = pod.map(restricted::violations).unwrap_or_default();
+    violations.extend(pod.and_then(stray_token));
+    violations
+}
+
+/// What Argo CD may write in the project's name: what the chart has beyond that would stop its whole sync.
+struct Allowed(Vec<(String, String)>);
+
+impl Allowed {
+    fn by_project() -> Result<Self> {
+        let files = manifests::files(&manifests::Params::default())?;
+        let project: Value =
+            serde_yaml::from_str(files.get("app-project.yaml").map_or("", String::as_str))
+                .map_err(|error| Error::malformed("app-project.yaml", error, "see: cargo xtask render"))?;
+        let lists = ["/spec/namespaceResourceWhitelist", "/spec/clusterResourceWhitelist"];
+        let entries = lists.iter().filter_map(|list| project.pointer(list)?.as_array()).flatten();
+        let text = |entry: &Value, key: &str| entry[key].as_str().unwrap_or_default().to_owned();
+        Ok(Self(entries.map(|entry| (text(entry, "group"), text(entry, "kind"))).collect()))
+    }
+
+    /// Argo CD leaves Helm's tests out.
+    fn check(&self, document: &Value) -> Result<()> {
+        let version = document["apiVersion"].as_str().unwrap_or_default();
+        let group = version.split_once('/').map_or("", |(group, _)| group);
+        let kind = document["kind"].as_str().unwrap_or_default();
+        let is_test = document.pointer("/metadata/annotations/helm.sh~1hook").is_some_and(|it| it == "test");
+        if is_test || self.0.iter().any(|(a, b)| a == group && b == kind) {
+            return Ok(());
+        }
+        Err(Error::malformed(
+            format!("{group} {kind}"),
+            "the AppProject does not allow this kind, so that Argo CD would sync nothing",
+            "add it to platform/stack/templates/argocd/app-project.yaml.j2, then: cargo xtask render",
+        ))
+    }
 }
 
 /// A token for the API server in a pod that has no account of its own: what the namespace's default account may do,
@@ -212,7 +159,20 @@ fn two_writers(deployment: &Deployment) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn a_kind_that_the_project_does_not_allow_is_named() {
+        let allowed = Allowed::by_project().unwrap();
+        allowed.check(&json!({"apiVersion": "apps/v1", "kind": "Deployment"})).unwrap();
+        let ingress = json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress"});
+        assert!(allowed.check(&ingress).unwrap_err().to_string().contains("networking.k8s.io Ingress"));
+        let test =
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"annotations": {"helm.sh/hook": "test"}}});
+        allowed.check(&test).unwrap();
+    }
 
     #[test]
     fn a_pod_with_an_sqlite_file_is_stopped_before_the_next_starts() {

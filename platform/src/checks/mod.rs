@@ -4,6 +4,7 @@ mod browser;
 mod cargo;
 mod chart;
 mod clients;
+mod dashboards;
 mod deny;
 mod scripts;
 
@@ -82,6 +83,13 @@ pub const STATIC: &[Check] = &[
         |host, step| Box::pin(chart::check(host, step)),
     ),
     Check::new(
+        "dashboards",
+        "dashboards keep dashboard-linter's rules, alerts pass promtool's tests",
+        Group::Chart,
+        15,
+        |host, _| Box::pin(dashboards::check(host)),
+    ),
+    Check::new(
         "deny",
         "licences, bans, sources and advisories of the dependencies",
         Group::Supply,
@@ -114,10 +122,13 @@ const EMBEDDED: Check =
         Box::pin(cargo::end_to_end(host, step, "embedded", Duration::from_mins(15)))
     });
 
-const BROWSER: Check =
-    Check::new("browser", "the frontend's page in a real browser", Group::EndToEnd, 120, |host, step| {
-        Box::pin(browser::check(host, step))
-    });
+const BROWSER: Check = Check::new(
+    "browser",
+    "the page and the drawn dashboards in a real browser",
+    Group::EndToEnd,
+    120,
+    |host, step| Box::pin(browser::check(host, step)),
+);
 
 const CLUSTER: Check =
     Check::new("cluster", "end to end on a real Kubernetes cluster", Group::Cluster, 2400, |host, step| {
@@ -246,9 +257,10 @@ fn rounded(duration: Duration) -> f64 {
 
 fn render(host: &Host) -> Result<String> {
     let params = manifests::Params::default();
-    let drifts = manifests::check(&host.root.join(manifests::DIR), &params)?;
+    let mut drifts = manifests::check(&host.root.join(manifests::DIR), &params)?;
+    drifts.extend(manifests::chart_readme::check(&host.root)?);
     if drifts.is_empty() {
-        return Ok(format!("{} files", manifests::files(&params)?.len()));
+        return Ok(format!("{} files", manifests::files(&params)?.len() + 1));
     }
     let list: Vec<_> = drifts.iter().map(ToString::to_string).collect();
     Err(Error::unhealthy(list.join("\n"), "run: cargo xtask render"))

@@ -1,5 +1,7 @@
 //! The runner of the checks, and the checks against scripted programs.
 
+use std::path::Path;
+
 use super::*;
 use crate::Exit;
 use crate::config::Config;
@@ -88,6 +90,12 @@ async fn scripts_are_found_by_their_first_line() {
 fn stale_manifests_are_listed_with_the_command_that_renders_them() {
     let dir = tempfile::tempdir().unwrap();
     let (host, _) = host(dir.path(), vec![]);
+    let (from, to) =
+        (Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/ocr-app"), dir.path().join("charts/ocr-app"));
+    std::fs::create_dir_all(&to).unwrap();
+    for file in ["README.md", "values.yaml"] {
+        std::fs::copy(from.join(file), to.join(file)).unwrap();
+    }
     let error = render(&host).unwrap_err();
     assert!(error.to_string().contains("application.yaml is missing"), "{error}");
     assert_eq!(error.hint().unwrap(), "run: cargo xtask render");

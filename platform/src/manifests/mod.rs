@@ -2,6 +2,8 @@
 //! is what would be written.
 
 pub mod argocd;
+pub mod chart_readme;
+pub mod monitoring;
 pub mod restricted;
 pub mod strict;
 mod templates;

@@ -2,12 +2,14 @@
 //! would be lost in silence; here such a field is named.
 
 use k8s_openapi::api::{
-    apps::v1 as apps, batch::v1 as batch, core::v1 as core, policy::v1 as policy, rbac::v1 as rbac,
+    apps::v1 as apps, autoscaling::v2 as autoscaling, batch::v1 as batch, core::v1 as core,
+    networking::v1 as networking, policy::v1 as policy, rbac::v1 as rbac,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::monitoring;
 use crate::error::{Error, Result};
 
 /// The typed object; a wrong type or an unknown field is an error that names its path.
@@ -36,10 +38,17 @@ pub fn verify(document: &Value) -> Result<()> {
         ("v1", "Secret") => object::<core::Secret>(it).map(drop),
         ("v1", "PersistentVolume") => object::<core::PersistentVolume>(it).map(drop),
         ("v1", "PersistentVolumeClaim") => object::<core::PersistentVolumeClaim>(it).map(drop),
+        ("v1", "Pod") => object::<core::Pod>(it).map(drop),
         ("v1", "Namespace") => object::<core::Namespace>(it).map(drop),
         ("policy/v1", "PodDisruptionBudget") => object::<policy::PodDisruptionBudget>(it).map(drop),
         ("rbac.authorization.k8s.io/v1", "Role") => object::<rbac::Role>(it).map(drop),
         ("rbac.authorization.k8s.io/v1", "RoleBinding") => object::<rbac::RoleBinding>(it).map(drop),
+        ("networking.k8s.io/v1", "NetworkPolicy") => object::<networking::NetworkPolicy>(it).map(drop),
+        ("autoscaling/v2", "HorizontalPodAutoscaler") => {
+            object::<autoscaling::HorizontalPodAutoscaler>(it).map(drop)
+        }
+        (monitoring::VERSION, "PodMonitor") => object::<monitoring::PodMonitor>(it).map(drop),
+        (monitoring::VERSION, "PrometheusRule") => object::<monitoring::PrometheusRule>(it).map(drop),
         (version, kind) => Err(Error::malformed(
             name(document),
             format!("{version} {kind} is a kind that is not checked yet"),

@@ -70,6 +70,9 @@ pub struct Panel {
     pub fields: Fields,
     #[serde(default, rename = "gridPos")]
     pub place: Place,
+    /// What belongs to its kind alone.
+    #[serde(default)]
+    pub options: Value,
     /// Those of a folded row.
     #[serde(default)]
     pub panels: Vec<Panel>,
@@ -90,7 +93,7 @@ pub struct DataSource {
 }
 
 /// A query of a panel.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct Target {
     #[serde(default)]
     pub expr: String,
@@ -98,6 +101,9 @@ pub struct Target {
     pub legend: String,
     #[serde(default, rename = "refId")]
     pub id: String,
+    /// Asked for now, and not over the panel's time.
+    #[serde(default)]
+    pub instant: bool,
     #[serde(default)]
     pub datasource: Option<DataSource>,
 }
@@ -113,7 +119,52 @@ pub struct FieldDefaults {
     #[serde(default)]
     pub unit: String,
     #[serde(default)]
-    pub thresholds: Option<Value>,
+    pub thresholds: Thresholds,
+    #[serde(default)]
+    pub min: Option<f64>,
+    #[serde(default)]
+    pub max: Option<f64>,
+    #[serde(default)]
+    pub custom: Custom,
+}
+
+/// From which value on which colour means something.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Thresholds {
+    #[serde(default)]
+    pub steps: Vec<Threshold>,
+}
+
+impl Thresholds {
+    /// Of a value; Grafana's steps begin with one that has none.
+    pub fn color(&self, value: f64) -> &str {
+        let reached = self.steps.iter().rev().find(|step| step.value.is_none_or(|bound| value >= bound));
+        reached.map_or("none", |step| step.color.as_str())
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Threshold {
+    pub color: String,
+    #[serde(default)]
+    pub value: Option<f64>,
+}
+
+/// How a time series is drawn.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Custom {
+    #[serde(default, rename = "fillOpacity")]
+    pub fill_opacity: f64,
+    #[serde(default)]
+    pub stacking: Mode,
+    #[serde(default, rename = "thresholdsStyle")]
+    pub thresholds_style: Mode,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Mode {
+    #[serde(default)]
+    pub mode: String,
 }
 
 /// In units of Grafana's grid, which is 24 wide.

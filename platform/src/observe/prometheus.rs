@@ -79,6 +79,15 @@ impl Prometheus {
 
     /// The value of an expression now.
     pub async fn query(&self, expr: &str) -> Result<Vec<Series>, QueryError> {
+        self.instant(&[("query", expr)]).await
+    }
+
+    /// The value of an expression at a moment, in Unix seconds.
+    pub async fn query_at(&self, expr: &str, time: f64) -> Result<Vec<Series>, QueryError> {
+        self.instant(&[("query", expr), ("time", &time.to_string())]).await
+    }
+
+    async fn instant(&self, form: &[(&str, &str)]) -> Result<Vec<Series>, QueryError> {
         #[derive(Deserialize)]
         #[serde(tag = "resultType", content = "result", rename_all = "lowercase")]
         enum Data {
@@ -93,7 +102,7 @@ impl Prometheus {
             labels: BTreeMap<String, String>,
             value: Sample,
         }
-        let data: Data = self.ask("query", &[("query", expr)]).await?;
+        let data: Data = self.ask("query", form).await?;
         Ok(match data {
             Data::Vector(series) => series
                 .into_iter()

@@ -1,26 +1,34 @@
 //! Expressions of dashboards and alerts: Grafana's variables filled in, and what they select.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use rusty_promql_parser::ast::Expr;
 use rusty_promql_parser::parser::selector::{LabelMatchOp, LabelMatcher, VectorSelector};
 
-/// Four scrapes of 15 s: what Grafana makes of `$__rate_interval` at such a data source.
-const RATE_INTERVAL: &str = "1m";
-/// Of a panel's whole time, where an expression asks for it.
-const RANGE: &str = "30m";
+/// Of a cluster, in seconds.
+const SCRAPE: f64 = 15.0;
+/// Of a panel's whole time, where nothing else is said.
+const RANGE: Duration = Duration::from_mins(30);
 
 /// The expression as Grafana would send it with "All" chosen for every variable.
 pub fn filled(expr: &str) -> String {
+    filled_for(expr, SCRAPE, RANGE)
+}
+
+/// As [`filled`], for a panel that shows `range` with a point every `step` seconds.
+pub fn filled_for(expr: &str, step: f64, range: Duration) -> String {
+    // Four scrapes at least, and no gap between two points: what Grafana does.
+    let rate = (step + SCRAPE).max(4.0 * SCRAPE);
     // The longest first: a name may begin another.
     let known = [
-        ("__rate_interval", RATE_INTERVAL),
-        ("__interval_ms", "15000"),
-        ("__interval", "15s"),
-        ("__range_s", "1800"),
-        ("__range", RANGE),
+        ("__rate_interval", format!("{rate}s")),
+        ("__interval_ms", format!("{}", step * 1000.0)),
+        ("__interval", format!("{step}s")),
+        ("__range_s", range.as_secs().to_string()),
+        ("__range", format!("{}s", range.as_secs())),
     ];
-    let text = known.into_iter().fold(expr.to_owned(), |text, (name, value)| fill(&text, name, value));
+    let text = known.iter().fold(expr.to_owned(), |text, (name, value)| fill(&text, name, value));
     let mut names: Vec<String> = variables(&text).into_iter().collect();
     names.sort_by_key(|name| std::cmp::Reverse(name.len()));
     names.into_iter().fold(text, |text, name| fill(&text, &name, ".+"))
@@ -94,9 +102,11 @@ mod tests {
     #[test]
     fn variables_become_what_grafana_sends_for_all() {
         let expr = r#"sum(rate(a{job=~"$job", pod=~"${pod}"}[$__rate_interval]))"#;
-        assert_eq!(filled(expr), r#"sum(rate(a{job=~".+", pod=~".+"}[1m]))"#);
+        assert_eq!(filled(expr), r#"sum(rate(a{job=~".+", pod=~".+"}[60s]))"#);
         assert_eq!(variables(expr), ["__rate_interval", "job", "pod"].map(str::to_owned).into());
-        assert_eq!(filled("rate(a[${__rate_interval}])*$__interval_ms"), "rate(a[1m])*15000");
+        assert_eq!(filled("rate(a[${__rate_interval}])*$__interval_ms"), "rate(a[60s])*15000");
+        let wide = filled_for("rate(a[$__rate_interval]) + b[$__range]", 120.0, Duration::from_hours(6));
+        assert_eq!(wide, "rate(a[135s]) + b[21600s]");
         assert_eq!(filled("a{b=\"$jobname\",c=\"$job\"}"), "a{b=\".+\",c=\".+\"}");
     }
 

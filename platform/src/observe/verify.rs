@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::dashboard::Dashboard;
+use super::dashboard::{Dashboard, Panel, Target};
 use super::prometheus::{Prometheus, QueryError, Series};
 use super::promql;
 use crate::demo;
@@ -18,6 +18,28 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Four scrapes of a cluster's 15 s, and the time to set the first.
 const LONGEST: Duration = Duration::from_secs(90);
 const USUAL: Duration = Duration::from_secs(15);
+
+/// What is asked, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    pub dashboard: String,
+    pub panel: String,
+    pub expr: String,
+}
+
+/// Every query of every panel.
+pub fn queries(dashboards: &[Dashboard]) -> Vec<Query> {
+    let of_panel = |dashboard: &Dashboard, panel: &Panel| -> Vec<Query> {
+        let query = |target: &Target| Query {
+            dashboard: dashboard.model.title.clone(),
+            panel: panel.title.clone(),
+            expr: target.expr.clone(),
+        };
+        panel.targets.iter().map(query).collect()
+    };
+    let panels = dashboards.iter().flat_map(|it| it.panels().into_iter().map(move |panel| (it, panel)));
+    panels.flat_map(|(dashboard, panel)| of_panel(dashboard, panel)).collect()
+}
 
 /// One query, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -69,21 +91,17 @@ impl Outcome {
 }
 
 /// Runs all of them.
-pub async fn verify(prometheus: &Prometheus, dashboards: &[Dashboard]) -> Result<Vec<Checked>> {
+pub async fn verify(prometheus: &Prometheus, queries: &[Query]) -> Result<Vec<Checked>> {
     let known = prometheus.metrics().await?;
     let mut checked = Vec::new();
-    for dashboard in dashboards {
-        for panel in dashboard.panels() {
-            for target in &panel.targets {
-                let outcome = run(prometheus, &known, &target.expr).await?;
-                checked.push(Checked {
-                    dashboard: dashboard.model.title.clone(),
-                    panel: panel.title.clone(),
-                    expr: target.expr.clone(),
-                    outcome,
-                });
-            }
-        }
+    for Query { dashboard, panel, expr } in queries {
+        let outcome = run(prometheus, &known, expr).await?;
+        checked.push(Checked {
+            dashboard: dashboard.clone(),
+            panel: panel.clone(),
+            expr: expr.clone(),
+            outcome,
+        });
     }
     Ok(checked)
 }
@@ -93,13 +111,13 @@ pub async fn verify(prometheus: &Prometheus, dashboards: &[Dashboard]) -> Result
 pub async fn verify_with_traffic(
     host: &Host,
     prometheus: &Prometheus,
-    dashboards: &[Dashboard],
+    queries: &[Query],
 ) -> Result<Vec<Checked>> {
     let step = host.events.step("traffic", "sending images until every panel shows something", Some(USUAL));
     let begun = Instant::now();
     let rounds = async {
         loop {
-            let checked = verify(prometheus, dashboards).await?;
+            let checked = verify(prometheus, queries).await?;
             let open = checked.iter().filter(|it| !it.outcome.is_good()).count();
             if open == 0 || begun.elapsed() > LONGEST {
                 return Ok::<_, Error>(checked);

@@ -67,12 +67,7 @@ pub struct Keyring {
 impl Keyring {
     /// Those of this machine: `.env` and the environment (which goes before), then Docker's configuration.
     pub fn of(host: &Host) -> Result<Self> {
-        let in_file = env_file(&host.root.join(".env"))?;
-        let variable = |name: &str| {
-            let set = std::env::var(name).ok();
-            set.or_else(|| Some(in_file.iter().find(|(key, _)| key == name)?.1.clone()))
-        };
-        let named = Credentials::of_variables(variable)?.into_iter().collect();
+        let named = Credentials::of_variables(variables(host)?)?.into_iter().collect();
         Ok(Self { named, docker: docker_configuration() })
     }
 
@@ -100,6 +95,15 @@ impl Keyring {
             found => found,
         }
     }
+}
+
+/// What the environment sets, and `.env` where it does not.
+pub(crate) fn variables(host: &Host) -> Result<impl Fn(&str) -> Option<String>> {
+    let in_file = env_file(&host.root.join(".env"))?;
+    Ok(move |name: &str| {
+        let set = std::env::var(name).ok();
+        set.or_else(|| Some(in_file.iter().find(|(key, _)| key == name)?.1.clone()))
+    })
 }
 
 /// What `.env` sets; no file sets nothing. A line's content is never told: it may be a secret.

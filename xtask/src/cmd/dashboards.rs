@@ -1,13 +1,17 @@
-//! `dashboards`: Grafana's dashboards held against the rules, and against what Prometheus really has.
+//! `dashboards`: Grafana's dashboards held against the rules and against what Prometheus really has,
+//! drawn, and put into a Grafana.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use clap::{Args, Subcommand};
 use comfy_table::{Table, presets};
-use platform::host::Host;
+use platform::host::{Host, write_atomically};
+use platform::observe::grafana::{self, Grafana, Import, Login};
 use platform::observe::lint::{self, Exceptions, Finding};
-use platform::observe::verify::{self, Checked};
-use platform::observe::{Prometheus, dashboard};
+use platform::observe::render::{self, Range};
+use platform::observe::verify::{self, Checked, Query};
+use platform::observe::{Dashboard, Prometheus, alerts, dashboard, sidecar};
 use platform::{Error, Exit, Result, up};
 use serde::Serialize;
 
@@ -15,7 +19,7 @@ use super::host;
 use crate::cli::GlobalArgs;
 use crate::printer::Printer;
 
-/// Check the dashboards, so that none has an empty panel
+/// Check the dashboards, draw them, put them into a Grafana
 #[derive(Debug, Args)]
 pub struct DashboardsArgs {
     #[command(subcommand)]
@@ -26,6 +30,9 @@ pub struct DashboardsArgs {
 enum Dashboards {
     Lint(LintArgs),
     Verify(VerifyArgs),
+    Render(RenderArgs),
+    Import(ImportArgs),
+    Configmap(ConfigMapArgs),
 }
 
 /// Hold the dashboards against dashboard-linter's rules
@@ -38,9 +45,9 @@ struct LintArgs {
     folder: FolderArgs,
 }
 
-/// Run every query of every panel against a live Prometheus
+/// Run every query of every panel and every alert against a live Prometheus
 ///
-/// An unknown metric, an empty answer or an error fails, and is told with its panel. Meanwhile images are sent to what
+/// Of an alert, what stands before its comparison with a number. An unknown metric, an empty answer or an error fails, and is told with its panel. Meanwhile images are sent to what
 /// `up` made: what has never happened has no numbers. With --prometheus nothing is sent.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cargo xtask dashboards verify\n  \
@@ -48,12 +55,90 @@ struct LintArgs {
 struct VerifyArgs {
     #[command(flatten)]
     folder: FolderArgs,
-    /// Where it answers [default: the one that `up` started]
-    #[arg(long, value_name = "URL", env = "PLATEN_PROMETHEUS_URL", hide_env_values = true)]
-    prometheus: Option<String>,
+    #[command(flatten)]
+    prometheus: PrometheusArgs,
+}
+
+/// Draw the dashboards from Prometheus without Grafana, into one HTML file
+///
+/// The file needs nothing else: no network, no server, no fonts. Times in which alerts fired are marked.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  cargo xtask dashboards render\n  \
+                        cargo xtask dashboards render --last 2h --out /tmp/run.html\n  \
+                        cargo xtask dashboards render --end 2026-11-21T14:30:00Z --last 15m")]
+struct RenderArgs {
+    #[command(flatten)]
+    folder: FolderArgs,
+    #[command(flatten)]
+    prometheus: PrometheusArgs,
+    /// The file [default: dashboards.html in .platen]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// How much time is shown: 90s, 30m, 6h, 2d
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = render::length)]
+    last: Duration,
+    /// Until when, as 2026-11-21T14:30:00Z [default: now]
+    #[arg(long, value_name = "TIME", value_parser = render::moment)]
+    end: Option<SystemTime>,
+}
+
+/// Put the dashboards into a Grafana, and read them back
+///
+/// The login comes from GRAFANA_PASSWORD (with GRAFANA_USER, else admin) or GRAFANA_TOKEN, in the environment or in .env.
+/// What is there already as it must be is left alone.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  cargo xtask dashboards import --url http://127.0.0.1:3000\n  \
+                        cargo xtask dashboards import --overwrite --folder ocr --datasource prometheus\n  \
+                        cargo xtask dashboards import --dry-run")]
+struct ImportArgs {
+    #[command(flatten)]
+    folder: FolderArgs,
+    /// Where Grafana answers
+    #[arg(long, value_name = "URL", env = "GRAFANA_URL", default_value = "http://127.0.0.1:3000")]
+    url: String,
+    /// Who asks; the password comes from the variable GRAFANA_PASSWORD [default: GRAFANA_USER, else admin]
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// The folder in Grafana by its uid; it is made where it is not there
+    #[arg(long, value_name = "UID", default_value = "platen")]
+    folder_uid: String,
+    /// What that folder is called when it is made
+    #[arg(long, value_name = "TITLE", default_value = "Platen")]
+    folder_title: String,
+    /// The data source by its uid [default: Prometheus' default one, or the only one]
+    #[arg(long, value_name = "UID")]
+    datasource: Option<String>,
+    /// Write over other dashboards of the same uid
+    #[arg(long)]
+    overwrite: bool,
+    /// Show what would be written
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Print the dashboards as a ConfigMap for Grafana's sidecar, for `kubectl apply -f -`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  cargo xtask dashboards configmap | kubectl apply -f -\n  \
+                        cargo xtask dashboards configmap --out platen-dashboards.yaml")]
+struct ConfigMapArgs {
+    #[command(flatten)]
+    folder: FolderArgs,
+    /// Where the ConfigMap goes
+    #[arg(long, value_name = "NAME", default_value = "monitoring")]
+    namespace: String,
+    /// A file instead of standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
+struct PrometheusArgs {
+    /// Where it answers [default: the one that `up` started]
+    #[arg(long = "prometheus", value_name = "URL", env = "PLATEN_PROMETHEUS_URL", hide_env_values = true)]
+    url: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
 struct FolderArgs {
     /// The folder with Grafana's JSON files [default: dashboards in the checkout]
     #[arg(long, value_name = "DIR")]
@@ -64,6 +149,14 @@ struct FolderArgs {
 struct Linted {
     folder: PathBuf,
     findings: Vec<Finding>,
+}
+
+#[derive(Serialize)]
+struct Drawn {
+    file: PathBuf,
+    panels: usize,
+    /// Panels without any value in this time.
+    empty: usize,
 }
 
 #[derive(Serialize)]
@@ -80,10 +173,70 @@ pub async fn run(global: &GlobalArgs, args: DashboardsArgs, printer: &Printer) -
     match args.what {
         Dashboards::Lint(args) => lint(folder(args.folder), printer),
         Dashboards::Verify(args) => {
-            let folder = folder(args.folder);
-            verify(&host, &folder, args.prometheus, printer).await
+            // The alerts are Platen's own: a folder that is named has its dashboards alone.
+            let alerts = if args.folder.dir.is_none() { alerts::queries()? } else { Vec::new() };
+            let dashboards = dashboard::read(&folder(args.folder))?;
+            let queries = [verify::queries(&dashboards), alerts].concat();
+            verify(&host, &queries, args.prometheus.url, printer).await
+        }
+        Dashboards::Import(args) => {
+            let dashboards = dashboard::read(&folder(args.folder.clone()))?;
+            import(&host, &dashboards, args, printer).await
+        }
+        Dashboards::Configmap(args) => {
+            let dashboards = dashboard::read(&folder(args.folder.clone()))?;
+            config_map(&dashboards, args, printer)
+        }
+        Dashboards::Render(args) => {
+            let dashboards = dashboard::read(&folder(args.folder.clone()))?;
+            draw(&host, &dashboards, args, printer).await
         }
     }
+}
+
+async fn import(host: &Host, dashboards: &[Dashboard], args: ImportArgs, printer: &Printer) -> Result<Exit> {
+    let grafana = Grafana::new(&args.url, Login::of(host, args.user.as_deref())?)?;
+    let wanted = Import {
+        folder: args.folder_uid,
+        folder_title: args.folder_title,
+        datasource: args.datasource,
+        overwrite: args.overwrite,
+        dry_run: args.dry_run,
+    };
+    let step =
+        host.events.step("import", "putting the dashboards into Grafana", Some(Duration::from_secs(2)));
+    let report = grafana::import(&grafana, dashboards, &wanted).await?;
+    step.done();
+    printer.result(&report, || imported_text(&report, &grafana, args.dry_run));
+    Ok(Exit::Done)
+}
+
+fn config_map(dashboards: &[Dashboard], args: ConfigMapArgs, printer: &Printer) -> Result<Exit> {
+    let yaml = sidecar::yaml(dashboards, &args.namespace)?;
+    let map = sidecar::config_map(dashboards, &args.namespace);
+    let Some(file) = args.out else {
+        printer.result(&map, || yaml.trim_end().to_owned());
+        return Ok(Exit::Done);
+    };
+    write_atomically(&file, yaml.as_bytes())?;
+    printer.result(&map, || file.display().to_string());
+    Ok(Exit::Done)
+}
+
+async fn draw(host: &Host, dashboards: &[Dashboard], args: RenderArgs, printer: &Printer) -> Result<Exit> {
+    let range = Range::new(args.last, args.end)?;
+    let file = args.out.unwrap_or_else(|| host.state_dir().join("dashboards.html"));
+    let url = match args.prometheus.url {
+        Some(url) => url,
+        None => up::prometheus(host).await?,
+    };
+    let step = host.events.step("render", "drawing the dashboards", Some(Duration::from_secs(5)));
+    let page = render::render(&Prometheus::new(&url)?, dashboards, range, &step).await?;
+    write_atomically(&file, page.html.as_bytes())?;
+    step.done();
+    let drawn = Drawn { file, panels: page.panels, empty: page.empty };
+    printer.result(&drawn, || drawn_text(&drawn));
+    Ok(Exit::Done)
 }
 
 fn lint(folder: PathBuf, printer: &Printer) -> Result<Exit> {
@@ -109,14 +262,36 @@ fn lint(folder: PathBuf, printer: &Printer) -> Result<Exit> {
     ))
 }
 
-async fn verify(host: &Host, folder: &Path, named: Option<String>, printer: &Printer) -> Result<Exit> {
-    let dashboards = dashboard::read(folder)?;
+fn imported_text(report: &grafana::Report, grafana: &Grafana, dry_run: bool) -> String {
+    let how = if dry_run { "would be " } else { "" };
+    let line = |it: &grafana::Imported| {
+        let outcome = match it.outcome {
+            grafana::Outcome::Created => "created",
+            grafana::Outcome::Updated => "updated",
+            grafana::Outcome::Unchanged => "unchanged",
+        };
+        format!("{how}{outcome}: {}  {}{}", it.title, grafana.address(), it.url)
+    };
+    let mut lines: Vec<String> = report.dashboards.iter().map(line).collect();
+    lines.push(format!("folder {}, data source {}, by {}", report.folder, report.datasource, report.api));
+    lines.join("\n")
+}
+
+fn drawn_text(drawn: &Drawn) -> String {
+    let empty = match drawn.empty {
+        0 => String::new(),
+        empty => format!(", {empty} of them without data in this time"),
+    };
+    format!("{} panels{empty}: {}", drawn.panels, drawn.file.display())
+}
+
+async fn verify(host: &Host, asked: &[Query], named: Option<String>, printer: &Printer) -> Result<Exit> {
     let (prometheus, queries) = if let Some(named) = named {
-        let queries = verify::verify(&Prometheus::new(&named)?, &dashboards).await?;
+        let queries = verify::verify(&Prometheus::new(&named)?, asked).await?;
         (named, queries)
     } else {
         let ours = up::prometheus(host).await?;
-        let queries = verify::verify_with_traffic(host, &Prometheus::new(&ours)?, &dashboards).await?;
+        let queries = verify::verify_with_traffic(host, &Prometheus::new(&ours)?, asked).await?;
         (ours, queries)
     };
     let passed = queries.iter().filter(|checked| checked.outcome.is_good()).count();

@@ -1,9 +1,9 @@
-//! `render`: the manifests of `argocd/` from their templates.
+//! `render`: the manifests of `argocd/` from their templates, and the chart's table of values.
 
 use std::path::PathBuf;
 
 use clap::Args;
-use platform::manifests::{self, Drift, Params};
+use platform::manifests::{self, Drift, Params, chart_readme};
 use platform::{Error, Exit, Result};
 use serde::Serialize;
 
@@ -33,12 +33,22 @@ struct Rendered {
 
 pub fn run(global: &GlobalArgs, args: RenderArgs, printer: &Printer) -> Result<Exit> {
     let host = host(global, printer.events())?;
+    // The chart's README belongs to the checkout: a folder of the user's own gets the manifests alone.
+    let readme = args.out.is_none().then_some(&host.root);
     let folder = args.out.unwrap_or_else(|| host.root.join(manifests::DIR));
     let params = Params::default();
     let rendered = if args.check {
-        Rendered { drift: manifests::check(&folder, &params)?, written: Vec::new(), folder }
+        let mut drift = manifests::check(&folder, &params)?;
+        if let Some(root) = readme {
+            drift.extend(chart_readme::check(root)?);
+        }
+        Rendered { drift, written: Vec::new(), folder }
     } else {
-        Rendered { written: manifests::render(&folder, &params)?, drift: Vec::new(), folder }
+        let mut written = manifests::render(&folder, &params)?;
+        if let Some(root) = readme {
+            written.extend(chart_readme::render(root)?);
+        }
+        Rendered { written, drift: Vec::new(), folder }
     };
     printer.result(&rendered, || text(&rendered));
     if rendered.drift.is_empty() {

@@ -132,7 +132,7 @@ impl Embedded {
             let dir = self.layout.dir().join(dir);
             std::fs::create_dir_all(&dir).doing(format!("creating {}", dir.display()))?;
         }
-        write_atomically(&scrape::file(self.layout.dir()), scrape::config(spec)?.as_bytes())?;
+        scrape::write(spec, self.layout.dir())?;
         write_atomically(&self.layout.spec(), &text)?;
         spawn_detached(supervisor, &self.layout.log("supervisor"), Some(&lock))?;
         drop(lock);

@@ -7,20 +7,26 @@ use serde::Serialize;
 
 use super::spec::{NodeSpec, Role, RoleSpec, Spec};
 use crate::error::{Error, Result};
+use crate::host::write_atomically;
+use crate::observe::alerts;
 use crate::process::Cmd;
 
 /// The namespace that the dashboards look into.
 const NAMESPACE: &str = "ocr";
+const RULES: &str = "alerts.yaml";
 
 #[derive(Serialize)]
 struct Config {
     global: Global,
+    /// Beside this file.
+    rule_files: [&'static str; 1],
     scrape_configs: Vec<Job>,
 }
 
 #[derive(Serialize)]
 struct Global {
     scrape_interval: &'static str,
+    evaluation_interval: &'static str,
 }
 
 #[derive(Serialize)]
@@ -40,6 +46,12 @@ struct Targets {
 /// Where its configuration lies, in the folder of the profile's processes.
 pub fn file(dir: &Path) -> PathBuf {
     dir.join("prometheus.yml")
+}
+
+/// Writes the configuration and the alerts that it names.
+pub(super) fn write(spec: &Spec, dir: &Path) -> Result<()> {
+    write_atomically(&dir.join(RULES), alerts::RULES.as_bytes())?;
+    write_atomically(&file(dir), config(spec)?.as_bytes())
 }
 
 pub(super) fn cmd(program: &Path, port: u16, dir: &Path) -> Cmd {
@@ -67,7 +79,8 @@ pub fn config(spec: &Spec) -> Result<String> {
     };
     let config = Config {
         // A third of a cluster's: whoever looks has just started it.
-        global: Global { scrape_interval: "5s" },
+        global: Global { scrape_interval: "5s", evaluation_interval: "5s" },
+        rule_files: [RULES],
         scrape_configs: vec![
             Job { name: "ocr", metrics_path: "/metrics", static_configs: roles.collect() },
             nodes("/metrics"),
