@@ -19,6 +19,7 @@ fn upgrade() -> Upgrade {
         values: json!({"password": "s3cret"}),
         timeout: Duration::from_mins(2),
         restore: false,
+        adopt: false,
     }
 }
 
