@@ -252,9 +252,12 @@ impl GitOps {
 
 /// Our Application on this cluster.
 pub async fn application(client: &kube::Client) -> Result<Owned> {
-    // Without Argo CD's definitions the API server answers 404 as well.
-    let found = api(client, "Application").get_opt(APPLICATION).await.doing("looking at the Application")?;
-    Ok(found.map_or(Owned::Absent, |found| Owned::There(Box::new(found))))
+    match api(client, "Application").get(APPLICATION).await {
+        Ok(found) => Ok(Owned::There(Box::new(found))),
+        // So too where Argo CD's definitions are not there.
+        Err(kube::Error::Api(gone)) if gone.code == 404 => Ok(Owned::Absent),
+        Err(error) => Err(error).doing("looking at the Application"),
+    }
 }
 
 fn same_source(found: &Value, wanted: &Value) -> bool {
