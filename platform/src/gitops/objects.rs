@@ -47,7 +47,7 @@ impl Repository {
 
     /// Platen's registries inside a cluster's network speak plain HTTP.
     fn secret(&self) -> Value {
-        let mut data = json!({"url": self.source.repo_url, "project": PROJECT});
+        let mut data = json!({"url": self.source.repo_url});
         if self.is_oci() {
             data["type"] = json!("oci");
             data["insecureOCIForceHttp"] = json!("true");
@@ -145,41 +145,28 @@ impl GitOps {
         removed.map(drop).doing("taking the service over from its Helm release")
     }
 
-    /// Replaced as a whole: what a patch leaves out would stay.
     async fn put(&self, wanted: &Value) -> Result<()> {
-        let api = api(&self.client, "Application");
-        let doing = "pointing Argo CD at the chart";
-        for _ in 0..TRIES {
-            let put = if let Owned::There(mut found) = application(&self.client).await? {
-                found.data["spec"] = wanted["spec"].clone();
-                let annotations = found.metadata.annotations.get_or_insert_default();
-                annotations.remove(SET);
-                annotations.extend(self.set.iter().map(|set| (SET.to_owned(), set.to_string())));
-                found.metadata.labels = serde_json::from_value(wanted["metadata"]["labels"].clone()).ok();
-                let failed = Seen::of(&found)?.operation_state.is_some_and(|it| it.phase != "Succeeded");
-                if failed && found.data.get("operation").is_none() {
-                    // Argo CD does not try what has failed once again by itself.
-                    found.data["operation"] = json!({"initiatedBy": {"username": FIELD_MANAGER},
-                        "sync": {"revision": self.params.source.revision, "prune": true}});
-                }
-                api.replace(APPLICATION, &PostParams::default(), &found).await
-            } else {
-                let object: DynamicObject = serde_json::from_value(wanted.clone())
-                    .map_err(|error| Error::malformed("the Application", error, "run: cargo xtask render"))?;
-                api.create(&PostParams::default(), &object).await
-            };
-            match put {
-                // Its controller writes the status in the meantime.
-                Err(kube::Error::Api(refused)) if refused.code == 409 => {}
-                put => return put.map(drop).doing(doing),
+        let changed = replace(&self.client, |found| {
+            found.data["spec"] = wanted["spec"].clone();
+            let annotations = found.metadata.annotations.get_or_insert_default();
+            annotations.remove(SET);
+            annotations.extend(self.set.iter().map(|set| (SET.to_owned(), set.to_string())));
+            found.metadata.labels = serde_json::from_value(wanted["metadata"]["labels"].clone()).ok();
+            let failed = Seen::of(found)?.operation_state.is_some_and(|it| it.phase != "Succeeded");
+            if failed && found.data.get("operation").is_none() {
+                // Argo CD does not try what has failed once again by itself.
+                found.data["operation"] = json!({"initiatedBy": {"username": FIELD_MANAGER},
+                    "sync": {"revision": self.params.source.revision, "prune": true}});
             }
+            Ok(())
+        });
+        if changed.await? {
+            return Ok(());
         }
-        Err(Error::unhealthy(
-            format!("the Application {APPLICATION} changes all the time: somebody else writes it too"),
-            format!(
-                "see who: kubectl -n {NAMESPACE} get application {APPLICATION} -o yaml --show-managed-fields"
-            ),
-        ))
+        let object: DynamicObject = serde_json::from_value(wanted.clone())
+            .map_err(|error| Error::malformed("the Application", error, "run: cargo xtask render"))?;
+        let created = api(&self.client, "Application").create(&PostParams::default(), &object).await;
+        created.map(drop).doing("making the Application")
     }
 
     /// What was there before the newest deploy, made the wanted one again. Returns its revision.
@@ -198,14 +185,13 @@ impl GitOps {
 
     /// Points at a source that was there before.
     pub async fn point(client: &kube::Client, source: &Value) -> Result<()> {
-        let patch = json!({"metadata": {"annotations": {SET: null}}, "spec": {"source": source}});
-        for patch in [json!({"spec": {"source": {"helm": null}}}), patch] {
-            let patched = api(client, "Application")
-                .patch(APPLICATION, &PatchParams::default(), &Patch::Merge(patch))
-                .await;
-            patched.doing("pointing Argo CD at what was deployed before")?;
-        }
-        Ok(())
+        let changed = replace(client, |found| {
+            found.data["spec"]["source"] = source.clone();
+            // What was set is in that source, or was not set then.
+            found.metadata.annotations.get_or_insert_default().remove(SET);
+            Ok(())
+        });
+        if changed.await? { Ok(()) } else { Err(not_there()) }
     }
 
     /// Values that an earlier deploy laid over the configuration's.
@@ -248,6 +234,25 @@ impl GitOps {
             deleted => deleted.map(drop).doing("removing the Application"),
         }
     }
+}
+
+/// Changes our Application, as a whole: what a patch leaves out would stay. False where there is none.
+async fn replace(client: &kube::Client, change: impl Fn(&mut DynamicObject) -> Result<()>) -> Result<bool> {
+    for _ in 0..TRIES {
+        let Owned::There(mut found) = application(client).await? else { return Ok(false) };
+        change(&mut found)?;
+        match api(client, "Application").replace(APPLICATION, &PostParams::default(), &found).await {
+            // Its controller writes the status in the meantime.
+            Err(kube::Error::Api(refused)) if refused.code == 409 => {}
+            replaced => return replaced.map(|_| true).doing("pointing Argo CD at the chart"),
+        }
+    }
+    Err(Error::unhealthy(
+        format!("the Application {APPLICATION} changes all the time: somebody else writes it too"),
+        format!(
+            "see who: kubectl -n {NAMESPACE} get application {APPLICATION} -o yaml --show-managed-fields"
+        ),
+    ))
 }
 
 /// Our Application on this cluster.

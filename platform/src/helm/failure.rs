@@ -17,6 +17,8 @@ pub enum Failure {
     ValuesRefused,
     /// A template of the chart fails.
     DoesNotRender,
+    /// The cluster does not know a kind of the chart, or not yet.
+    UnknownKind,
     /// The cluster did not answer.
     Unreachable,
     /// An object exists and belongs to something else.
@@ -41,6 +43,8 @@ impl Failure {
             Self::InProgress
         } else if says(&["values don't meet the specifications of the schema"]) {
             Self::ValuesRefused
+        } else if says(&["ensure CRDs are installed first"]) {
+            Self::UnknownKind
         } else if Fault::find(complaint).is_some() {
             Self::DoesNotRender
         } else if says(&[
@@ -102,6 +106,6 @@ pub(super) fn explained(error: ProcessError, release: &Release) -> Error {
             format!("this account may not change {release}: {why}"),
             "use a context whose account may, or ask for the right that is named",
         ),
-        Failure::NotFound | Failure::TimedOut | Failure::Other => error.into(),
+        Failure::UnknownKind | Failure::NotFound | Failure::TimedOut | Failure::Other => error.into(),
     }
 }

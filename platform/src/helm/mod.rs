@@ -195,7 +195,13 @@ impl Helm {
                 self.mend(&upgrade.release, current.status).await?;
             }
         }
-        let revision = self.apply(upgrade, &inputs).await?;
+        let revision = match self.apply(upgrade, &inputs).await {
+            // Helm makes a chart's definitions and goes on before the API server serves them; now they are there.
+            Err(Error::Process(error)) if Failure::of(&error) == Failure::UnknownKind => {
+                self.apply(upgrade, &inputs).await?
+            }
+            applied => applied?,
+        };
         Ok(Applied::Changed { revision })
     }
 

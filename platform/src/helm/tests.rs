@@ -64,6 +64,18 @@ async fn a_release_that_does_not_exist_is_installed() {
 }
 
 #[tokio::test]
+async fn a_chart_whose_definitions_are_only_just_made_is_applied_once_more() {
+    const EARLY: &str = "Error: unable to build kubernetes objects from release manifest: no matches for kind \
+                         \"Prometheus\" in version \"monitoring.coreos.com/v1\"\nensure CRDs are installed first";
+    let helm = helm(vec![
+        Expect::new(HISTORY_CMD).fails(1, NOT_FOUND),
+        upgrade_expected().fails(1, EARLY),
+        upgraded(),
+    ]);
+    assert_eq!(helm.upgrade_install(&upgrade()).await.unwrap(), Applied::Changed { revision: 3 });
+}
+
+#[tokio::test]
 async fn a_release_with_the_same_inputs_is_left_alone() {
     let helm = helm(vec![history("deployed", &inputs())]);
     assert_eq!(helm.upgrade_install(&upgrade()).await.unwrap(), Applied::Unchanged { revision: 2 });
