@@ -18,6 +18,9 @@ const PROJECT: &str = "platen";
 const REPOSITORY: &str = "platen-charts";
 /// Written into the Application: values that `deploy --set` laid over the configuration's.
 const SET: &str = "platen.dev/set";
+/// Asks Argo CD to look at once; it takes the annotation away. What had no valid source it would else pass over for a while,
+/// also after it was corrected.
+const REFRESH: &str = "argocd.argoproj.io/refresh";
 /// What a Helm release's records are found by.
 const RELEASE: &str = "owner=helm,name=ocr";
 const TRIES: usize = 6;
@@ -241,6 +244,7 @@ async fn replace(client: &kube::Client, change: impl Fn(&mut DynamicObject) -> R
     for _ in 0..TRIES {
         let Owned::There(mut found) = application(client).await? else { return Ok(false) };
         change(&mut found)?;
+        found.metadata.annotations.get_or_insert_default().insert(REFRESH.into(), "normal".into());
         match api(client, "Application").replace(APPLICATION, &PostParams::default(), &found).await {
             // Its controller writes the status in the meantime.
             Err(kube::Error::Api(refused)) if refused.code == 409 => {}

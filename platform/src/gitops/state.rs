@@ -102,7 +102,11 @@ impl Operation {
             .filter(|it| it.status == "SyncFailed")
             .map(|it| format!("{} {}/{}: {}", it.kind, it.namespace, it.name, it.message))
             .collect();
-        if failed.is_empty() { self.message.clone() } else { failed.join("; ") }
+        match failed.as_slice() {
+            [] => self.message.clone(),
+            [one] => one.clone(),
+            [first, others @ ..] => format!("{first} (and {} more objects)", others.len()),
+        }
     }
 }
 
