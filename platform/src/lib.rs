@@ -12,6 +12,7 @@ mod digest;
 pub mod engine;
 pub mod error;
 pub mod event;
+pub mod gitops;
 pub mod helm;
 pub mod host;
 mod http;

@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use crate::cluster::client::client;
 use crate::cluster::{ClusterState, Endpoint, NodeState};
-use crate::diagnose;
+use crate::diagnose::{self, Scope};
 use crate::error::{Doing, Result};
+use crate::gitops;
 use crate::host::Host;
 use crate::up;
 
@@ -19,6 +20,8 @@ pub struct StatusReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster: Option<ClusterState>,
     pub workloads: Vec<Workload>,
+    /// What Argo CD keeps on the cluster, where it is there.
+    pub applications: Vec<gitops::Summary>,
     /// A sentence for each thing that is wrong.
     pub findings: Vec<String>,
     pub endpoints: Vec<Endpoint>,
@@ -47,6 +50,7 @@ pub async fn status(host: &Host) -> Result<StatusReport> {
             healthy: false,
             cluster: None,
             workloads: Vec::new(),
+            applications: Vec::new(),
             findings: Vec::new(),
             endpoints: Vec::new(),
             page: None,
@@ -74,6 +78,7 @@ pub(crate) async fn kubernetes_status(
             healthy: false,
             cluster: Some(cluster),
             workloads,
+            applications: Vec::new(),
             findings,
             endpoints,
             page: None,
@@ -90,7 +95,15 @@ pub(crate) async fn kubernetes_status(
             findings.push(format!("{finding}; run: {}", finding.command));
         }
     }
-    findings.dedup();
+    let beside: Vec<&str> = up::Component::ALL.into_iter().map(up::Component::namespace).collect();
+    for finding in diagnose::explain_scope(&client, &Scope::all(&beside)).await? {
+        let finding = finding.in_context(context);
+        findings.push(format!("{finding}; run: {}", finding.command));
+    }
+    let applications = gitops::applications(&client).await?;
+    findings.extend(applications.iter().filter_map(|application| application.trouble.clone()));
+    let mut told = std::collections::BTreeSet::new();
+    findings.retain(|finding| told.insert(finding.clone()));
     let ready_nodes = nodes.iter().filter(|node| node.state == NodeState::Ready).count();
     let staying = workloads.iter().filter(|workload| !workload.leaving).count();
     let ready = workloads.iter().filter(|workload| workload.ready && !workload.leaving).count();
@@ -99,7 +112,9 @@ pub(crate) async fn kubernetes_status(
         nodes.len(),
     );
     let healthy = ready_nodes == nodes.len() && ready == staying && ready > 0;
-    Ok(StatusReport { summary, healthy, cluster: Some(cluster), workloads, findings, endpoints, page: None })
+    let healthy = healthy && applications.iter().all(gitops::Summary::is_well);
+    let cluster = Some(cluster);
+    Ok(StatusReport { summary, healthy, cluster, workloads, applications, findings, endpoints, page: None })
 }
 
 fn workload(pod: &Pod, namespace: &str) -> Workload {

@@ -5,6 +5,7 @@ pub mod doors;
 pub mod embedded;
 pub mod kind;
 pub mod objects;
+pub mod relay;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 

@@ -88,11 +88,15 @@ pub struct ComponentsConfig {
     pub page: bool,
     /// The experiments; without a word, where `up` itself gives the nodes a folder in common.
     pub experiments: Option<bool>,
+    /// Argo CD; without a word, on a cluster that `up` itself makes.
+    pub argocd: Option<bool>,
+    /// Prometheus with its operator; without a word, on a cluster that `up` itself makes.
+    pub monitoring: Option<bool>,
 }
 
 impl Default for ComponentsConfig {
     fn default() -> Self {
-        Self { page: true, experiments: None }
+        Self { page: true, experiments: None, argocd: None, monitoring: None }
     }
 }
 

@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::error::{Doing, Error, Result};
 pub use node::explain_node;
 pub use pod::explain_pod;
-pub use rollout::{heartbeat, unready};
+pub use rollout::{Workload, heartbeat, unready, workloads};
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -28,11 +28,20 @@ pub struct Finding {
     pub sentence: String,
     /// What to type next.
     pub command: String,
+    /// It does not mend itself by waiting.
+    #[serde(skip)]
+    pub lasting: bool,
 }
 
 impl Finding {
     fn new(object: impl Into<String>, sentence: impl Into<String>, command: impl Into<String>) -> Self {
-        Self { object: object.into(), sentence: sentence.into(), command: command.into() }
+        Self { object: object.into(), sentence: sentence.into(), command: command.into(), lasting: false }
+    }
+
+    #[must_use]
+    fn lasting(mut self) -> Self {
+        self.lasting = true;
+        self
     }
 
     /// The same finding with a command that works whatever context is current.
@@ -51,22 +60,60 @@ impl fmt::Display for Finding {
     }
 }
 
+impl From<Finding> for Error {
+    fn from(finding: Finding) -> Self {
+        Self::unhealthy(finding.to_string(), format!("run: {}", finding.command))
+    }
+}
+
 /// Platen's own objects: a namespace can hold those of others beside them. An experiment's pod ends, well or not, and its
 /// user is told which by `GET /test/{experiment_id}`: the platform is no less healthy for it.
 pub fn ours() -> ListParams {
     ListParams::default().labels("app.kubernetes.io/part-of=platen,app.kubernetes.io/component!=experiment")
 }
 
+/// Whose objects are looked at, and in which namespaces.
+#[derive(Debug, Clone)]
+pub struct Scope<'a> {
+    namespaces: &'a [&'a str],
+    objects: ListParams,
+}
+
+impl<'a> Scope<'a> {
+    /// Platen's own.
+    pub fn ours(namespaces: &'a [&'a str]) -> Self {
+        Self { namespaces, objects: ours() }
+    }
+
+    /// Whatever is there: in a namespace that holds one component.
+    pub fn all(namespaces: &'a [&'a str]) -> Self {
+        Self { namespaces, objects: ListParams::default() }
+    }
+}
+
 /// Everything that is wrong with Platen's pods of a namespace, and with the nodes under them. Nothing is found where all
 /// is well or only has not finished starting.
 pub async fn explain_namespace(client: &kube::Client, namespace: &str) -> Result<Vec<Finding>> {
+    explain_scope(client, &Scope::ours(&[namespace])).await
+}
+
+/// As [`explain_namespace`], for any scope.
+pub async fn explain_scope(client: &kube::Client, scope: &Scope<'_>) -> Result<Vec<Finding>> {
     let all = ListParams::default();
-    let pods = Api::<Pod>::namespaced(client.clone(), namespace).list(&ours()).await;
-    let pods = pods.doing(format!("listing the pods of namespace {namespace}"))?.items;
-    let events = Api::<Event>::namespaced(client.clone(), namespace).list(&all).await;
-    let events = events.doing(format!("listing the events of namespace {namespace}"))?.items;
+    let (mut pods, mut events) = (Vec::new(), Vec::new());
+    for namespace in scope.namespaces {
+        let found = Api::<Pod>::namespaced(client.clone(), namespace).list(&scope.objects).await;
+        pods.extend(found.doing(format!("listing the pods of namespace {namespace}"))?.items);
+        let found = Api::<Event>::namespaced(client.clone(), namespace).list(&all).await;
+        events.extend(found.doing(format!("listing the events of namespace {namespace}"))?.items);
+    }
     let nodes = Api::<Node>::all(client.clone()).list(&all).await.doing("listing the nodes")?.items;
     Ok(explain(&pods, &events, &nodes))
+}
+
+/// The first of them that does not mend itself by waiting.
+pub async fn lasting(client: &kube::Client, scope: &Scope<'_>) -> Result<Option<Finding>> {
+    Ok(explain_scope(client, scope).await?.into_iter().find(|finding| finding.lasting))
 }
 
 /// As [`explain_namespace`], from objects at hand.
@@ -79,18 +126,11 @@ pub fn explain(pods: &[Pod], events: &[Event], nodes: &[Node]) -> Vec<Finding> {
     findings
 }
 
-/// Adds to a time-out what was not ready in these namespaces and why; other results pass unchanged.
-pub async fn explained<T>(client: &kube::Client, namespaces: &[&str], result: Result<T>) -> Result<T> {
+/// Adds to a time-out what was not ready in this scope and why; other results pass unchanged.
+pub async fn explained<T>(client: &kube::Client, scope: &Scope<'_>, result: Result<T>) -> Result<T> {
     let Err(Error::TimedOut { awaited, waited, hint }) = result else { return result };
-    let mut findings: Vec<Finding> = Vec::new();
-    for namespace in namespaces {
-        // The time-out is the error to tell; that its cause could not be read as well must not replace it.
-        for finding in explain_namespace(client, namespace).await.unwrap_or_default() {
-            if !findings.contains(&finding) {
-                findings.push(finding);
-            }
-        }
-    }
+    // The time-out is the error to tell; that its cause could not be read as well must not replace it.
+    let findings = explain_scope(client, scope).await.unwrap_or_default();
     let Some(first) = findings.first() else { return Err(Error::TimedOut { awaited, waited, hint }) };
     let hint = format!("run: {}", first.command);
     let why: Vec<String> = findings.iter().map(ToString::to_string).collect();

@@ -112,7 +112,7 @@ impl<'a> View<'a> {
         let last = status.last_state.as_ref().and_then(|last| last.terminated.as_ref());
         let killed = |ended: &ContainerStateTerminated| ended.reason.as_deref() == Some("OOMKilled");
         if state.terminated.as_ref().is_some_and(killed) || (last.is_some_and(killed) && !status.ready) {
-            return Some(self.out_of_memory(status));
+            return Some(self.out_of_memory(status).lasting());
         }
         if let Some(waiting) = &state.waiting {
             let message = waiting.message.as_deref().unwrap_or_default();
@@ -122,9 +122,9 @@ impl<'a> View<'a> {
                 | "ErrImageNeverPull"
                 | "InvalidImageName"
                 | "ImageInspectError"
-                | "RegistryUnavailable" => Some(self.image(status, message)),
-                "CrashLoopBackOff" => Some(self.crash(status, last)),
-                "CreateContainerConfigError" => Some(self.configuration(status, message)),
+                | "RegistryUnavailable" => Some(self.image(status, message).lasting()),
+                "CrashLoopBackOff" => Some(self.crash(status, last).lasting()),
+                "CreateContainerConfigError" => Some(self.configuration(status, message).lasting()),
                 reason @ ("CreateContainerError"
                 | "RunContainerError"
                 | "PreStartHookError"
@@ -136,7 +136,7 @@ impl<'a> View<'a> {
             };
         }
         if let Some(ended) = state.terminated.as_ref().filter(|ended| ended.exit_code != 0) {
-            return Some(self.crash(status, Some(ended)));
+            return Some(self.crash(status, Some(ended)).lasting());
         }
         self.probe(status)
     }

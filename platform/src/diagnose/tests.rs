@@ -284,7 +284,7 @@ async fn a_time_out_is_told_with_its_cause_and_the_command_that_mends_it() {
     let crash = waiting("CreateContainerConfigError", r#"secret "ocr-server-env" not found"#);
     let (client, server) = answering(script_of(&[crash]));
     let late = Error::timed_out("the release", std::time::Duration::from_mins(1), "look");
-    let error = explained::<()>(&client, &["ocr"], Err(late)).await.unwrap_err();
+    let error = explained::<()>(&client, &Scope::ours(&["ocr"]), Err(late)).await.unwrap_err();
     server.await.unwrap();
     assert!(error.to_string().contains(r#"secret "ocr-server-env" not found"#), "{error}");
     assert!(error.hint().unwrap().starts_with("run: kubectl --namespace ocr create secret"), "{error:?}");

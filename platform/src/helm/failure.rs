@@ -1,6 +1,6 @@
 //! Why helm failed, read from what it said: its exit code is 1 for everything.
 
-use super::Release;
+use super::{CORRECT_THE_CHART, Fault, Release};
 use crate::error::Error;
 use crate::process::ProcessError;
 
@@ -15,6 +15,10 @@ pub enum Failure {
     InProgress,
     /// The values do not fit the chart's schema.
     ValuesRefused,
+    /// A template of the chart fails.
+    DoesNotRender,
+    /// The cluster does not know a kind of the chart, or not yet.
+    UnknownKind,
     /// The cluster did not answer.
     Unreachable,
     /// An object exists and belongs to something else.
@@ -39,6 +43,10 @@ impl Failure {
             Self::InProgress
         } else if says(&["values don't meet the specifications of the schema"]) {
             Self::ValuesRefused
+        } else if says(&["ensure CRDs are installed first"]) {
+            Self::UnknownKind
+        } else if Fault::find(complaint).is_some() {
+            Self::DoesNotRender
         } else if says(&[
             "cluster unreachable",
             "connection refused",
@@ -71,6 +79,10 @@ pub(super) fn explained(error: ProcessError, release: &Release) -> Error {
     let ProcessError::Failed { complaint, .. } = &error else { return error.into() };
     let why = complaint.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
     match failure {
+        Failure::DoesNotRender => {
+            let fault = Fault::find(complaint).map_or(why, |fault| fault.to_string());
+            Error::unhealthy(format!("the chart of {release} does not render: {fault}"), CORRECT_THE_CHART)
+        }
         Failure::ValuesRefused => Error::usage(
             format!("the values of {release} do not fit its chart: {why}"),
             "correct the key that is named; the chart's values.yaml describes each",
@@ -94,6 +106,6 @@ pub(super) fn explained(error: ProcessError, release: &Release) -> Error {
             format!("this account may not change {release}: {why}"),
             "use a context whose account may, or ask for the right that is named",
         ),
-        Failure::NotFound | Failure::TimedOut | Failure::Other => error.into(),
+        Failure::UnknownKind | Failure::NotFound | Failure::TimedOut | Failure::Other => error.into(),
     }
 }

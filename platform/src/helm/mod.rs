@@ -1,6 +1,7 @@
 //! Helm through its command line: typed calls, JSON answers, failures told apart by their cause.
 
 mod failure;
+mod fault;
 mod inputs;
 #[cfg(test)]
 mod tests;
@@ -12,9 +13,11 @@ use serde::Deserialize;
 
 use crate::error::{Doing, Error, Result};
 use crate::event::Events;
+use crate::host::Host;
 use crate::lock;
 use crate::process::{Cmd, Processes};
 pub use failure::Failure;
+pub use fault::Fault;
 pub use inputs::InputsHash;
 
 /// Queries of the cluster that should answer at once.
@@ -23,6 +26,10 @@ const QUERY_DEADLINE: Duration = Duration::from_mins(1);
 const GRACE: Duration = Duration::from_secs(30);
 /// Revisions that helm keeps of a release, and that are looked at.
 const HISTORY: &str = "10";
+
+/// What to do about a chart that is broken.
+pub(crate) const CORRECT_THE_CHART: &str =
+    "correct the chart where it says; cargo xtask test --only chart checks it";
 
 /// Which cluster helm talks to. Always named: never the context that happens to be current.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +93,8 @@ pub struct Upgrade {
     pub timeout: Duration,
     /// Apply it also where the release is current by its record: its objects were changed behind helm's back.
     pub restore: bool,
+    /// Objects that are there and belong to no release, or that somebody else writes, become this one's.
+    pub adopt: bool,
 }
 
 /// What [`Helm::upgrade_install`] did.
@@ -157,6 +166,13 @@ impl Helm {
         Self { processes, program: program.into(), target: Some(target), lock: Some(lock.into()), events }
     }
 
+    /// For the cluster of this context, by the user's own kubeconfig. One helm at a time changes a profile's releases.
+    pub fn of_cluster(host: &Host, program: PathBuf, context: &str) -> Self {
+        let target = Target { kubeconfig: None, context: context.to_owned() };
+        let lock = host.state_dir().join("locks").join(format!("{}.helm", host.config.cluster.profile));
+        Self::new(host.processes.clone(), program, target, lock, host.events.clone())
+    }
+
     /// For what needs no cluster: template, lint, package.
     pub fn offline(processes: Processes, program: impl Into<PathBuf>) -> Self {
         Self { processes, program: program.into(), target: None, lock: None, events: Events::silent() }
@@ -179,7 +195,13 @@ impl Helm {
                 self.mend(&upgrade.release, current.status).await?;
             }
         }
-        let revision = self.apply(upgrade, &inputs).await?;
+        let revision = match self.apply(upgrade, &inputs).await {
+            // Helm makes a chart's definitions and goes on before the API server serves them; now they are there.
+            Err(Error::Process(error)) if Failure::of(&error) == Failure::UnknownKind => {
+                self.apply(upgrade, &inputs).await?
+            }
+            applied => applied?,
+        };
         Ok(Applied::Changed { revision })
     }
 
@@ -297,7 +319,8 @@ impl Helm {
             .args(["--namespace", &upgrade.release.namespace, "--install", "--reset-values", "--values", "-"])
             .args(["--timeout", &seconds(upgrade.timeout)])
             .args(["--history-max", HISTORY, "--description", &inputs.to_string(), "--output", "json"])
-            .args(upgrade.restore.then_some("--force-conflicts"))
+            .args((upgrade.restore || upgrade.adopt).then_some("--force-conflicts"))
+            .args(upgrade.adopt.then_some("--take-ownership"))
             .stdin(upgrade.values.to_string())
             .deadline(upgrade.timeout + GRACE);
         let cmd = match &self.lock {

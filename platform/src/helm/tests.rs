@@ -19,6 +19,7 @@ fn upgrade() -> Upgrade {
         values: json!({"password": "s3cret"}),
         timeout: Duration::from_mins(2),
         restore: false,
+        adopt: false,
     }
 }
 
@@ -59,6 +60,18 @@ fn upgraded() -> Expect {
 #[tokio::test]
 async fn a_release_that_does_not_exist_is_installed() {
     let helm = helm(vec![Expect::new(HISTORY_CMD).fails(1, NOT_FOUND), upgraded()]);
+    assert_eq!(helm.upgrade_install(&upgrade()).await.unwrap(), Applied::Changed { revision: 3 });
+}
+
+#[tokio::test]
+async fn a_chart_whose_definitions_are_only_just_made_is_applied_once_more() {
+    const EARLY: &str = "Error: unable to build kubernetes objects from release manifest: no matches for kind \
+                         \"Prometheus\" in version \"monitoring.coreos.com/v1\"\nensure CRDs are installed first";
+    let helm = helm(vec![
+        Expect::new(HISTORY_CMD).fails(1, NOT_FOUND),
+        upgrade_expected().fails(1, EARLY),
+        upgraded(),
+    ]);
     assert_eq!(helm.upgrade_install(&upgrade()).await.unwrap(), Applied::Changed { revision: 3 });
 }
 

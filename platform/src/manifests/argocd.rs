@@ -106,3 +106,41 @@ pub struct Backoff {
     pub factor: i64,
     pub max_duration: String,
 }
+
+/// Applications from a template, one for each element.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ApplicationSet {
+    pub api_version: String,
+    pub kind: String,
+    pub metadata: ObjectMeta,
+    pub spec: ApplicationSetSpec,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ApplicationSetSpec {
+    pub go_template: bool,
+    pub go_template_options: Vec<String>,
+    pub generators: Vec<Generator>,
+    pub template: ApplicationTemplate,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Generator {
+    pub list: ListGenerator,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListGenerator {
+    pub elements: Vec<serde_json::Map<String, serde_json::Value>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApplicationTemplate {
+    pub metadata: ObjectMeta,
+    pub spec: ApplicationSpec,
+}

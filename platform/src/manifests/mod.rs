@@ -4,6 +4,7 @@
 pub mod argocd;
 pub mod chart_readme;
 pub mod monitoring;
+pub mod parts;
 pub mod restricted;
 pub mod strict;
 mod templates;
@@ -21,7 +22,7 @@ use crate::host::write_atomically;
 /// The folder that holds the committed manifests, under the project's root.
 pub const DIR: &str = "argocd";
 /// Who owns the fields that Platen applies.
-const FIELD_MANAGER: &str = "platen";
+pub(crate) const FIELD_MANAGER: &str = "platen";
 
 /// What the templates are filled with.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -39,6 +40,8 @@ pub struct Params {
     pub source: Source,
     /// Values laid over the chart's own.
     pub values: serde_json::Value,
+    /// Values by which the chart is the model server alone, and everything but the model server.
+    pub parts: parts::Parts,
 }
 
 /// Where Argo CD reads the chart from.
@@ -66,6 +69,7 @@ impl Default for Params {
                 revision: "main".into(),
             },
             values: serde_json::json!({}),
+            parts: parts::Parts::default(),
         }
     }
 }
@@ -74,11 +78,28 @@ impl Default for Params {
 pub fn files(params: &Params) -> Result<BTreeMap<&'static str, String>> {
     let mut files = BTreeMap::new();
     files.insert("namespaces.yaml", yaml("argocd/namespaces.yaml.j2", &namespaces(params)?)?);
-    let project: Vec<argocd::AppProject> = templates::typed("argocd/app-project.yaml.j2", params)?;
-    files.insert("app-project.yaml", yaml("argocd/app-project.yaml.j2", &project)?);
-    let application: Vec<argocd::Application> = templates::typed("argocd/application.yaml.j2", params)?;
-    files.insert("application.yaml", yaml("argocd/application.yaml.j2", &application)?);
+    files.insert("app-project.yaml", yaml("argocd/app-project.yaml.j2", &projects(params)?)?);
+    files.insert("application.yaml", yaml("argocd/application.yaml.j2", &applications(params)?)?);
+    files.insert(
+        "application-sets.yaml",
+        yaml("argocd/application-sets.yaml.j2", &application_sets(params)?)?,
+    );
     Ok(files)
+}
+
+/// What Platen's Applications may read and write.
+pub fn projects(params: &Params) -> Result<Vec<argocd::AppProject>> {
+    templates::typed("argocd/app-project.yaml.j2", params)
+}
+
+/// The whole chart as one Application.
+pub fn applications(params: &Params) -> Result<Vec<argocd::Application>> {
+    templates::typed("argocd/application.yaml.j2", params)
+}
+
+/// The same chart in two parts, each synced and rolled back for itself: in place of the Application, not beside it.
+pub fn application_sets(params: &Params) -> Result<Vec<argocd::ApplicationSet>> {
+    templates::typed("argocd/application-sets.yaml.j2", params)
 }
 
 /// The namespaces that the chart needs: with Pod Security labels, and not part of any release, so that no uninstall

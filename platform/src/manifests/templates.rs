@@ -8,10 +8,14 @@ use serde_json::Value;
 use super::Params;
 use crate::error::{Error, Result};
 
-const TEMPLATES: [(&str, &str); 3] = [
+const TEMPLATES: [(&str, &str); 4] = [
     ("argocd/namespaces.yaml.j2", include_str!("../../stack/templates/argocd/namespaces.yaml.j2")),
     ("argocd/app-project.yaml.j2", include_str!("../../stack/templates/argocd/app-project.yaml.j2")),
     ("argocd/application.yaml.j2", include_str!("../../stack/templates/argocd/application.yaml.j2")),
+    (
+        "argocd/application-sets.yaml.j2",
+        include_str!("../../stack/templates/argocd/application-sets.yaml.j2"),
+    ),
 ];
 
 /// The YAML documents of a filled template.

@@ -21,8 +21,8 @@ const INDEX: &str = "index.json";
 /// Under which containerd and Docker look for a name, and under which the specification does.
 const NAMES: [&str; 2] = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
 const ORIGIN: &str = "dev.platen.origin";
-const CHART_CONFIG: &str = "application/vnd.cncf.helm.config.v1+json";
-const CHART_CONTENT: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
+pub(crate) const CHART_CONFIG: &str = "application/vnd.cncf.helm.config.v1+json";
+pub(crate) const CHART_CONTENT: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
 
 /// Where an item came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -37,6 +37,17 @@ impl Upstream {
     }
 }
 
+/// A chart as upstream has it, by its name.
+pub fn upstream_chart(name: &str) -> Result<Reference> {
+    for chart in Upstream::pinned()?.charts {
+        let reference = registry::parse(&chart)?;
+        if reference.repository().rsplit('/').next() == Some(name) {
+            return Ok(reference);
+        }
+    }
+    Err(Error::malformed("stack/versions.toml", format!("no chart {name} is pulled"), "restore it from git"))
+}
+
 /// Names and the digests that they must have.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -7,16 +7,20 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim};
 use kube::api::{Api, DeleteParams, ListParams};
+use serde_json::Value;
 
-use super::parts::{Entry, Parts, Wanted};
+use super::delivery::{Brought, Delivery};
+use super::deploy::Deploy;
+use super::parts::{Entry, Parts, Wanted, deployments};
 use super::plan::{Action, StepId};
 use crate::cluster::Endpoint;
 use crate::cluster::client::client;
 use crate::cluster::doors;
-use crate::diagnose;
+use crate::diagnose::{self, Scope};
 use crate::error::{Doing, Result};
 use crate::event::Step;
-use crate::helm::{Chart, Helm, Release, Target, Upgrade};
+use crate::gitops::{self, GitOps, Owned};
+use crate::helm::{Chart, Helm, Release, Upgrade};
 use crate::host::Host;
 use crate::images::preflight::{self, NodeFacts};
 use crate::images::pull_secret;
@@ -47,11 +51,12 @@ pub struct Apps {
     /// Doors behind which the gateway must answer.
     doors: Vec<Endpoint>,
     parts: Parts,
+    delivery: Delivery,
 }
 
 impl Apps {
-    pub fn new(host: &Host, context: String, doors: Vec<Endpoint>, parts: Parts) -> Self {
-        Self { host: host.clone(), context, doors, parts }
+    pub fn new(host: &Host, context: String, doors: Vec<Endpoint>, parts: Parts, delivery: Delivery) -> Self {
+        Self { host: host.clone(), context, doors, parts, delivery }
     }
 
     pub fn to_install(why: impl Into<String>) -> Action {
@@ -66,12 +71,12 @@ impl Apps {
         };
         let helm = self.helm(program);
         let client = client(&self.context).await?;
-        let entry = self.entry(&client).await?;
-        let login = self.login(image)?;
-        if !helm.is_current(&self.upgrade(image, login.as_ref(), entry)).await? {
-            return Ok(install("the release is not there, or not as it would be made now".into()));
+        let set = GitOps::set_before(&client).await?;
+        let upgrade = self.upgrade(image, &client, set.as_ref()).await?;
+        if let Some(why) = self.delivery.lacks(&self.brought(&helm, &client, &upgrade, set)).await? {
+            return Ok(install(why));
         }
-        let changed = self.changed(&client).await?;
+        let changed = changed(&client, &upgrade.values).await?;
         if !changed.is_empty() {
             return Ok(install(format!("changed since it was installed: {}", changed.join(", "))));
         }
@@ -79,61 +84,105 @@ impl Apps {
         Ok(if unready.is_empty() { None } else { install(format!("not ready: {}", unready.join(", "))) })
     }
 
-    /// Deployments that are not there, or were scaled by somebody.
-    async fn changed(&self, client: &kube::Client) -> Result<Vec<String>> {
-        let mut changed = Vec::new();
-        for Wanted { namespace, name, replicas: wanted } in self.parts.deployments() {
-            let api = Api::<Deployment>::namespaced(client.clone(), namespace);
-            let found = api.get_opt(name).await.doing(format!("looking at the deployment {name}"))?;
-            match found.map(|found| found.spec.replicas.unwrap_or(1)) {
-                None => changed.push(format!("{name} is gone")),
-                Some(replicas) if replicas != i32::from(wanted) => {
-                    changed.push(format!("{name} has {replicas} replicas instead of {wanted}"));
-                }
-                Some(_) => {}
-            }
-        }
-        Ok(changed)
-    }
-
     /// What does not serve: deployments by the API server's word, doors by asking.
     async fn unready(&self, client: &kube::Client) -> Result<Vec<String>> {
-        let mut unready = Vec::new();
-        for namespace in NAMESPACES {
-            unready.extend(diagnose::unready(client, namespace).await?);
-        }
+        let mut unready = diagnose::unready(client, &Scope::ours(&NAMESPACES)).await?;
         for door in doors::unready(&self.doors).await? {
             unready.push(format!("the gateway through {}", door.node));
         }
         Ok(unready)
     }
 
+    /// Makes the cluster serve this image; values that an earlier deploy set stay.
     pub async fn install(&self, image: &Reference, tell: &Step) -> Result<()> {
+        let set = GitOps::set_before(&client(&self.context).await?).await?;
+        self.deploy(image, set, tell).await
+    }
+
+    /// As [`Apps::install`], with values laid over the configuration's.
+    pub async fn deploy(&self, image: &Reference, set: Option<Value>, tell: &Step) -> Result<()> {
         let helm = self.helm(tools::ensure(&self.host, Tool::Helm).await?);
         let client = client(&self.context).await?;
         let registries = Registries::new(&self.host)?;
         tell.message("comparing the images with the nodes");
-        let login = self.login(image)?;
-        let upgrade = self.upgrade(image, login.as_ref(), self.entry(&client).await?);
+        let upgrade = self.upgrade(image, &client, set.as_ref()).await?;
         let manifests = preflight(&helm, &client, &registries, &upgrade).await?;
         manifests::apply_namespaces(&client, &manifests::Params::default()).await?;
-        if let Some(login) = &login {
-            self.give(&client, login).await?;
+        if let Some(login) = self.login(image)? {
+            self.give(&client, &login).await?;
         }
+        let scope = Scope::ours(&NAMESPACES);
         let work = async {
-            let restore = !self.changed(&client).await?.is_empty();
-            helm.upgrade_install(&Upgrade { restore, ..upgrade }).await?;
-            self.wait(&client).await
+            let restore = !changed(&client, &upgrade.values).await?.is_empty();
+            let upgrade = Upgrade { restore, ..upgrade };
+            self.delivery.deliver(&self.brought(&helm, &client, &upgrade, set), tell).await?;
+            self.wait(&client, &upgrade.values).await
         };
-        let result = tokio::select! {
-            result = work => result,
-            never = diagnose::heartbeat(&client, &NAMESPACES, tell) => match never {},
+        let result = match self.delivery {
+            // It tells more of what it waits for by itself.
+            Delivery::Argocd { .. } => work.await,
+            Delivery::Direct => tokio::select! {
+                result = work => result,
+                never = diagnose::heartbeat(&client, &scope, tell) => match never {},
+            },
         };
-        diagnose::explained(&client, &NAMESPACES, result).await?;
+        diagnose::explained(&client, &scope, result).await?;
         for stale in preflight::running_others(&client, &registries, &manifests, &NAMESPACES).await? {
             self.host.events.warn(stale);
         }
         Ok(())
+    }
+
+    /// What `deploy` asks for; says in one sentence what was done.
+    pub async fn carry_out(mut self, what: &Deploy, image: &Reference, tell: &Step) -> Result<String> {
+        let context = self.context.clone();
+        match what {
+            Deploy::DryRun { set } => {
+                let helm = self.helm(tools::ensure(&self.host, Tool::Helm).await?);
+                let client = client(&self.context).await?;
+                let upgrade = self.upgrade(image, &client, set.as_ref()).await?;
+                preflight(&helm, &client, &Registries::new(&self.host)?, &upgrade).await?;
+                let brought = self.brought(&helm, &client, &upgrade, set.clone());
+                let lacks = self.delivery.lacks(&brought).await?;
+                Ok(match lacks {
+                    Some(why) => format!("would deploy to {context}: {why}"),
+                    None => format!("would do nothing: {context} has it already"),
+                })
+            }
+            Deploy::Chart { set, direct } => {
+                if *direct {
+                    self.delivery = Delivery::Direct;
+                }
+                self.deploy(image, set.clone(), tell).await?;
+                let by = if self.delivery == Delivery::Direct { "Helm" } else { "Argo CD" };
+                Ok(format!("{context} serves {image}, by {by}"))
+            }
+            Deploy::Back => {
+                let revision = self.roll_back(tell).await?;
+                Ok(format!("{context} serves again what it served before, with the chart {revision}"))
+            }
+        }
+    }
+
+    fn brought<'a>(
+        &'a self,
+        helm: &'a Helm,
+        client: &'a kube::Client,
+        upgrade: &'a Upgrade,
+        set: Option<Value>,
+    ) -> Brought<'a> {
+        Brought { host: &self.host, helm, client, upgrade, set }
+    }
+
+    /// What was deployed before what is deployed now. Returns the revision that it points at.
+    pub async fn roll_back(&self, tell: &Step) -> Result<String> {
+        let client = client(&self.context).await?;
+        let source = GitOps::back(&client).await?;
+        GitOps::point(&client, &source).await?;
+        let scope = Scope::ours(&NAMESPACES);
+        let waited = GitOps::wait_for(&client, &source, &scope, READY_WITHIN, tell).await;
+        diagnose::explained(&client, &scope, waited).await?;
+        Ok(source["targetRevision"].as_str().unwrap_or_default().to_owned())
     }
 
     /// Copies the login into the cluster, and says so: whoever may read Secrets there can read it.
@@ -167,9 +216,9 @@ impl Apps {
     }
 
     /// By the API server's word and through the doors: what helm has applied is still on its way.
-    async fn wait(&self, client: &kube::Client) -> Result<()> {
+    async fn wait(&self, client: &kube::Client, values: &Value) -> Result<()> {
         crate::wait::until(READY_WITHIN, "cargo xtask status", || async {
-            let unready = self.unready(client).await?;
+            let unready = [changed(client, values).await?, self.unready(client).await?].concat();
             if unready.is_empty() {
                 return Ok(crate::wait::Seen::Ready(()));
             }
@@ -182,10 +231,12 @@ impl Apps {
     pub async fn remains(&self) -> Result<Vec<String>> {
         let helm = self.helm(tools::ensure(&self.host, Tool::Helm).await?);
         let mut remains = Vec::new();
-        if helm.status(&release()).await?.is_some() {
+        let client = client(&self.context).await?;
+        let by_argocd = matches!(gitops::application(&client).await?, Owned::There(_));
+        if by_argocd || helm.status(&release()).await?.is_some() {
             remains.push(format!("the OCR service in {}", self.context));
         }
-        for namespace in pull_secret::namespaces(&client(&self.context).await?, &NAMESPACES).await? {
+        for namespace in pull_secret::namespaces(&client, &NAMESPACES).await? {
             remains.push(format!("the Secret {} in {namespace}", pull_secret::NAME));
         }
         Ok(remains)
@@ -195,8 +246,9 @@ impl Apps {
     /// put into them stay, and so do the experiments' claims, whose images and results are the users'.
     pub async fn uninstall(&self) -> Result<()> {
         let helm = self.helm(tools::ensure(&self.host, Tool::Helm).await?);
-        helm.uninstall(&release(), READY_WITHIN).await?;
         let client = client(&self.context).await?;
+        GitOps::uninstall(&client, READY_WITHIN).await?;
+        helm.uninstall(&release(), READY_WITHIN).await?;
         pull_secret::remove(&client, &NAMESPACES).await?;
         let [namespace, _] = NAMESPACES;
         let experiments = ListParams::default().labels(EXPERIMENTS);
@@ -218,10 +270,7 @@ impl Apps {
     }
 
     fn helm(&self, program: PathBuf) -> Helm {
-        let target = Target { kubeconfig: None, context: self.context.clone() };
-        let lock = format!("{}.helm", self.host.config.cluster.profile);
-        let lock = self.host.state_dir().join("locks").join(lock);
-        Helm::new(self.host.processes.clone(), program, target, lock, self.host.events.clone())
+        Helm::of_cluster(&self.host, program, &self.context)
     }
 
     /// By own nodes where no node is without a gateway.
@@ -233,16 +282,40 @@ impl Apps {
         Ok(Entry::OwnNode { inside_too: prefers_same_node(client).await? })
     }
 
-    fn upgrade(&self, image: &Reference, login: Option<&Credentials>, entry: Entry) -> Upgrade {
-        let pull_secret = login.map(|_| pull_secret::NAME);
-        Upgrade {
+    async fn upgrade(
+        &self,
+        image: &Reference,
+        client: &kube::Client,
+        set: Option<&Value>,
+    ) -> Result<Upgrade> {
+        let pull_secret = self.login(image)?.map(|_| pull_secret::NAME);
+        let values = self.parts.values(image, pull_secret, self.entry(client).await?);
+        Ok(Upgrade {
             release: release(),
-            chart: Chart::Path(self.host.root.join("charts/ocr-app")),
-            values: self.parts.values(image, pull_secret, entry),
+            chart: Chart::Path(self.host.root.join(gitops::CHART)),
+            values: set.map_or(values.clone(), |set| gitops::set::over(values, set.clone())),
             restore: false,
+            adopt: false,
             timeout: READY_WITHIN,
+        })
+    }
+}
+
+/// Deployments that are not there, or were scaled by somebody.
+async fn changed(client: &kube::Client, values: &Value) -> Result<Vec<String>> {
+    let mut changed = Vec::new();
+    for Wanted { namespace, name, replicas: wanted } in deployments(values) {
+        let api = Api::<Deployment>::namespaced(client.clone(), namespace);
+        let found = api.get_opt(name).await.doing(format!("looking at the deployment {name}"))?;
+        match found.map(|found| found.spec.replicas.unwrap_or(1)) {
+            None => changed.push(format!("{name} is gone")),
+            Some(replicas) if replicas != i32::from(wanted) => {
+                changed.push(format!("{name} has {replicas} replicas instead of {wanted}"));
+            }
+            Some(_) => {}
         }
     }
+    Ok(changed)
 }
 
 /// Whether the cluster knows `trafficDistribution: PreferSameNode`; an older API server refuses it.

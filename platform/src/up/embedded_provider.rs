@@ -98,7 +98,13 @@ impl Provider for EmbeddedProvider {
                 }
                 Ok(())
             }
-            StepId::Engine | StepId::Sources | StepId::Registry | StepId::Image | StepId::Apps => Ok(()),
+            StepId::Engine
+            | StepId::Sources
+            | StepId::Registry
+            | StepId::Image
+            | StepId::Argocd
+            | StepId::Monitoring
+            | StepId::Apps => Ok(()),
         }
     }
 
@@ -136,6 +142,7 @@ impl Provider for EmbeddedProvider {
             healthy: all > 0 && ready == all,
             cluster: Some(cluster),
             // Where none runs, the one sentence above says it for all.
+            applications: Vec::new(),
             findings: roles.iter().filter(|role| runs && !role.ready).map(finding).collect(),
             workloads: roles.into_iter().map(workload).collect(),
             endpoints: self.endpoints(),

@@ -1,9 +1,12 @@
 //! A cluster that somebody else runs: only the service's image and its chart are ours.
 
 use super::apps::{Apps, NAMESPACES};
+use super::delivery::Delivery;
+use super::deploy::Deploy;
 use super::parts::Parts;
 use super::plan::{Action, StepId};
 use super::provider::Provider;
+use super::stack;
 use crate::cluster::client::client;
 use crate::cluster::objects::{node_platforms, nodes};
 use crate::cluster::{ClusterState, Endpoint};
@@ -48,7 +51,8 @@ impl ExistingProvider {
     }
 
     fn apps(&self) -> Apps {
-        Apps::new(&self.host, self.context.clone(), self.endpoints(), Parts::new(&self.host.config, false))
+        let parts = Parts::new(&self.host.config, false);
+        Apps::new(&self.host, self.context.clone(), self.endpoints(), parts, Delivery::Direct)
     }
 }
 
@@ -92,6 +96,14 @@ impl Provider for ExistingProvider {
     fn endpoints(&self) -> Vec<Endpoint> {
         let gateway = self.host.config.cluster.gateway;
         gateway.map(|address| Endpoint { node: self.context.clone(), address }).into_iter().collect()
+    }
+
+    async fn prometheus(&self) -> Result<Option<String>> {
+        stack::prometheus(&self.context).await
+    }
+
+    async fn deploy(&self, what: &Deploy, tell: &Step) -> Result<String> {
+        self.apps().carry_out(what, &self.image()?, tell).await
     }
 
     async fn status(&self) -> Result<StatusReport> {

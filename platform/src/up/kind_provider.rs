@@ -5,9 +5,13 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 
 use super::apps::Apps;
+use super::delivery::Delivery;
+use super::deploy::Deploy;
+use super::kind_plan::{World, plan};
 use super::parts::Parts;
 use super::plan::{Action, StepId};
 use super::provider::Provider;
+use super::stack::{self, Component, Stack};
 use super::supply::Supply;
 use crate::cluster::kind::{CreateSpec, Kind, NodeImage, RegistryWiring};
 use crate::cluster::{ClusterState, Endpoint, NodeState};
@@ -32,19 +36,6 @@ pub struct KindProvider {
     supply: Supply,
 }
 
-/// What the plan depends on.
-#[derive(Debug, Clone)]
-struct World {
-    /// Why Docker cannot be used; `None` where it answers.
-    engine_lacks: Option<String>,
-    missing: Vec<Artifact>,
-    registry_runs: bool,
-    cluster: ClusterState,
-    image_is_pushed: bool,
-    /// `None` where nothing of it is missing.
-    apps: Option<Action>,
-}
-
 impl KindProvider {
     pub fn new(host: &Host, supply: Supply) -> Result<Self> {
         let inputs = service::inputs_hash(&host.root)?;
@@ -53,11 +44,45 @@ impl KindProvider {
     }
 
     /// What has to be built here.
-    fn wanted(supply: Supply) -> Vec<Artifact> {
-        match supply {
+    fn wanted(&self) -> Vec<Artifact> {
+        match self.supply {
             Supply::Pull => Vec::new(),
-            Supply::Source => [mirror::CLUSTER, mirror::BUILD].concat(),
+            Supply::Source => {
+                let stack = self.components().flat_map(Component::artifacts).copied();
+                [mirror::CLUSTER, mirror::BUILD].concat().into_iter().chain(stack).collect()
+            }
         }
+    }
+
+    /// What the cluster gets beside the service.
+    fn components(&self) -> impl Iterator<Item = Component> + use<> {
+        let config = self.host.config.components;
+        Component::ALL.into_iter().filter(move |component| component.is_wanted(config))
+    }
+
+    fn stack(&self, kind: &Kind) -> Stack {
+        Stack {
+            host: self.host.clone(),
+            context: kind.context(),
+            mirror: self.mirror.clone(),
+            supply: self.supply,
+        }
+    }
+
+    /// What is missing of what runs on the cluster, which serves already.
+    async fn missing_on(&self, kind: &Kind) -> Result<Vec<Action>> {
+        let stack = self.stack(kind);
+        let mut missing = Vec::new();
+        for component in self.components() {
+            missing.extend(stack.missing(component).await?);
+        }
+        missing.extend(self.apps(kind).missing(&self.image).await?);
+        Ok(missing)
+    }
+
+    fn to_install(&self, why: &str) -> Vec<Action> {
+        let components = self.components().map(|component| component.to_install(why));
+        components.chain([Apps::to_install(why)]).collect()
     }
 
     fn kind(&self, engine: &engine::Ready) -> Kind {
@@ -80,19 +105,19 @@ impl KindProvider {
         let kind = self.kind(&ready);
         let cluster = kind.observe().await?;
         let serving = matches!(&cluster, ClusterState::Running { nodes } if nodes.iter().any(|n| n.state == NodeState::Ready));
-        let apps = if serving {
-            self.apps(&kind).missing(&self.image).await?
+        let installs = if serving {
+            self.missing_on(&kind).await?
         } else {
-            Some(Apps::to_install("the cluster does not serve yet"))
+            self.to_install("the cluster does not serve yet")
         };
         let client_missing = engine::client_missing(&self.host);
         Ok(World {
             engine_lacks: client_missing.then(|| "kind needs the docker command, which is not there".into()),
-            missing: self.mirror.missing(&present, &Self::wanted(self.supply)),
+            missing: self.mirror.missing(&present, &self.wanted()),
             registry_runs,
             cluster,
             image_is_pushed: registry_runs && images::is_in_registry(&self.host, &self.image).await?,
-            apps,
+            installs,
         })
     }
 
@@ -100,16 +125,26 @@ impl KindProvider {
         let present = self.mirror.observe(None).await?;
         Ok(World {
             engine_lacks: Some(why),
-            missing: self.mirror.missing(&present, &Self::wanted(self.supply)),
+            missing: self.mirror.missing(&present, &self.wanted()),
             registry_runs: false,
             cluster: ClusterState::Absent,
             image_is_pushed: false,
-            apps: Some(Apps::to_install("there is no cluster")),
+            installs: self.to_install("there is no cluster"),
         })
     }
 
     fn apps(&self, kind: &Kind) -> Apps {
-        Apps::new(&self.host, kind.context(), self.endpoints(), Parts::new(&self.host.config, true))
+        let delivery = if Component::Argocd.is_wanted(self.host.config.components) {
+            Delivery::Argocd {
+                push: format!("127.0.0.1:{}", self.host.config.ports.registry),
+                // The name that Docker's DNS has for it, by way of the cluster's own.
+                pull: format!("{}:{}", registry::NAME, registry::PORT),
+            }
+        } else {
+            Delivery::Direct
+        };
+        let parts = Parts::new(&self.host.config, true);
+        Apps::new(&self.host, kind.context(), self.endpoints(), parts, delivery)
     }
 
     async fn engine(&self) -> Result<engine::Ready> {
@@ -184,7 +219,7 @@ impl Provider for KindProvider {
         let ready = self.engine().await?;
         match step {
             StepId::Sources => {
-                self.mirror.build(&self.host, Some(&ready.docker), &Self::wanted(self.supply)).await.map(drop)
+                self.mirror.build(&self.host, Some(&ready.docker), &self.wanted()).await.map(drop)
             }
             StepId::Registry => {
                 registry::ensure(&self.host, &ready.docker, &self.registry_image()).await?;
@@ -195,9 +230,18 @@ impl Provider for KindProvider {
                 Ok(())
             }
             StepId::Cluster => self.raise(&ready, tell).await,
+            // The registry may have it and only not have run when the plan was made.
+            StepId::Image if images::is_in_registry(&self.host, &self.image).await? => Ok(()),
             StepId::Image => {
                 let options = BuildOptions::default();
                 images::build_on(&self.host, &ready.docker, self.supply, &options, tell).await.map(drop)
+            }
+            StepId::Argocd | StepId::Monitoring => {
+                let stack = self.stack(&self.kind(&ready));
+                for component in self.components().filter(|component| component.step() == step) {
+                    stack.install(component, tell).await?;
+                }
+                Ok(())
             }
             StepId::Apps => self.apps(&self.kind(&ready)).install(&self.image, tell).await,
             StepId::Packages | StepId::Service | StepId::Metrics | StepId::Engine => Ok(()),
@@ -218,6 +262,15 @@ impl Provider for KindProvider {
     fn page(&self) -> Option<String> {
         let config = &self.host.config;
         config.components.page.then(|| format!("http://127.0.0.1:{}/", config.ports.node_ports[1]))
+    }
+
+    async fn prometheus(&self) -> Result<Option<String>> {
+        stack::prometheus(&self.kind(&self.engine().await?).context()).await
+    }
+
+    async fn deploy(&self, what: &Deploy, tell: &Step) -> Result<String> {
+        let kind = self.kind(&self.engine().await?);
+        self.apps(&kind).carry_out(what, &self.image, tell).await
     }
 
     async fn status(&self) -> Result<StatusReport> {
@@ -269,106 +322,4 @@ fn mismatched(host: &Host, why: &str) -> Error {
         format!("there is a cluster {profile} that is not as asked for: {why}"),
         "ask for what it has, or take it down where it was made (cargo xtask down), or use another one: --profile NAME",
     )
-}
-
-fn plan(world: &World, nodes: u16) -> Vec<Action> {
-    let mut actions = Vec::new();
-    if let Some(why) = &world.engine_lacks {
-        actions.push(Action::new(StepId::Engine, "make Docker answer", why, 40));
-    }
-    if !world.missing.is_empty() {
-        let names: Vec<&str> = world.missing.iter().map(|artifact| artifact.title()).collect();
-        let expected = mirror::expected(&world.missing);
-        let why = format!("no image can be pulled here; missing: {}", names.join(", "));
-        actions.push(Action::new(
-            StepId::Sources,
-            "build the cluster's parts from source",
-            why,
-            expected.as_secs(),
-        ));
-    }
-    if !world.registry_runs {
-        actions.push(Action::new(StepId::Registry, "start the local registry", "it does not run", 3));
-    }
-    actions.extend(cluster_action(&world.cluster, nodes));
-    if !world.image_is_pushed {
-        let why = "the registry has no image of these sources";
-        actions.push(Action::new(StepId::Image, "build and push the OCR service's image", why, 240));
-    }
-    actions.extend(world.apps.clone());
-    actions
-}
-
-fn cluster_action(cluster: &ClusterState, nodes: u16) -> Option<Action> {
-    let act = |title: String, why: &str, seconds| Some(Action::new(StepId::Cluster, title, why, seconds));
-    match cluster {
-        ClusterState::Absent => act(format!("create a cluster of {nodes} nodes"), "there is none", 60),
-        ClusterState::Broken { why } | ClusterState::Mismatched { why } => {
-            act(format!("create the cluster of {nodes} nodes anew"), why, 70)
-        }
-        ClusterState::Stopped => act("start the cluster's nodes".into(), "not all of them run", 20),
-        ClusterState::Running { nodes } => {
-            let late: Vec<&str> =
-                nodes.iter().filter(|n| n.state != NodeState::Ready).map(|n| n.name.as_str()).collect();
-            if late.is_empty() {
-                return None;
-            }
-            act("wait for the nodes".into(), &format!("not Ready: {}", late.join(", ")), 30)
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cluster::Node;
-
-    fn ready() -> World {
-        let node = Node { name: "platen-worker".into(), container: None, state: NodeState::Ready };
-        World {
-            engine_lacks: None,
-            missing: Vec::new(),
-            registry_runs: true,
-            cluster: ClusterState::Running { nodes: vec![node] },
-            image_is_pushed: true,
-            apps: None,
-        }
-    }
-
-    fn steps(world: &World) -> Vec<StepId> {
-        plan(world, 3).into_iter().map(|action| action.step).collect()
-    }
-
-    #[test]
-    fn when_all_is_there_nothing_is_to_do() {
-        assert_eq!(steps(&ready()), []);
-    }
-
-    #[test]
-    fn a_bare_machine_gets_every_step_in_order() {
-        let world = World {
-            engine_lacks: Some("Docker is not installed".into()),
-            missing: KindProvider::wanted(Supply::Source),
-            registry_runs: false,
-            cluster: ClusterState::Absent,
-            image_is_pushed: false,
-            apps: Some(Action::new(StepId::Apps, "install", "there is no cluster", 30)),
-        };
-        let expected =
-            [StepId::Engine, StepId::Sources, StepId::Registry, StepId::Cluster, StepId::Image, StepId::Apps];
-        assert_eq!(steps(&world), expected);
-    }
-
-    #[test]
-    fn a_cluster_that_was_cut_off_is_made_anew() {
-        let world =
-            World { cluster: ClusterState::Broken { why: "its creation was cut off".into() }, ..ready() };
-        assert_eq!(steps(&world), [StepId::Cluster]);
-    }
-
-    #[test]
-    fn a_stopped_cluster_is_only_started() {
-        let world = World { cluster: ClusterState::Stopped, ..ready() };
-        assert!(plan(&world, 3)[0].title.contains("start"));
-    }
 }

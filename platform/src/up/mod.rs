@@ -3,14 +3,18 @@
 
 mod apps;
 mod choose;
+mod delivery;
+mod deploy;
 mod down;
 mod embedded_provider;
 mod existing_provider;
+mod kind_plan;
 mod kind_provider;
 mod parts;
 mod plan;
 mod provider;
 mod record;
+mod stack;
 mod supply;
 
 use std::time::Instant;
@@ -26,10 +30,12 @@ use record::lock_profile;
 
 pub use apps::NAMESPACES;
 pub use choose::{Choice, Target, choose};
+pub use deploy::{Deploy, DeployOptions, DeployReport, deploy, roll_back};
 pub use down::{DownOptions, DownReport, down};
 pub use plan::{Action, Plan, StepId};
 pub use provider::{Provider, provider};
 pub use record::{UpRecord, forget_record, read_record};
+pub use stack::Component;
 pub use supply::Supply;
 
 /// What the caller of `up` decided beyond the configuration.

@@ -71,23 +71,6 @@ impl Parts {
         (self.nodes - 1).max(1)
     }
 
-    pub fn deployments(self) -> Vec<Wanted> {
-        let [ocr, backend] = NAMESPACES;
-        let part =
-            |there: bool, namespace, name, replicas| there.then_some(Wanted { namespace, name, replicas });
-        [
-            part(true, ocr, "ocr-gateway", self.entries()),
-            part(true, ocr, "model-server", self.models()),
-            part(true, backend, "ocr-server-deployment", 1),
-            part(self.page, ocr, "ocr-frontend", self.entries()),
-            part(self.page, ocr, "ocr-translate", self.entries()),
-            part(self.experiments, ocr, "ocr-experiments", 1),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
-    }
-
     /// `pull_secret`: the Secret by which nodes may pull the image, where the registry wants a login.
     pub fn values(self, image: &Reference, pull_secret: Option<&str>, entry: Entry) -> Value {
         let secrets: Vec<Value> = pull_secret.iter().map(|name| json!({"name": name})).collect();
@@ -107,13 +90,36 @@ impl Parts {
     }
 }
 
+/// The deployments that the chart makes of these values, which name all that differs from its own.
+pub fn deployments(values: &Value) -> Vec<Wanted> {
+    let [ocr, backend] = NAMESPACES;
+    let part = |key: &str, namespace, name| {
+        let role = &values[key];
+        let replicas = role["replicas"].as_u64().and_then(|count| u16::try_from(count).ok()).unwrap_or(1);
+        role["enabled"].as_bool().unwrap_or(true).then_some(Wanted { namespace, name, replicas })
+    };
+    [
+        part("gateway", ocr, "ocr-gateway"),
+        part("model", ocr, "model-server"),
+        part("ocrServer", backend, "ocr-server-deployment"),
+        part("frontend", ocr, "ocr-frontend"),
+        part("translate", ocr, "ocr-translate"),
+        part("experiments", ocr, "ocr-experiments"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::ComponentsConfig;
 
     fn names(config: &Config, shares_folder: bool) -> Vec<&'static str> {
-        Parts::new(config, shares_folder).deployments().into_iter().map(|wanted| wanted.name).collect()
+        let image = crate::images::service_image("localhost:5000", "tag");
+        let values = Parts::new(config, shares_folder).values(&image, None, Entry::AnyNode);
+        deployments(&values).into_iter().map(|wanted| wanted.name).collect()
     }
 
     #[test]
@@ -137,16 +143,16 @@ mod tests {
         let parts = Parts::new(&Config::default(), true);
         let image = crate::images::service_image("localhost:5000", "tag");
         let values = parts.values(&image, Some("regcred"), Entry::OwnNode { inside_too: true });
-        for (key, name) in [
-            ("gateway", "ocr-gateway"),
-            ("model", "model-server"),
-            ("ocrServer", "ocr-server-deployment"),
-            ("frontend", "ocr-frontend"),
-            ("translate", "ocr-translate"),
-        ] {
-            let wanted = parts.deployments().into_iter().find(|wanted| wanted.name == name).unwrap();
-            assert_eq!(values[key]["replicas"], json!(wanted.replicas), "{name}");
-        }
+        let counted: Vec<_> = deployments(&values).into_iter().map(|it| (it.name, it.replicas)).collect();
+        let expected = [
+            ("ocr-gateway", 3),
+            ("model-server", 2),
+            ("ocr-server-deployment", 1),
+            ("ocr-frontend", 3),
+            ("ocr-translate", 3),
+            ("ocr-experiments", 1),
+        ];
+        assert_eq!(counted, expected);
         assert_eq!(values["trafficDistribution"], "PreferSameNode");
         assert_eq!(values["imagePullSecrets"][0]["name"], "regcred");
     }

@@ -25,12 +25,16 @@ pub enum StepId {
     Cluster,
     /// The service's image, in the registry.
     Image,
-    /// The chart, installed and ready.
+    /// Argo CD, by its chart.
+    Argocd,
+    /// Prometheus with its operator, by their chart.
+    Monitoring,
+    /// The service's chart, installed and ready.
     Apps,
 }
 
 impl StepId {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Packages,
         Self::Service,
         Self::Metrics,
@@ -39,6 +43,8 @@ impl StepId {
         Self::Registry,
         Self::Cluster,
         Self::Image,
+        Self::Argocd,
+        Self::Monitoring,
         Self::Apps,
     ];
 
@@ -52,6 +58,8 @@ impl StepId {
             Self::Registry => "registry",
             Self::Cluster => "cluster",
             Self::Image => "image",
+            Self::Argocd => "argocd",
+            Self::Monitoring => "monitoring",
             Self::Apps => "apps",
         }
     }

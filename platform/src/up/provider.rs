@@ -1,6 +1,7 @@
 //! What every provider answers: what is missing, how each step is done, what runs, and how it is removed.
 
 use super::choose::Target;
+use super::deploy::Deploy;
 use super::embedded_provider::EmbeddedProvider;
 use super::existing_provider::ExistingProvider;
 use super::kind_provider::KindProvider;
@@ -34,6 +35,14 @@ pub trait Provider: Send + Sync {
     /// Where Prometheus answers on this machine, if there is one.
     async fn prometheus(&self) -> Result<Option<String>> {
         Ok(None)
+    }
+
+    /// Deploys the service anew, or as it was before; says in one sentence what was done.
+    async fn deploy(&self, _what: &Deploy, _tell: &Step) -> Result<String> {
+        Err(Error::machine(
+            "what runs here is no cluster: a chart is deployed to Kubernetes only",
+            "make one beside it: cargo xtask --profile NAME up --provider kind",
+        ))
     }
 
     async fn status(&self) -> Result<StatusReport>;

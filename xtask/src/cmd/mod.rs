@@ -4,6 +4,7 @@ pub mod bench;
 pub mod build;
 pub mod dashboards;
 pub mod demo;
+pub mod deploy;
 pub mod down;
 pub mod internal;
 pub mod load;

@@ -44,6 +44,12 @@ fn text(report: &StatusReport) -> String {
     if !report.workloads.is_empty() {
         lines.push(table.to_string());
     }
+    lines.extend(
+        report
+            .applications
+            .iter()
+            .map(|it| format!("Argo CD keeps {} at {}: {}, {}", it.name, it.revision, it.sync, it.health)),
+    );
     lines.extend(report.findings.iter().map(|finding| format!("! {finding}")));
     lines.extend(
         report.endpoints.iter().map(|endpoint| format!("{:<24} {}", endpoint.node, endpoint.ocr_url())),

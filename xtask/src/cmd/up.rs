@@ -37,7 +37,8 @@ pub struct UpArgs {
     /// Show what would be done and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Do only this step (repeatable): packages, service, metrics, engine, sources, registry, cluster, image or apps
+    /// Do only this step (repeatable): packages, service, metrics, engine, sources, registry,
+    /// cluster, image, argocd, monitoring or apps
     #[arg(long, value_name = "STEP")]
     only: Vec<StepId>,
     /// Leave this step out (repeatable)

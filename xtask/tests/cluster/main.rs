@@ -2,6 +2,7 @@
 
 #![expect(clippy::unnecessary_wraps, reason = "all tests have the same shape, so that each may use `?`")]
 
+mod gitops;
 mod registry;
 mod serving;
 #[expect(dead_code, reason = "each of the end-to-end tests uses a part of it")]
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use libtest_mimic::{Arguments, Trial};
 use support::{Outcome, Xtask, eventually};
 
@@ -23,8 +24,16 @@ const PROFILE: &str = "e2e-cluster";
 /// A gateway, a page and a translation on each of three nodes, two models, the OCR backend, the experiments.
 const PODS: usize = 13;
 /// Steps of `up` at which it is killed, in their order, and how many milliseconds after their beginning.
-const KILLS: [(&str, u64); 6] =
-    [("engine", 200), ("sources", 500), ("registry", 50), ("cluster", 8000), ("image", 100), ("apps", 1500)];
+const KILLS: [(&str, u64); 8] = [
+    ("engine", 200),
+    ("sources", 500),
+    ("registry", 50),
+    ("cluster", 8000),
+    ("image", 100),
+    ("argocd", 4000),
+    ("monitoring", 3000),
+    ("apps", 1500),
+];
 
 fn main() -> ExitCode {
     platform::tls::install();
@@ -57,7 +66,23 @@ fn main() -> ExitCode {
         ),
         trial("status shows every pod ready and its node", status_is_healthy),
         trial("another number of nodes is refused and nothing is deleted", other_node_count_is_refused),
-        trial("what was changed behind its back is restored by the next up", changes_are_restored),
+        trial("Argo CD's Application is Synced and Healthy", gitops::applications_are_synced),
+        trial(
+            "what was deleted or scaled behind its back comes back by itself",
+            gitops::what_was_deleted_or_scaled_comes_back,
+        ),
+        trial(
+            "a component that is no longer wanted goes, and a rollback brings it back",
+            gitops::removed_component_is_pruned,
+        ),
+        trial(
+            "a broken image takes no working pod away and is told by its pod",
+            gitops::broken_image_takes_no_pod_away,
+        ),
+        trial(
+            "a deploy that cannot work says why and leaves what serves",
+            gitops::deploy_that_cannot_work_says_why,
+        ),
         trial("another checkout's cluster is not touched", foreign_cluster_is_refused),
         trial("the cluster can be used as an existing one by its context", existing_context),
         trial("a stopped cluster starts again", stop_and_start),
@@ -224,17 +249,6 @@ fn other_node_count_is_refused(xtask: &Xtask) -> Outcome {
     Ok(())
 }
 
-fn changes_are_restored(xtask: &Xtask) -> Outcome {
-    let deployments = Api::<Deployment>::namespaced(client(), "ocr");
-    RUNTIME.block_on(deployments.delete("model-server", &DeleteParams::default()))?;
-    let scaled = serde_json::json!({"spec": {"replicas": 0}});
-    RUNTIME.block_on(deployments.patch("ocr-gateway", &PatchParams::default(), &Patch::Merge(scaled)))?;
-    let restored = up(xtask).expect_code(0).json();
-    let why = restored["plan"]["actions"][0]["why"].as_str().expect("a reason").to_owned();
-    assert!(why.contains("model-server is gone") && why.contains("ocr-gateway has 0 replicas"), "{why}");
-    serving::demo_reads_the_letter(xtask)
-}
-
 /// The same profile from a checkout that knows nothing of it: a copy without records.
 fn foreign_cluster_is_refused(xtask: &Xtask) -> Outcome {
     let records = support::root().join(".platen").join(PROFILE);
@@ -264,12 +278,12 @@ fn existing_context(xtask: &Xtask) -> Outcome {
         existing.run(&["up", "--provider", "existing", "--context", "no-such-context"]).expect_code(2);
     assert!(unknown.stderr().contains(&context), "those that exist are named: {}", unknown.stderr());
     let up_there = ["up", "--provider", "existing", "--context", &context];
+    let before = staying(xtask);
     let adopted = existing.run(&up_there).expect_code(0);
-    assert_eq!(
-        adopted.json()["plan"]["actions"],
-        serde_json::json!([]),
-        "what is there is not installed again"
-    );
+    let actions = adopted.json()["plan"]["actions"].clone();
+    assert_eq!(actions.as_array().map(Vec::len), Some(1), "{actions}");
+    assert!(actions[0]["why"].as_str().expect("a reason").contains("Argo CD"), "{actions}");
+    assert_eq!(staying(xtask), before, "what serves is taken over, not made anew");
     existing.run(&["demo"]).expect_code(0);
     existing.run(&["down"]).expect_code(0);
     // The cluster removes pods after their deployment.

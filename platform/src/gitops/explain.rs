@@ -1,0 +1,195 @@
+//! What Argo CD complains of, as one sentence and what to do next.
+
+use std::fmt;
+
+use super::NAMESPACE;
+use crate::error::Error;
+use crate::helm::Fault;
+
+/// What keeps an Application from what is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// The Application and what is wrong with it, without a full stop.
+    pub sentence: String,
+    /// What to do next.
+    pub hint: String,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence)
+    }
+}
+
+impl From<Trouble> for Error {
+    fn from(trouble: Trouble) -> Self {
+        Self::unhealthy(trouble.sentence, trouble.hint)
+    }
+}
+
+impl Trouble {
+    pub(super) fn degraded(name: &str, objects: &str) -> Self {
+        Self {
+            sentence: format!("the Application {name} is Degraded: {objects}"),
+            hint: "see which pod and why: cargo xtask status".into(),
+        }
+    }
+}
+
+/// What a complaint comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    NotPermitted,
+    NoRights,
+    NoLogin,
+    Unreachable,
+    NoSuchRevision,
+    ValuesRefused,
+    DoesNotRender,
+    NoSuchKind,
+    NoNamespace,
+    Other,
+}
+
+/// The first cause with one of its words in the message. Order matters: what does not render says "not found" too, and
+/// who has no rights is told so in many words.
+const WORDS: &[(Cause, &[&str])] = &[
+    (
+        Cause::NotPermitted,
+        &["not permitted in project", "is not allowed in project", "do not match any of the allowed"],
+    ),
+    (Cause::ValuesRefused, &["don't meet the specifications of the schema"]),
+    (Cause::DoesNotRender, &["execution error at", "helm template", "error calling", "parse error at"]),
+    (Cause::NoSuchKind, &["could not find the requested resource", "no matches for kind", "make sure the"]),
+    (Cause::NoNamespace, &["namespaces \""]),
+    (
+        Cause::NoRights,
+        &["is forbidden", "cannot create resource", "cannot patch resource", "cannot list resource"],
+    ),
+    (Cause::NoLogin, &["authentication required", "unauthorized", "401", "403", "denied"]),
+    (
+        Cause::Unreachable,
+        &[
+            "connection refused",
+            "no such host",
+            "i/o timeout",
+            "dial tcp",
+            "no route to host",
+            "server misbehaving",
+            "deadline exceeded",
+        ],
+    ),
+    (Cause::NoSuchRevision, &["not found", "manifest unknown", "unable to resolve", "name unknown"]),
+];
+
+fn cause(message: &str) -> Cause {
+    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    WORDS.iter().find(|(_, words)| says(words)).map_or(Cause::Other, |(cause, _)| *cause)
+}
+
+/// The Application's name, and Argo CD's words.
+pub(super) fn explain(name: &str, message: &str) -> Trouble {
+    let said = short(message);
+    let (why, hint) = match cause(message) {
+        Cause::NotPermitted => (
+            format!("its AppProject does not permit that: {said}"),
+            format!("permit it in platform/stack/templates/argocd/app-project.yaml.j2, then deploy again; see what is: kubectl -n {NAMESPACE} get appproject platen -o yaml"),
+        ),
+        Cause::NoRights => (
+            format!("Argo CD has not the right to do it: {said}"),
+            format!("see what it may do: kubectl auth can-i --list --as system:serviceaccount:{NAMESPACE}:argocd-application-controller -n ocr"),
+        ),
+        Cause::NoLogin => (
+            format!("its repository asks for a login, or refuses the one it was given: {said}"),
+            "name one in .env: PLATEN_GIT_USER and PLATEN_GIT_TOKEN for a Git repository; then deploy again".into(),
+        ),
+        Cause::Unreachable => (
+            format!("Argo CD does not reach its repository: {said}"),
+            format!("see how it is asked: kubectl -n {NAMESPACE} logs deployment/argocd-repo-server --tail 20; start the local registry: cargo xtask up"),
+        ),
+        Cause::NoSuchRevision => (
+            format!("its repository has not what it points at: {said}"),
+            "push it and point at it: cargo xtask deploy".into(),
+        ),
+        Cause::ValuesRefused => (
+            format!("its values do not fit the chart's schema: {said}"),
+            "correct the key that is named; the chart's values.yaml describes each".into(),
+        ),
+        Cause::DoesNotRender => {
+            let where_and_why = Fault::find(message).map_or(said, |fault| fault.to_string());
+            (format!("its chart does not render: {where_and_why}"), "correct that line or value, then deploy again".into())
+        }
+        Cause::NoSuchKind => (
+            format!("the cluster does not know a kind that the chart has: {said}"),
+            "install what brings it (PodMonitor and PrometheusRule come with the monitoring stack): cargo xtask up".into(),
+        ),
+        Cause::NoNamespace => (
+            format!("a namespace is missing: {said}"),
+            "make it, with its Pod Security labels: cargo xtask up".into(),
+        ),
+        Cause::Other => (
+            said,
+            format!("see all of it: kubectl -n {NAMESPACE} get application {name} -o yaml"),
+        ),
+    };
+    Trouble { sentence: format!("the Application {name} cannot be synced: {why}"), hint }
+}
+
+/// In one line, cut where it goes on and on: Argo CD quotes whole command lines before the reason, so the end counts.
+fn short(message: &str) -> String {
+    const LONGEST: usize = 400;
+    let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let length = line.chars().count();
+    if length <= LONGEST {
+        return line;
+    }
+    let end: String = line.chars().skip(length - LONGEST).collect();
+    format!("…{end}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn expect(message: &str, sentence: &str, hint: &str) {
+        let trouble = explain("ocr-app", message);
+        assert!(trouble.sentence.contains(sentence), "{}", trouble.sentence);
+        assert!(trouble.hint.contains(hint), "{}", trouble.hint);
+    }
+
+    #[test]
+    fn each_cause_has_its_sentence_and_next_step() {
+        expect(
+            "resource networking.k8s.io:Ingress is not permitted in project platen",
+            "AppProject does not permit",
+            "app-project.yaml.j2",
+        );
+        expect(
+            r#"deployments.apps is forbidden: User "system:serviceaccount:argocd:argocd-application-controller" cannot create resource"#,
+            "not the right",
+            "auth can-i",
+        );
+        expect(
+            "Failed to load target state: failed to generate manifest for source 1 of 1: rpc error: code = Unknown desc = \
+             failed to do request: Head \"http://platen-registry:5000/v2/\": dial tcp 172.18.0.2:5000: connect: connection refused",
+            "does not reach its repository",
+            "argocd-repo-server",
+        );
+        expect("rpc error: code = Unknown desc = authentication required", "asks for a login", ".env");
+        expect("no matches for kind \"PodMonitor\"", "does not know a kind", "cargo xtask up");
+        expect("something else", "something else", "get application ocr-app");
+    }
+
+    #[test]
+    fn a_chart_that_does_not_render_is_told_with_its_line_and_value() {
+        expect(
+            "Failed to load target state: failed to generate manifest for source 1 of 1: rpc error: code = Unknown desc = \
+             Manifest generation error (cached): failed to execute helm template command: failed to get command args to log: \
+             `helm template . --name-template ocr` failed exit status 1: Error: template: ocr-app/templates/model.yaml:3:20: \
+             executing \"ocr-app/templates/model.yaml\" at <.Values.model.absent.deep>: nil pointer evaluating interface {}.deep",
+            "charts/ocr-app/templates/model.yaml, line 3, at .Values.model.absent.deep: nil pointer",
+            "correct that line",
+        );
+    }
+}

@@ -1,0 +1,21 @@
+//! The service through Argo CD: the chart as an OCI artifact with a version by its content, an Application that points at
+//! it, and what Argo CD says of it, explained.
+
+mod chart;
+mod explain;
+mod objects;
+pub mod set;
+mod state;
+mod wait;
+
+pub use chart::{Pushed, package, push, version};
+pub use explain::Trouble;
+pub use objects::{GitOps, Owned, Repository, application};
+pub use state::{Seen, State, Summary, applications};
+
+/// Where Argo CD and its objects are.
+pub const NAMESPACE: &str = "argocd";
+/// The Application of the whole chart.
+pub const APPLICATION: &str = "ocr-app";
+/// The chart's folder under the project's root, and its repository's path in a registry.
+pub const CHART: &str = "charts/ocr-app";

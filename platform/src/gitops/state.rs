@@ -1,0 +1,342 @@
+//! What Argo CD says of an Application, and whether that is what was wanted.
+
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::NAMESPACE;
+use super::explain::{Trouble, explain};
+use crate::error::{Doing, Error, Result};
+
+/// An Application's status, as far as it is looked at (argoproj.io/v1alpha1; read leniently: its controller adds fields).
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Seen {
+    pub sync: Sync,
+    pub health: Health,
+    pub operation_state: Option<Operation>,
+    pub conditions: Vec<Condition>,
+    pub resources: Vec<Resource>,
+    pub history: Vec<Deployed>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Health {
+    pub status: String,
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Sync {
+    pub status: String,
+    pub revision: String,
+    pub compared_to: ComparedTo,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ComparedTo {
+    pub source: Value,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Operation {
+    pub phase: String,
+    pub message: String,
+    pub sync_result: Option<SyncResult>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct SyncResult {
+    pub revision: String,
+    pub resources: Vec<SyncedResource>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct SyncedResource {
+    pub kind: String,
+    pub namespace: String,
+    pub name: String,
+    pub status: String,
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Condition {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Resource {
+    pub kind: String,
+    pub namespace: String,
+    pub name: String,
+    /// `Synced` or `OutOfSync`; nothing for what is only watched.
+    pub status: String,
+    pub health: Option<Health>,
+}
+
+/// An entry of what was deployed before, oldest first.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Deployed {
+    pub id: i64,
+    pub revision: String,
+    pub source: Value,
+}
+
+impl Operation {
+    /// What an operation failed of: the objects' own words where there are any, which name the object.
+    fn complaint(&self) -> String {
+        let resources = self.sync_result.iter().flat_map(|result| &result.resources);
+        let failed: Vec<String> = resources
+            .filter(|it| it.status == "SyncFailed")
+            .map(|it| format!("{} {}/{}: {}", it.kind, it.namespace, it.name, it.message))
+            .collect();
+        match failed.as_slice() {
+            [] => self.message.clone(),
+            [one] => one.clone(),
+            [first, others @ ..] => format!("{first} (and {} more objects)", others.len()),
+        }
+    }
+}
+
+/// Whether it is what was wanted.
+#[derive(Debug, Clone, PartialEq)]
+pub enum State {
+    /// Synced at what was wanted, its operation succeeded, and all of it is healthy.
+    Done,
+    /// On its way, a phrase.
+    Awaiting(String),
+    /// It will not get there by itself, or only by luck.
+    Stuck(Trouble),
+}
+
+impl Seen {
+    /// Reads the status of an Application; one that has none yet was not looked at by Argo CD.
+    pub fn of(application: &DynamicObject) -> Result<Self> {
+        let status = application.data.get("status").cloned().unwrap_or_else(|| serde_json::json!({}));
+        serde_json::from_value(status).map_err(|error| {
+            let name = application.metadata.name.clone().unwrap_or_default();
+            let hint = format!("look at it: kubectl -n {NAMESPACE} get application {name} -o yaml");
+            Error::malformed(format!("the status of the Application {name}"), error, hint)
+        })
+    }
+
+    /// Judged against the source that it was pointed at.
+    pub fn judge(&self, name: &str, wanted: &Value) -> State {
+        if let Some(condition) = self.conditions.iter().find(|it| it.kind.ends_with("Error")) {
+            return State::Stuck(explain(name, &condition.message));
+        }
+        let operation = self.operation_state.clone().unwrap_or_default();
+        let compared = includes(&self.sync.compared_to.source, wanted);
+        // While it tries again the phase is Running, and only the message tells of the failure.
+        let retries = operation.phase == "Running" && operation.message.contains("Retrying attempt");
+        if compared && (retries || matches!(operation.phase.as_str(), "Failed" | "Error")) {
+            return State::Stuck(explain(name, &operation.complaint()));
+        }
+        if !compared {
+            return State::Awaiting(format!("Argo CD to compare {name} with what is wanted"));
+        }
+        match (self.sync.status.as_str(), operation.phase.as_str(), self.health.status.as_str()) {
+            ("Synced", "Succeeded", "Healthy") => State::Done,
+            ("Synced", "Succeeded", "Degraded") => State::Stuck(Trouble::degraded(name, &self.unhealthy())),
+            ("Synced", "Succeeded", health) => State::Awaiting(format!(
+                "{name} to be Healthy, it is {}: {}",
+                or_unknown(health),
+                self.unhealthy()
+            )),
+            ("Synced", phase, _) => State::Awaiting(format!("{name}'s sync, which is {}", or_unknown(phase))),
+            (sync, _, _) => State::Awaiting(format!(
+                "{name} to be Synced, it is {}{}",
+                or_unknown(sync),
+                self.out_of_sync()
+            )),
+        }
+    }
+
+    /// Objects that are not healthy, with Argo CD's own words.
+    fn unhealthy(&self) -> String {
+        let list: Vec<String> = self
+            .resources
+            .iter()
+            .filter_map(|it| {
+                let health = it.health.as_ref().filter(|health| health.status != "Healthy")?;
+                Some(format!("{} {} is {} ({})", it.kind, it.name, health.status, health.message))
+            })
+            .collect();
+        if list.is_empty() { "Argo CD names no object".into() } else { list.join(", ") }
+    }
+
+    fn out_of_sync(&self) -> String {
+        let list: Vec<String> = self
+            .resources
+            .iter()
+            .filter(|it| it.status == "OutOfSync")
+            .map(|it| format!("{} {}", it.kind, it.name))
+            .collect();
+        if list.is_empty() { String::new() } else { format!(" by {}", list.join(", ")) }
+    }
+}
+
+fn or_unknown(text: &str) -> &str {
+    if text.is_empty() { "not known yet" } else { text }
+}
+
+/// Whether all of `wanted` stands in `found`, which may hold more.
+pub fn includes(found: &Value, wanted: &Value) -> bool {
+    match (found, wanted) {
+        (Value::Object(found), Value::Object(wanted)) => wanted.iter().all(|(key, value)| {
+            // An empty map that was asked for is left out of what is stored.
+            let empty = value.as_object().is_some_and(serde_json::Map::is_empty);
+            found.get(key).map_or(empty, |found| includes(found, value))
+        }),
+        (found, wanted) => found == wanted,
+    }
+}
+
+/// An Application in a few words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    pub name: String,
+    pub sync: String,
+    pub health: String,
+    /// The chart's version or the branch that it is pointed at.
+    pub revision: String,
+    /// A sentence where something is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+impl Summary {
+    pub fn is_well(&self) -> bool {
+        self.sync == "Synced" && self.health == "Healthy" && self.trouble.is_none()
+    }
+}
+
+/// Platen's Applications; none where the cluster has no Argo CD.
+pub async fn applications(client: &kube::Client) -> Result<Vec<Summary>> {
+    let ours = ListParams::default().labels("app.kubernetes.io/part-of=platen");
+    let list = match api(client, "Application").list(&ours).await {
+        Err(kube::Error::Api(refused)) if refused.code == 404 => return Ok(Vec::new()),
+        list => list.doing("listing Argo CD's Applications")?,
+    };
+    list.items.iter().map(summary).collect()
+}
+
+fn summary(application: &DynamicObject) -> Result<Summary> {
+    let seen = Seen::of(application)?;
+    let name = application.metadata.name.clone().unwrap_or_default();
+    let source = &application.data["spec"]["source"];
+    let trouble = match seen.judge(&name, source) {
+        State::Stuck(trouble) => Some(trouble.to_string()),
+        State::Done | State::Awaiting(_) => None,
+    };
+    let (sync, health) = (or_unknown(&seen.sync.status).into(), or_unknown(&seen.health.status).into());
+    let revision = source["targetRevision"].as_str().unwrap_or_default().into();
+    Ok(Summary { name, sync, health, revision, trouble })
+}
+
+/// Argo CD's objects of a kind.
+pub(super) fn api(client: &kube::Client, kind: &str) -> Api<DynamicObject> {
+    let kind = GroupVersionKind::gvk("argoproj.io", "v1alpha1", kind);
+    Api::namespaced_with(client.clone(), NAMESPACE, &ApiResource::from_gvk(&kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn wanted() -> Value {
+        json!({"repoURL": "oci://r:5000/charts/ocr-app", "targetRevision": "0.1.0-c1", "helm": {"valuesObject": {}}})
+    }
+
+    /// As a real Argo CD 3.1 shows it, cut down.
+    fn seen(sync: &str, phase: &str, health: &str) -> Value {
+        json!({
+            "sync": {"status": sync, "revision": "sha256:00",
+                     "comparedTo": {"source": {"repoURL": "oci://r:5000/charts/ocr-app", "path": ".",
+                                               "targetRevision": "0.1.0-c1", "helm": {"releaseName": "ocr"}}}},
+            "health": {"status": health},
+            "operationState": {"phase": phase, "message": "successfully synced (all tasks run)"},
+            "resources": [{"kind": "Deployment", "namespace": "ocr", "name": "model-server", "status": sync,
+                           "health": {"status": health, "message": "1 of 2 updated replicas are available"}}],
+        })
+    }
+
+    fn judged(status: Value) -> State {
+        serde_json::from_value::<Seen>(status).unwrap().judge("ocr-app", &wanted())
+    }
+
+    #[test]
+    fn only_all_conditions_together_are_done() {
+        assert_eq!(judged(seen("Synced", "Succeeded", "Healthy")), State::Done);
+        for (sync, phase, health) in [
+            ("OutOfSync", "Succeeded", "Healthy"),
+            ("Synced", "Running", "Healthy"),
+            ("Synced", "Succeeded", "Progressing"),
+            ("Unknown", "Succeeded", "Healthy"),
+        ] {
+            assert!(
+                matches!(judged(seen(sync, phase, health)), State::Awaiting(_)),
+                "{sync} {phase} {health}"
+            );
+        }
+        assert!(matches!(judged(json!({})), State::Awaiting(_)), "Argo CD has not looked at it yet");
+    }
+
+    #[test]
+    fn what_was_synced_before_is_not_taken_for_what_is_wanted_now() {
+        let mut before = seen("Synced", "Succeeded", "Healthy");
+        before["sync"]["comparedTo"]["source"]["targetRevision"] = json!("0.1.0-c0");
+        assert!(matches!(judged(before), State::Awaiting(_)));
+    }
+
+    #[test]
+    fn what_is_awaited_names_the_objects() {
+        let State::Awaiting(out) = judged(seen("OutOfSync", "Succeeded", "Healthy")) else { panic!() };
+        assert!(out.contains("OutOfSync by Deployment model-server"), "{out}");
+        let State::Awaiting(late) = judged(seen("Synced", "Succeeded", "Progressing")) else { panic!() };
+        assert!(late.contains("1 of 2 updated replicas"), "{late}");
+    }
+
+    #[test]
+    fn a_sync_that_is_tried_again_has_failed_and_names_the_object() {
+        let mut retried = seen("OutOfSync", "Running", "Healthy");
+        retried["operationState"]["message"] =
+            json!("one or more objects failed to apply. Retrying attempt #1 at 4:00AM.");
+        retried["operationState"]["syncResult"] = json!({"revision": "sha256:00", "resources": [
+            {"kind": "Role", "namespace": "ocr", "name": "ocr-gateway-endpoints", "status": "SyncFailed",
+             "message": "roles.rbac.authorization.k8s.io is forbidden: User \"x\" cannot create resource"},
+        ]});
+        let State::Stuck(trouble) = judged(retried) else { panic!() };
+        assert!(trouble.to_string().contains("Role ocr/ocr-gateway-endpoints"), "{trouble}");
+    }
+
+    #[test]
+    fn a_condition_of_an_error_is_told() {
+        let mut broken = seen("Unknown", "Succeeded", "Healthy");
+        broken["conditions"] =
+            json!([{"type": "ComparisonError", "message": "dial tcp: connection refused"}]);
+        assert!(matches!(judged(broken), State::Stuck(_)));
+    }
+
+    #[test]
+    fn a_value_that_is_missing_or_other_is_not_included() {
+        assert!(includes(&json!({"a": {"b": 1, "c": 2}}), &json!({"a": {"b": 1}})));
+        assert!(!includes(&json!({"a": {"b": 1}}), &json!({"a": {"b": 2}})));
+        assert!(!includes(&json!({}), &json!({"a": 1})));
+        assert!(includes(&json!({}), &json!({"a": {}})));
+    }
+}
