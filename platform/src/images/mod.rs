@@ -20,7 +20,7 @@ use std::time::Instant;
 use bollard::Docker;
 use serde::Serialize;
 
-pub use image::{is_in_registry, local_registry, service_image};
+pub use image::{is_in_registry, local_registry, own_image, service_image};
 pub use inspect::Inspection;
 pub use plan::{Planned, plan};
 pub use progress::StageTime;
@@ -32,7 +32,6 @@ use crate::event::Step;
 use crate::host::Host;
 use crate::mirror::{self, Mirror, registry};
 use crate::registry::{Credentials, Keyring, Manifest, Platform, Reference, Registries, at_digest};
-use crate::service;
 use crate::up::Supply;
 
 /// What the Dockerfile can be built for.
@@ -146,6 +145,17 @@ pub async fn remove(host: &Host, docker: &Docker, dry_run: bool) -> Result<Vec<S
     Ok(removed)
 }
 
+/// The service's image of these sources into the local registry: the one that the mirror brought from elsewhere, else
+/// built.
+pub async fn provide(host: &Host, docker: &Docker, supply: Supply, tell: &Step) -> Result<()> {
+    let (image, mirror) = (own_image(host)?, Mirror::new(host)?);
+    if !mirror.holds_service(&image)? {
+        return build_on(host, docker, supply, &BuildOptions::default(), tell).await.map(drop);
+    }
+    let only = [mirror::carried(&image)];
+    mirror.publish(&Registries::new(host)?, image.registry(), &only, tell).await.map(drop)
+}
+
 /// As [`build`], where Docker, the local registry and what the builder is made of are there.
 pub async fn build_on(
     host: &Host,
@@ -160,7 +170,7 @@ pub async fn build_on(
     let registries = Registries::with_keyring(host, keyring(host, options)?);
     let target = match &options.push {
         Some(target) => target.clone(),
-        None => service_image(&local_registry(&host.config), &service::inputs_hash(&host.root)?),
+        None => own_image(host)?,
     };
     builder::ensure(host, docker, &mirror, supply, tell).await?;
     if supply == Supply::Source {
@@ -173,8 +183,10 @@ pub async fn build_on(
     let stages = solve::solve(host, docker, request(host, options, platforms).await?).await?;
     let built = image::images_of(&registries, &staging).await?;
     let mut report = Vec::new();
+    let on_trial =
+        Staged { host, docker, registries: &registries, staging: &staging, test: options.test, tell };
     for (platform, manifest) in &built {
-        report.push(tried(host, docker, &registries, &staging, platform, manifest, options, tell).await?);
+        report.push(on_trial.tried(platform, manifest).await?);
     }
     tell.message(format!("pushing {target}"));
     let index = sbom::with_materials(host, &registries, &staging, &built).await?;
@@ -207,32 +219,31 @@ async fn request(host: &Host, options: &BuildOptions, platforms: Vec<Platform>) 
     })
 }
 
-/// Sizes, and the trial where it was asked for: what fails it is never pushed under its tag.
-#[expect(clippy::too_many_arguments, reason = "one call, from the function above")]
-async fn tried(
-    host: &Host,
-    docker: &Docker,
-    registries: &Registries,
-    staging: &Reference,
-    platform: &Platform,
-    manifest: &Manifest,
-    options: &BuildOptions,
-    tell: &Step,
-) -> Result<BuiltPlatform> {
-    tell.message(format!("looking into the image for {platform}"));
-    let inspection = inspect::inspect(host, registries, staging, manifest).await?;
-    let tried = if options.test {
-        Some(trial::run(host, docker, staging, platform, manifest, &inspection, tell).await?)
-    } else {
-        None
-    };
-    Ok(BuiltPlatform {
-        platform: platform.clone(),
-        digest: manifest.digest.clone(),
-        compressed: manifest.blob_bytes(),
-        unpacked: inspection.unpacked,
-        tried,
-    })
+/// What was built and is not pushed under its tag yet.
+struct Staged<'a> {
+    host: &'a Host,
+    docker: &'a Docker,
+    registries: &'a Registries,
+    staging: &'a Reference,
+    test: bool,
+    tell: &'a Step,
+}
+
+impl Staged<'_> {
+    /// Sizes, and the trial where it was asked for: what fails it is never pushed under its tag.
+    async fn tried(&self, platform: &Platform, manifest: &Manifest) -> Result<BuiltPlatform> {
+        self.tell.message(format!("looking into the image for {platform}"));
+        let inspection = inspect::inspect(self.host, self.registries, self.staging, manifest).await?;
+        let tried =
+            if self.test { Some(trial::run(self, platform, manifest, &inspection).await?) } else { None };
+        Ok(BuiltPlatform {
+            platform: platform.clone(),
+            digest: manifest.digest.clone(),
+            compressed: manifest.blob_bytes(),
+            unpacked: inspection.unpacked,
+            tried,
+        })
+    }
 }
 
 async fn push(

@@ -10,7 +10,6 @@ use crate::error::{Doing, Result};
 use crate::host::Host;
 use crate::lock;
 use crate::mirror::{self, Mirror, registry};
-use crate::service;
 use crate::up::Supply;
 
 /// One thing to do, and why. The forecast is for two cores.
@@ -76,9 +75,7 @@ fn the_build(host: &Host, options: &BuildOptions) -> Result<Planned> {
         if options.platforms.is_empty() { vec![own_platform()] } else { options.platforms.clone() };
     let target = match &options.push {
         Some(target) => target.clone(),
-        None => {
-            image::service_image(&image::local_registry(&host.config), &service::inputs_hash(&host.root)?)
-        }
+        None => image::own_image(host)?,
     };
     let title = format!("build the OCR service's image for {}, push {target}", names(&platforms));
     let seconds = if platforms.len() > 1 { 300 } else { 240 };

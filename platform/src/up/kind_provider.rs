@@ -11,10 +11,11 @@ use super::provider::Provider;
 use super::supply::Supply;
 use crate::cluster::kind::{CreateSpec, Kind, NodeImage, RegistryWiring};
 use crate::cluster::{ClusterState, Endpoint, NodeState};
+use crate::config::ImageSource;
 use crate::error::{Error, Result};
 use crate::event::Step;
 use crate::host::Host;
-use crate::images::{self, BuildOptions};
+use crate::images;
 use crate::mirror::{self, Artifact, Mirror, registry};
 use crate::registry::Reference;
 use crate::room::Needs;
@@ -158,6 +159,14 @@ impl KindProvider {
         ports::ensure_free(wanted.map(|port| (port, "a NodePort of the cluster".to_owned())))
     }
 
+    /// An error that names all that is missing where nothing may be fetched.
+    async fn ensure_carried(&self, world: &World) -> Result<()> {
+        let docker = engine::answering(&self.host).await?;
+        let present = self.mirror.observe(docker.as_ref()).await?;
+        let service = (!world.image_is_pushed).then_some(&self.image);
+        self.mirror.must_suffice(&self.host, &present, &Self::wanted(self.supply), service).await
+    }
+
     fn wiring(&self) -> RegistryWiring {
         RegistryWiring {
             host_port: self.host.config.ports.registry,
@@ -173,6 +182,9 @@ impl Provider for KindProvider {
         let world = self.world().await?;
         if let ClusterState::Mismatched { why } = &world.cluster {
             return Err(mismatched(&self.host, why));
+        }
+        if self.host.config.images.source == ImageSource::Mirror {
+            self.ensure_carried(&world).await?;
         }
         Ok(plan(&world, self.host.config.cluster.nodes.get()))
     }
@@ -195,10 +207,7 @@ impl Provider for KindProvider {
                 Ok(())
             }
             StepId::Cluster => self.raise(&ready, tell).await,
-            StepId::Image => {
-                let options = BuildOptions::default();
-                images::build_on(&self.host, &ready.docker, self.supply, &options, tell).await.map(drop)
-            }
+            StepId::Image => images::provide(&self.host, &ready.docker, self.supply, tell).await,
             StepId::Apps => self.apps(&self.kind(&ready)).install(&self.image, tell).await,
             StepId::Packages | StepId::Service | StepId::Metrics | StepId::Engine => Ok(()),
         }

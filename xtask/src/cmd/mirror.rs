@@ -6,7 +6,8 @@ use clap::{Args, Subcommand};
 use comfy_table::{Table, presets};
 use platform::engine;
 use platform::host::Host;
-use platform::mirror::{self, BuildReport, Listing, Mirror, PullOptions};
+use platform::images;
+use platform::mirror::{self, BuildReport, Exported, Imported, Listing, Mirror, PullOptions};
 use platform::registry::{Platform, Registries};
 use platform::{Exit, Result};
 
@@ -62,12 +63,14 @@ enum MirrorCommand {
         #[arg(long)]
         port: Option<u16>,
     },
-    /// Write all images and charts into one folder, an OCI image layout
+    /// Write everything into one folder, an OCI image layout: images and charts, what a cluster is made of, and the
+    /// service's image where the local registry has it
     Export {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
-    /// Take images and charts out of such a folder, or out of an archive of `docker save`
+    /// Take everything out of such a folder, or the images out of an archive of `docker save`; then `up --provider kind
+    /// --images mirror` needs no network
     Import {
         #[arg(value_name = "DIR|ARCHIVE")]
         from: PathBuf,
@@ -119,15 +122,16 @@ pub async fn run(global: &GlobalArgs, args: MirrorArgs, printer: &Printer) -> Re
         }
         MirrorCommand::Serve { port } => return serve(&host, &mirror, port, printer).await,
         MirrorCommand::Export { folder } => {
-            let exported = mirror.export(&host, &folder).await?;
-            printer.result(&exported, || format!("{} items in {}", exported.names.len(), folder.display()));
+            let service = images::own_image(&host)?;
+            let exported = mirror.export(&host, &Registries::new(&host)?, &service, &folder).await?;
+            printer.result(&exported, || carried(&exported));
         }
         MirrorCommand::Import { from, dry_run } => {
             if dry_run {
                 return Ok(would(printer, &mirror.plan_import(&host, &from).await?));
             }
             let imported = mirror.import(&host, &from).await?;
-            printer.result(&imported, || format!("imported: {}", imported.names.join(", ")));
+            printer.result(&imported, || taken(&imported));
         }
     }
     Ok(Exit::Done)
@@ -139,6 +143,19 @@ async fn serve(host: &Host, mirror: &Mirror, port: Option<u16>, printer: &Printe
         printer.result(&published, || format!("{} items at http://127.0.0.1:{port}/v2/", published.len()));
     };
     mirror.serve(host, port, ready).await
+}
+
+fn carried(exported: &Exported) -> String {
+    let mut lines = vec![format!("{} items in {}", exported.names.len(), exported.folder.display())];
+    lines.extend(exported.lacks.iter().map(|lack| format!("not in it: {} ({})", lack.what, lack.command)));
+    lines.join("\n")
+}
+
+fn taken(imported: &Imported) -> String {
+    let mut lines = vec![format!("imported: {}", imported.names.join(", "))];
+    let of_no_use = |name: &String| format!("left out, for it is of another version or processor: {name}");
+    lines.extend(imported.left_out.iter().map(of_no_use));
+    lines.join("\n")
 }
 
 fn would(printer: &Printer, planned: &[String]) -> Exit {
