@@ -26,6 +26,7 @@ mod store;
 mod suffice;
 mod transfer;
 mod verify;
+mod wire;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -39,11 +40,12 @@ pub use export::{Exported, Lack, carried};
 pub use inventory::{Listed, Listing};
 pub use layout::{Item, Origin};
 pub use names::{Names, Present, missing};
-pub use publish::{BuildReport, Published};
+pub use publish::{BuildReport, Published, check_registry};
 pub use pull::{PullOptions, Pulled};
 pub use stack::Versions;
 pub use transfer::Imported;
 pub use verify::{Fault, Verified};
+pub use wire::{CERTS_D, Wired, hosts_files, write as write_hosts_files};
 
 use crate::error::{Error, Result};
 use crate::event::Step;
@@ -69,6 +71,8 @@ pub const STACK: &[Artifact] = &[
 ];
 /// Another checkout may be about to use a node image of its own; after this time it is taken for a left-over.
 const OUTDATED_AFTER: Duration = Duration::from_hours(24);
+/// As [`OUTDATED_AFTER`], for what takes minutes to make.
+const OUTDATED_FOLDERS_AFTER: Duration = Duration::from_hours(7 * 24);
 
 /// The source build on this host.
 #[derive(Clone)]
@@ -122,6 +126,10 @@ impl Mirror {
             let (debian, compiled) = (of(&[Kind::Debian]), of(&[Kind::Go]));
             tokio::try_join!(self.in_turn(host, docker, &debian), self.in_turn(host, docker, &compiled))?;
             self.in_turn(host, docker, &of(&[Kind::Docker, Kind::Layout])).await?;
+            for folder in self.names.outdated_folders(self.store.older_than(OUTDATED_FOLDERS_AFTER)) {
+                host.events.note(format!("removed from the cache, for it is of an older make: {folder}"));
+                self.store.discard(&folder)?;
+            }
             if let Some(docker) = docker {
                 let old = docker::references_older_than(docker, OUTDATED_AFTER).await?;
                 docker::prune(docker, self.names.outdated(old)).await?;

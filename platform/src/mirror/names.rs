@@ -112,6 +112,17 @@ impl Names {
         references.into_iter().filter(other).collect()
     }
 
+    /// Those of `folders` that are artifacts of another make.
+    pub fn outdated_folders(&self, folders: impl IntoIterator<Item = String>) -> Vec<String> {
+        let of_other_make = |folder: &String| {
+            let Some((id, key)) = folder.rsplit_once('-') else { return false };
+            let artifact =
+                Artifact::ALL.into_iter().find(|artifact| artifact.is_file() && artifact.id() == id);
+            artifact.is_some_and(|artifact| self.key(artifact) != key)
+        };
+        folders.into_iter().filter(of_other_make).collect()
+    }
+
     /// The folder in the cache, or the reference in Docker.
     pub fn name(&self, artifact: Artifact) -> String {
         let key = self.key(artifact);
@@ -243,6 +254,15 @@ mod tests {
         let references =
             ["platen/node:v1.35.0-0", &names.name(Artifact::NodeImage), "platen/ocr-service:1", "debian:12"];
         assert_eq!(names.outdated(references.map(ToOwned::to_owned)), ["platen/node:v1.35.0-0"]);
+    }
+
+    #[test]
+    fn folders_of_an_older_make_are_outdated_and_what_was_brought_is_not() {
+        let names = names();
+        let folders =
+            ["programs-000000000000", "argocd-0", &names.name(Artifact::Programs), "brought-1-2", "go-1"];
+        let outdated = names.outdated_folders(folders.map(ToOwned::to_owned));
+        assert_eq!(outdated, ["programs-000000000000", "argocd-0"]);
     }
 
     #[test]

@@ -111,7 +111,14 @@ impl Mirror {
         registries: &Registries,
         options: &PullOptions,
     ) -> Result<Vec<Pulled>> {
-        self.pull_named(host, registries, &wanted(&options.names)?, options).await
+        let names = wanted(&options.names)?;
+        let pulled = self.pull_named(host, registries, &names, options).await?;
+        if options.names.is_empty() {
+            // All that is wanted is whole: what is left is of digests that the lock named once.
+            let _held = self.store.lock(&host.events).await?;
+            self.store.clear_begun()?;
+        }
+        Ok(pulled)
     }
 
     async fn pull_named(

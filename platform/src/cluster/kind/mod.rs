@@ -16,7 +16,7 @@ use k8s_openapi::jiff::Timestamp;
 
 pub use config::{NODE_PORTS, NodeImage};
 pub use state::was_begun;
-pub use wiring::RegistryWiring;
+pub use wiring::{RegistryWiring, wire_node};
 
 use state::{Progress, judge, nodes, progress_file};
 
