@@ -2,6 +2,7 @@
 
 #![expect(clippy::unnecessary_wraps, reason = "all tests have the same shape, so that each may use `?`")]
 
+mod carried;
 mod registry;
 mod serving;
 #[expect(dead_code, reason = "each of the end-to-end tests uses a part of it")]
@@ -61,7 +62,9 @@ fn main() -> ExitCode {
         trial("another checkout's cluster is not touched", foreign_cluster_is_refused),
         trial("the cluster can be used as an existing one by its context", existing_context),
         trial("a stopped cluster starts again", stop_and_start),
+        trial("everything that a cluster needs is exported into one folder", carried::export),
         trial("down leaves no container, no context and no record", down_leaves_nothing),
+        trial("a cluster is made of the folder alone, without a network", carried::up_from_the_folder_alone),
     ];
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !arguments.list {
