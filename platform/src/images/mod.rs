@@ -8,6 +8,7 @@ mod image;
 mod inspect;
 mod plan;
 pub mod preflight;
+mod present;
 mod progress;
 pub mod pull_secret;
 mod sbom;
@@ -60,6 +61,8 @@ pub struct BuildReport {
     pub reference: String,
     /// Of the index.
     pub digest: String,
+    /// False where the local registry had it of the very same sources.
+    pub built: bool,
     pub platforms: Vec<BuiltPlatform>,
     pub stages: Vec<StageTime>,
     /// What Docker knows it by, where it was loaded.
@@ -168,35 +171,45 @@ pub async fn build_on(
     let _lock = plan::lock(host).await?;
     let mirror = Mirror::new(host)?;
     let registries = Registries::with_keyring(host, keyring(host, options)?);
-    let target = match &options.push {
-        Some(target) => target.clone(),
-        None => own_image(host)?,
-    };
+    let target = plan::target(host, options)?;
+    let rounded = |begun: Instant| (begun.elapsed().as_secs_f64() * 100.0).round() / 100.0;
+    let on_trial =
+        |staging| Staged { host, docker, registries: &registries, staging, test: options.test, tell };
+    if let Some((index, images)) = present::find(&registries, options, &target).await? {
+        let platforms = on_trial(&target).all_tried(&images).await?;
+        let loaded = loaded(docker, options, &target, &images, &target).await?;
+        let (reference, digest) = (target.to_string(), index.digest);
+        let (stages, seconds) = (Vec::new(), rounded(begun));
+        return Ok(BuildReport { reference, digest, built: false, platforms, stages, loaded, seconds });
+    }
     builder::ensure(host, docker, &mirror, supply, tell).await?;
     if supply == Supply::Source {
         base::ensure(host, docker, &registries, &mirror, tell).await?;
     }
     let staging = image::staging(host);
-    let platforms =
-        if options.platforms.is_empty() { vec![own_platform()] } else { options.platforms.clone() };
+    let platforms = present::wanted(options);
     tell.message(format!("building for {}", names(&platforms)));
     let stages = solve::solve(host, docker, request(host, options, platforms).await?).await?;
-    let built = image::images_of(&registries, &staging).await?;
-    let mut report = Vec::new();
-    let on_trial =
-        Staged { host, docker, registries: &registries, staging: &staging, test: options.test, tell };
-    for (platform, manifest) in &built {
-        report.push(on_trial.tried(platform, manifest).await?);
-    }
+    let images = image::images_of(&registries, &staging).await?;
+    let platforms = on_trial(&staging).all_tried(&images).await?;
     tell.message(format!("pushing {target}"));
-    let index = sbom::with_materials(host, &registries, &staging, &built).await?;
+    let index = sbom::with_materials(host, &registries, &staging, &images).await?;
     registries.push_manifest(&at_digest(&staging, &index.digest), &index).await?;
     push(&registries, &at_digest(&staging, &index.digest), &target, &index, tell).await?;
-    let loaded =
-        if options.load { Some(image::load(docker, &staging, &built, &target).await?) } else { None };
-    let seconds = (begun.elapsed().as_secs_f64() * 100.0).round() / 100.0;
-    let digest = index.digest;
-    Ok(BuildReport { reference: target.to_string(), digest, platforms: report, stages, loaded, seconds })
+    let loaded = loaded(docker, options, &staging, &images, &target).await?;
+    let (reference, digest, seconds) = (target.to_string(), index.digest, rounded(begun));
+    Ok(BuildReport { reference, digest, built: true, platforms, stages, loaded, seconds })
+}
+
+/// Docker's own name for it, where it was asked for.
+async fn loaded(
+    docker: &Docker,
+    options: &BuildOptions,
+    from: &Reference,
+    images: &[(Platform, Manifest)],
+    target: &Reference,
+) -> Result<Option<String>> {
+    if options.load { image::load(docker, from, images, target).await.map(Some) } else { Ok(None) }
 }
 
 /// A login that the caller gave is enough: the three variables need not be set then.
@@ -230,6 +243,14 @@ struct Staged<'a> {
 }
 
 impl Staged<'_> {
+    async fn all_tried(&self, images: &[(Platform, Manifest)]) -> Result<Vec<BuiltPlatform>> {
+        let mut report = Vec::new();
+        for (platform, manifest) in images {
+            report.push(self.tried(platform, manifest).await?);
+        }
+        Ok(report)
+    }
+
     /// Sizes, and the trial where it was asked for: what fails it is never pushed under its tag.
     async fn tried(&self, platform: &Platform, manifest: &Manifest) -> Result<BuiltPlatform> {
         self.tell.message(format!("looking into the image for {platform}"));
