@@ -42,6 +42,8 @@ struct World {
     registry_runs: bool,
     cluster: ClusterState,
     image_is_pushed: bool,
+    /// Whether the mirror brought it from elsewhere.
+    image_is_carried: bool,
     /// `None` where nothing of it is missing.
     apps: Option<Action>,
 }
@@ -93,6 +95,7 @@ impl KindProvider {
             registry_runs,
             cluster,
             image_is_pushed: registry_runs && images::is_in_registry(&self.host, &self.image).await?,
+            image_is_carried: self.mirror.holds_service(&self.image)?,
             apps,
         })
     }
@@ -105,6 +108,7 @@ impl KindProvider {
             registry_runs: false,
             cluster: ClusterState::Absent,
             image_is_pushed: false,
+            image_is_carried: self.mirror.holds_service(&self.image)?,
             apps: Some(Apps::to_install("there is no cluster")),
         })
     }
@@ -215,7 +219,8 @@ impl Provider for KindProvider {
 
     fn needs(&self, plan: &[Action]) -> Option<Needs> {
         let planned = |step| plan.iter().any(|action| action.step == step);
-        let builds = planned(StepId::Sources) || planned(StepId::Image);
+        let builds = self.host.config.images.source != ImageSource::Mirror
+            && (planned(StepId::Sources) || planned(StepId::Image));
         // The Go build of Kubernetes with its cache, the images, and their layers in Docker.
         planned(StepId::Cluster).then_some(Needs { disk_gib: if builds { 15 } else { 4 }, memory_gib: 3 })
     }
@@ -302,7 +307,12 @@ fn plan(world: &World, nodes: u16) -> Vec<Action> {
     actions.extend(cluster_action(&world.cluster, nodes));
     if !world.image_is_pushed {
         let why = "the registry has no image of these sources";
-        actions.push(Action::new(StepId::Image, "build and push the OCR service's image", why, 240));
+        let (title, seconds) = if world.image_is_carried {
+            ("push the OCR service's image that the mirror brought", 5)
+        } else {
+            ("build and push the OCR service's image", 240)
+        };
+        actions.push(Action::new(StepId::Image, title, why, seconds));
     }
     actions.extend(world.apps.clone());
     actions
@@ -340,6 +350,7 @@ mod tests {
             registry_runs: true,
             cluster: ClusterState::Running { nodes: vec![node] },
             image_is_pushed: true,
+            image_is_carried: false,
             apps: None,
         }
     }
@@ -361,6 +372,7 @@ mod tests {
             registry_runs: false,
             cluster: ClusterState::Absent,
             image_is_pushed: false,
+            image_is_carried: false,
             apps: Some(Action::new(StepId::Apps, "install", "there is no cluster", 30)),
         };
         let expected =
