@@ -145,10 +145,10 @@ impl Mirror {
         held.iter().find(|(_, item)| item.name == name).map_or(Ok(None), |(layout, item)| layout.chart(item))
     }
 
-    /// A program of [`Artifact::Programs`], where they are built.
+    /// A program of the cluster, or the registry, where it is built.
     pub fn program(&self, name: &str) -> Option<PathBuf> {
-        let path = self.store.path(&self.names.name(Artifact::Programs)).join("bin").join(name);
-        path.is_file().then_some(path)
+        let of = |artifact| self.store.path(&self.names.name(artifact)).join("bin").join(name);
+        [Artifact::Programs, Artifact::RegistryPrograms].map(of).into_iter().find(|path| path.is_file())
     }
 
     /// The image of kind's nodes.
@@ -256,7 +256,7 @@ impl Mirror {
                 self.load(docker, builder::image(&self.builder_image(), &programs, &rootfs)).await
             }
             Artifact::RegistryImage => {
-                let programs = store.path(&names.name(Artifact::Programs)).join("bin");
+                let programs = store.path(&names.name(Artifact::RegistryPrograms)).join("bin");
                 self.load(docker, images::registry(&self.registry_image(), &programs)).await
             }
             _ => Ok(()),
@@ -320,7 +320,11 @@ impl Mirror {
 /// or without Docker.
 pub fn named(names: &[String], has_docker: bool) -> Result<Vec<Artifact>> {
     if names.is_empty() {
-        let cluster = if has_docker { [CLUSTER, BUILD].concat() } else { vec![Artifact::Programs] };
+        let cluster = if has_docker {
+            [CLUSTER, BUILD].concat()
+        } else {
+            vec![Artifact::Programs, Artifact::RegistryPrograms]
+        };
         return Ok([&cluster, STACK].concat());
     }
     let of_name = |name: &String| {

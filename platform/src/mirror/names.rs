@@ -80,6 +80,9 @@ impl Names {
                 GO_PROGRAMS.iter().flat_map(|(package, name)| [*package, *name]).for_each(&mut add);
                 add(&format!("{:?} {:?}", self.versions, Tool::Kubectl.spec().ok()));
             }
+            Artifact::RegistryPrograms => {
+                GO_MODULE.iter().flat_map(|file| [file.path, file.content]).for_each(&mut add);
+            }
             Artifact::NodeImage => {
                 NODE_FILES.iter().flat_map(|file| [file.path, file.content]).for_each(&mut add);
                 NODE_TREE.iter().chain(KIND_FILES).for_each(|entry| add(&format!("{entry:?}")));
@@ -245,7 +248,7 @@ mod tests {
         versions.kubernetes = "1.36.4".into();
         let after = Names::new(versions, before.services().clone(), "amd64");
         let changed: Vec<_> = Artifact::ALL.into_iter().filter(|a| before.key(*a) != after.key(*a)).collect();
-        assert_eq!(changed, [Artifact::Programs, Artifact::RegistryImage, Artifact::NodeImage]);
+        assert_eq!(changed, [Artifact::Programs, Artifact::NodeImage]);
     }
 
     #[test]

@@ -131,6 +131,7 @@ mod tests {
             "node-rootfs",
             "proxy-rootfs",
             "programs",
+            "registry-programs",
             "builder-rootfs",
             "builder-programs",
             "helm",

@@ -53,6 +53,10 @@ fn main() -> ExitCode {
         trial("a worker that is killed fails no request at another node's door", serving::killed_worker),
         trial("the registry is announced and answers inside each node", registry_is_wired),
         trial(
+            "nodes of a cluster that is there already are wired by its context",
+            registry::nodes_are_wired_by_context,
+        ),
+        trial(
             "a deploy is refused where a node has another architecture than the image",
             foreign_node_is_refused,
         ),
