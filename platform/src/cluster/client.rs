@@ -5,6 +5,7 @@ use std::time::Duration;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
 use crate::error::{Doing, Error, Result};
+use crate::registry::is_loopback;
 
 /// A client for the context; an unknown context is named with those that exist.
 pub async fn client(context: &str) -> Result<kube::Client> {
@@ -22,6 +23,10 @@ pub async fn client(context: &str) -> Result<kube::Client> {
     let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| {
         Error::usage(format!("the context {context} cannot be used: {error}"), "correct the kubeconfig")
     })?;
+    // kube takes the proxy of the environment for every cluster, whatever NO_PROXY says; none leads to this machine.
+    if config.cluster_url.host().is_some_and(is_loopback) {
+        config.proxy_url = None;
+    }
     config.connect_timeout = Some(Duration::from_secs(5));
     config.read_timeout = Some(Duration::from_mins(1));
     kube::Client::try_from(config).doing(format!("connecting to {context}"))

@@ -119,6 +119,8 @@ pub enum ImageSource {
     Auto,
     Pull,
     Source,
+    /// As from source, and nothing is fetched for it: all of it must lie in the mirror.
+    Mirror,
 }
 
 /// Ports on the host, all on loopback. On node n (from 0) each is `n * stride` higher.

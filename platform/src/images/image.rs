@@ -13,6 +13,7 @@ use crate::host::Host;
 use crate::mirror::docker;
 use crate::process::Cmd;
 use crate::registry::{Manifest, Platform, Reference, Registries, at_digest, at_tag};
+use crate::service;
 
 /// The image's repository in a registry.
 const REPOSITORY: &str = "platen/ocr-service";
@@ -31,6 +32,11 @@ pub fn service_image(registry: &str, inputs: &str) -> Reference {
     let (host, path) = registry.split_once('/').unwrap_or((registry, ""));
     let repository = if path.is_empty() { REPOSITORY.to_owned() } else { format!("{path}/{REPOSITORY}") };
     Reference::with_tag(host.into(), repository, inputs.into())
+}
+
+/// The service's image of these sources, in the local registry.
+pub fn own_image(host: &Host) -> Result<Reference> {
+    Ok(service_image(&local_registry(&host.config), &service::inputs_hash(&host.root)?))
 }
 
 /// Where the builder puts what it built, as this machine knows it.

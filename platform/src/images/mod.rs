@@ -8,6 +8,7 @@ mod image;
 mod inspect;
 mod plan;
 pub mod preflight;
+mod present;
 mod progress;
 pub mod pull_secret;
 mod sbom;
@@ -20,7 +21,7 @@ use std::time::Instant;
 use bollard::Docker;
 use serde::Serialize;
 
-pub use image::{is_in_registry, local_registry, service_image};
+pub use image::{is_in_registry, local_registry, own_image, service_image};
 pub use inspect::Inspection;
 pub use plan::{Planned, plan};
 pub use progress::StageTime;
@@ -32,7 +33,6 @@ use crate::event::Step;
 use crate::host::Host;
 use crate::mirror::{self, Mirror, registry};
 use crate::registry::{Credentials, Keyring, Manifest, Platform, Reference, Registries, at_digest};
-use crate::service;
 use crate::up::Supply;
 
 /// What the Dockerfile can be built for.
@@ -61,6 +61,8 @@ pub struct BuildReport {
     pub reference: String,
     /// Of the index.
     pub digest: String,
+    /// False where the local registry had it of the very same sources.
+    pub built: bool,
     pub platforms: Vec<BuiltPlatform>,
     pub stages: Vec<StageTime>,
     /// What Docker knows it by, where it was loaded.
@@ -146,6 +148,17 @@ pub async fn remove(host: &Host, docker: &Docker, dry_run: bool) -> Result<Vec<S
     Ok(removed)
 }
 
+/// The service's image of these sources into the local registry: the one that the mirror brought from elsewhere, else
+/// built.
+pub async fn provide(host: &Host, docker: &Docker, supply: Supply, tell: &Step) -> Result<()> {
+    let (image, mirror) = (own_image(host)?, Mirror::new(host)?);
+    if !mirror.holds_service(&image)? {
+        return build_on(host, docker, supply, &BuildOptions::default(), tell).await.map(drop);
+    }
+    let only = [mirror::carried(&image)];
+    mirror.publish(&Registries::new(host)?, image.registry(), &only, tell).await.map(drop)
+}
+
 /// As [`build`], where Docker, the local registry and what the builder is made of are there.
 pub async fn build_on(
     host: &Host,
@@ -158,33 +171,45 @@ pub async fn build_on(
     let _lock = plan::lock(host).await?;
     let mirror = Mirror::new(host)?;
     let registries = Registries::with_keyring(host, keyring(host, options)?);
-    let target = match &options.push {
-        Some(target) => target.clone(),
-        None => service_image(&local_registry(&host.config), &service::inputs_hash(&host.root)?),
-    };
+    let target = plan::target(host, options)?;
+    let rounded = |begun: Instant| (begun.elapsed().as_secs_f64() * 100.0).round() / 100.0;
+    let on_trial =
+        |staging| Staged { host, docker, registries: &registries, staging, test: options.test, tell };
+    if let Some((index, images)) = present::find(&registries, options, &target).await? {
+        let platforms = on_trial(&target).all_tried(&images).await?;
+        let loaded = loaded(docker, options, &target, &images, &target).await?;
+        let (reference, digest) = (target.to_string(), index.digest);
+        let (stages, seconds) = (Vec::new(), rounded(begun));
+        return Ok(BuildReport { reference, digest, built: false, platforms, stages, loaded, seconds });
+    }
     builder::ensure(host, docker, &mirror, supply, tell).await?;
     if supply == Supply::Source {
         base::ensure(host, docker, &registries, &mirror, tell).await?;
     }
     let staging = image::staging(host);
-    let platforms =
-        if options.platforms.is_empty() { vec![own_platform()] } else { options.platforms.clone() };
+    let platforms = present::wanted(options);
     tell.message(format!("building for {}", names(&platforms)));
     let stages = solve::solve(host, docker, request(host, options, platforms).await?).await?;
-    let built = image::images_of(&registries, &staging).await?;
-    let mut report = Vec::new();
-    for (platform, manifest) in &built {
-        report.push(tried(host, docker, &registries, &staging, platform, manifest, options, tell).await?);
-    }
+    let images = image::images_of(&registries, &staging).await?;
+    let platforms = on_trial(&staging).all_tried(&images).await?;
     tell.message(format!("pushing {target}"));
-    let index = sbom::with_materials(host, &registries, &staging, &built).await?;
+    let index = sbom::with_materials(host, &registries, &staging, &images).await?;
     registries.push_manifest(&at_digest(&staging, &index.digest), &index).await?;
     push(&registries, &at_digest(&staging, &index.digest), &target, &index, tell).await?;
-    let loaded =
-        if options.load { Some(image::load(docker, &staging, &built, &target).await?) } else { None };
-    let seconds = (begun.elapsed().as_secs_f64() * 100.0).round() / 100.0;
-    let digest = index.digest;
-    Ok(BuildReport { reference: target.to_string(), digest, platforms: report, stages, loaded, seconds })
+    let loaded = loaded(docker, options, &staging, &images, &target).await?;
+    let (reference, digest, seconds) = (target.to_string(), index.digest, rounded(begun));
+    Ok(BuildReport { reference, digest, built: true, platforms, stages, loaded, seconds })
+}
+
+/// Docker's own name for it, where it was asked for.
+async fn loaded(
+    docker: &Docker,
+    options: &BuildOptions,
+    from: &Reference,
+    images: &[(Platform, Manifest)],
+    target: &Reference,
+) -> Result<Option<String>> {
+    if options.load { image::load(docker, from, images, target).await.map(Some) } else { Ok(None) }
 }
 
 /// A login that the caller gave is enough: the three variables need not be set then.
@@ -207,32 +232,39 @@ async fn request(host: &Host, options: &BuildOptions, platforms: Vec<Platform>) 
     })
 }
 
-/// Sizes, and the trial where it was asked for: what fails it is never pushed under its tag.
-#[expect(clippy::too_many_arguments, reason = "one call, from the function above")]
-async fn tried(
-    host: &Host,
-    docker: &Docker,
-    registries: &Registries,
-    staging: &Reference,
-    platform: &Platform,
-    manifest: &Manifest,
-    options: &BuildOptions,
-    tell: &Step,
-) -> Result<BuiltPlatform> {
-    tell.message(format!("looking into the image for {platform}"));
-    let inspection = inspect::inspect(host, registries, staging, manifest).await?;
-    let tried = if options.test {
-        Some(trial::run(host, docker, staging, platform, manifest, &inspection, tell).await?)
-    } else {
-        None
-    };
-    Ok(BuiltPlatform {
-        platform: platform.clone(),
-        digest: manifest.digest.clone(),
-        compressed: manifest.blob_bytes(),
-        unpacked: inspection.unpacked,
-        tried,
-    })
+/// What was built and is not pushed under its tag yet.
+struct Staged<'a> {
+    host: &'a Host,
+    docker: &'a Docker,
+    registries: &'a Registries,
+    staging: &'a Reference,
+    test: bool,
+    tell: &'a Step,
+}
+
+impl Staged<'_> {
+    async fn all_tried(&self, images: &[(Platform, Manifest)]) -> Result<Vec<BuiltPlatform>> {
+        let mut report = Vec::new();
+        for (platform, manifest) in images {
+            report.push(self.tried(platform, manifest).await?);
+        }
+        Ok(report)
+    }
+
+    /// Sizes, and the trial where it was asked for: what fails it is never pushed under its tag.
+    async fn tried(&self, platform: &Platform, manifest: &Manifest) -> Result<BuiltPlatform> {
+        self.tell.message(format!("looking into the image for {platform}"));
+        let inspection = inspect::inspect(self.host, self.registries, self.staging, manifest).await?;
+        let tried =
+            if self.test { Some(trial::run(self, platform, manifest, &inspection).await?) } else { None };
+        Ok(BuiltPlatform {
+            platform: platform.clone(),
+            digest: manifest.digest.clone(),
+            compressed: manifest.blob_bytes(),
+            unpacked: inspection.unpacked,
+            tried,
+        })
+    }
 }
 
 async fn push(

@@ -4,13 +4,13 @@ use std::fs::File;
 
 use serde::Serialize;
 
-use super::{BuildOptions, builder, image, names, own_platform, registry_image};
+use super::{BuildOptions, builder, image, names, present, registry_image};
 use crate::engine;
 use crate::error::{Doing, Result};
 use crate::host::Host;
 use crate::lock;
 use crate::mirror::{self, Mirror, registry};
-use crate::service;
+use crate::registry::{Reference, Registries};
 use crate::up::Supply;
 
 /// One thing to do, and why. The forecast is for two cores.
@@ -67,22 +67,24 @@ pub async fn plan(host: &Host, options: &BuildOptions) -> Result<Vec<Planned>> {
             5,
         ));
     }
-    planned.push(the_build(host, options)?);
+    let target = target(host, options)?;
+    if registry_runs && present::find(&Registries::new(host)?, options, &target).await?.is_some() {
+        return Ok(Vec::new());
+    }
+    planned.push(the_build(options, &target));
     Ok(planned)
 }
 
-fn the_build(host: &Host, options: &BuildOptions) -> Result<Planned> {
-    let platforms =
-        if options.platforms.is_empty() { vec![own_platform()] } else { options.platforms.clone() };
-    let target = match &options.push {
-        Some(target) => target.clone(),
-        None => {
-            image::service_image(&image::local_registry(&host.config), &service::inputs_hash(&host.root)?)
-        }
-    };
+/// Where the index goes.
+pub fn target(host: &Host, options: &BuildOptions) -> Result<Reference> {
+    options.push.clone().map_or_else(|| image::own_image(host), Ok)
+}
+
+fn the_build(options: &BuildOptions, target: &Reference) -> Planned {
+    let platforms = present::wanted(options);
     let title = format!("build the OCR service's image for {}, push {target}", names(&platforms));
     let seconds = if platforms.len() > 1 { 300 } else { 240 };
-    Ok(Planned::new(title, "asked for; what the cache holds is not built again", seconds))
+    Planned::new(title, "asked for; what the cache holds is not built again", seconds)
 }
 
 /// Waits until no other run builds an image; held as long as the returned file lives.

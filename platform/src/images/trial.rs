@@ -10,14 +10,13 @@ use bollard::models::{ContainerCreateBody, HostConfig, PortBinding};
 use bollard::query_parameters::{CreateContainerOptions, LogsOptionsBuilder};
 use futures_util::StreamExt;
 
-use super::image;
 use super::inspect::Inspection;
+use super::{Staged, image};
 use crate::demo::SAMPLE;
 use crate::error::{Doing, Error, Result};
-use crate::event::Step;
 use crate::host::{Host, write_atomically};
 use crate::mirror::{LABEL, docker};
-use crate::registry::{Manifest, Platform, Reference, at_digest};
+use crate::registry::{Manifest, Platform, at_digest};
 use crate::wait::{self, Seen};
 
 const SERVES_WITHIN: Duration = Duration::from_mins(1);
@@ -32,14 +31,12 @@ const EXPECTED: &str = "Hello from your child";
 /// Tries it; tells how, as a phrase. Only one build runs at a time: whatever of a trial is in Docker before was left by
 /// a run that was cut off.
 pub async fn run(
-    host: &Host,
-    docker: &Docker,
-    staging: &Reference,
+    staged: &Staged<'_>,
     platform: &Platform,
     manifest: &Manifest,
     inspection: &Inspection,
-    tell: &Step,
 ) -> Result<String> {
+    let (host, docker) = (staged.host, staged.docker);
     inspection.check(platform)?;
     if *platform != super::own_platform() && !is_emulated(&platform.architecture) {
         let libraries = inspection.libraries.len();
@@ -47,9 +44,9 @@ pub async fn run(
             "not run: this machine is no {platform} and has no emulation for it; its program and {libraries} libraries fit"
         ));
     }
-    tell.message(format!("trying the image for {platform}"));
+    staged.tell.message(format!("trying the image for {platform}"));
     sweep(host, docker, false).await?;
-    let read = read_in_container(host, docker, staging, platform, manifest).await;
+    let read = read_in_container(staged, platform, manifest).await;
     // Whoever wants the image in Docker asks for that.
     let swept = sweep(host, docker, false).await;
     let text = read?;
@@ -97,13 +94,8 @@ fn on_trial(host: &Host) -> Result<Option<String>> {
     }
 }
 
-async fn read_in_container(
-    host: &Host,
-    docker: &Docker,
-    staging: &Reference,
-    platform: &Platform,
-    manifest: &Manifest,
-) -> Result<String> {
+async fn read_in_container(staged: &Staged<'_>, platform: &Platform, manifest: &Manifest) -> Result<String> {
+    let Staged { host, docker, staging, .. } = *staged;
     write_atomically(&record(host), at_digest(staging, &manifest.digest).to_string().as_bytes())?;
     let pulled = image::pull(docker, staging, manifest, platform).await?;
     let name = format!("platen-trial-{}-{}", platform.architecture, std::process::id());

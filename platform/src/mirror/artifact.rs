@@ -11,8 +11,9 @@ pub enum Artifact {
     NodeRootfs,
     /// iptables and nft with their libraries.
     ProxyRootfs,
-    /// Kubernetes, containerd, etcd, CoreDNS, kind, the registry.
+    /// Kubernetes, containerd, etcd, CoreDNS, kind.
     Programs,
+    RegistryPrograms,
     /// [`Artifact::BaseRootfs`] in Docker.
     BaseImage,
     /// The registry in Docker.
@@ -67,11 +68,12 @@ struct Facts {
 }
 
 impl Artifact {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::BaseRootfs,
         Self::NodeRootfs,
         Self::ProxyRootfs,
         Self::Programs,
+        Self::RegistryPrograms,
         Self::BaseImage,
         Self::RegistryImage,
         Self::NodeImage,
@@ -106,11 +108,12 @@ impl Artifact {
             Self::NodeRootfs => facts("node-rootfs", "Debian system of a node", Debian, 40, &[]),
             Self::ProxyRootfs => facts("proxy-rootfs", "iptables and nft for kube-proxy", Debian, 10, &[]),
             Self::Programs => {
-                let title = "Kubernetes, containerd, etcd, CoreDNS, kind, registry (Go)";
-                facts("programs", title, Go, 300, &[])
+                let title = "Kubernetes, containerd, etcd, CoreDNS, kind (Go)";
+                facts("programs", title, Go, 290, &[])
             }
+            Self::RegistryPrograms => facts("registry-programs", "registry (Go)", Go, 60, &[]),
             Self::BaseImage => facts("base-image", "base image", Docker, 1, &[Self::BaseRootfs]),
-            Self::RegistryImage => facts("registry-image", "registry image", Docker, 1, &[Self::Programs]),
+            Self::RegistryImage => facts("registry-image", "registry image", Docker, 1, &[Self::RegistryPrograms]),
             Self::NodeImage => {
                 let needs = &[Self::NodeRootfs, Self::ProxyRootfs, Self::Programs];
                 facts("node-image", "node image", Docker, 18, needs)

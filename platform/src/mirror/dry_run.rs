@@ -35,6 +35,15 @@ impl Mirror {
         Ok(planned)
     }
 
+    /// What [`Mirror::publish`] would push, a phrase each. The registry is not asked what it has.
+    pub fn plan_publish(&self, to: &str, only: &[String]) -> Result<Vec<String>> {
+        let wanted = self.held_of(only)?;
+        Ok(wanted
+            .iter()
+            .map(|(_, item)| format!("push {} to {to} where it is not there", item.name))
+            .collect())
+    }
+
     /// What [`Mirror::import`] would take over, a phrase each. An archive is unpacked for that, and removed again.
     pub async fn plan_import(&self, host: &Host, from: &Path) -> Result<Vec<String>> {
         transfer::must_exist(from)?;

@@ -52,7 +52,8 @@ impl Mirror {
         let mut held = BTreeMap::new();
         for folder in built.chain(brought) {
             let layout = Layout::open(&self.store.path(&folder))?;
-            for item in layout.items()? {
+            for mut item in layout.items()? {
+                item.artifact = Some(folder.clone()).filter(|folder| !folder.starts_with(BROUGHT));
                 held.insert(item.name.clone(), (layout.clone(), item));
             }
         }

@@ -21,6 +21,7 @@ const INDEX: &str = "index.json";
 /// Under which containerd and Docker look for a name, and under which the specification does.
 const NAMES: [&str; 2] = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
 const ORIGIN: &str = "dev.platen.origin";
+const ARTIFACT: &str = "dev.platen.artifact";
 pub(crate) const CHART_CONFIG: &str = "application/vnd.cncf.helm.config.v1+json";
 pub(crate) const CHART_CONTENT: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
 
@@ -63,6 +64,8 @@ pub struct Item {
     pub media_type: String,
     pub size: i64,
     pub origin: Origin,
+    /// The folder of the artifact that it was built as: a machine of the same make takes it as built, too.
+    pub artifact: Option<String>,
 }
 
 /// The index of a layout, as far as it is read: entries of others may carry more.
@@ -120,7 +123,9 @@ impl Layout {
             let mut names = NAMES.iter().filter_map(|name| entry.annotations.get(*name));
             let name = names.find(|name| name.contains('/'))?.clone();
             let origin = entry.annotations.get(ORIGIN).map_or(Origin::Archive, |text| Origin::parse(text));
-            Some(Item { name, digest: entry.digest, media_type: entry.media_type, size: entry.size, origin })
+            let artifact = entry.annotations.get(ARTIFACT).cloned();
+            let IndexEntry { digest, media_type, size, .. } = entry;
+            Some(Item { name, digest, media_type, size, origin, artifact })
         };
         Ok(index.manifests.into_iter().filter_map(item).collect())
     }
@@ -188,6 +193,17 @@ impl Layout {
 
     /// Names a manifest, in place of what had the name before. Everything that it refers to must be there already.
     pub fn add(&self, name: &str, origin: Origin, manifest: &Manifest) -> Result<()> {
+        self.add_made(name, origin, None, manifest)
+    }
+
+    /// As [`Layout::add`], with the folder of the artifact that it was built as.
+    pub fn add_made(
+        &self,
+        name: &str,
+        origin: Origin,
+        artifact: Option<&str>,
+        manifest: &Manifest,
+    ) -> Result<()> {
         let descriptor = self.put(&manifest.media_type, &manifest.bytes)?;
         let item = Item {
             name: name.into(),
@@ -195,6 +211,7 @@ impl Layout {
             media_type: descriptor.media_type,
             size: descriptor.size,
             origin,
+            artifact: artifact.map(ToOwned::to_owned),
         };
         let mut items = self.items()?;
         items.retain(|other| other.name != item.name);
@@ -216,6 +233,7 @@ fn index(items: &[Item]) -> Result<Vec<u8>> {
     let entry = |item: &Item| {
         let mut annotations: BTreeMap<&str, &str> = NAMES.map(|name| (name, item.name.as_str())).into();
         annotations.insert(ORIGIN, item.origin.name());
+        annotations.extend(item.artifact.iter().map(|folder| (ARTIFACT, folder.as_str())));
         json!({
             "mediaType": item.media_type, "digest": item.digest, "size": item.size, "annotations": annotations,
         })

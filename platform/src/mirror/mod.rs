@@ -6,11 +6,13 @@ mod builder;
 mod charts;
 pub(crate) mod docker;
 mod dry_run;
+mod export;
 mod images;
 mod inventory;
 mod layout;
 mod names;
 mod node_image;
+mod parts;
 mod programs;
 mod publish;
 mod pull;
@@ -21,8 +23,10 @@ mod service_images;
 mod services;
 mod stack;
 mod store;
+mod suffice;
 mod transfer;
 mod verify;
+mod wire;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,15 +36,17 @@ use bollard::Docker;
 pub use artifact::{Artifact, Kind, expected};
 pub use builder::buildkit_version;
 pub use docker::LABEL;
+pub use export::{Exported, Lack, carried};
 pub use inventory::{Listed, Listing};
 pub(crate) use layout::{CHART_CONFIG, CHART_CONTENT};
 pub use layout::{Item, Origin};
 pub use names::{Names, Present, missing};
-pub use publish::{BuildReport, Published};
+pub use publish::{BuildReport, Published, check_registry};
 pub use pull::{PullOptions, Pulled, upstream_chart};
 pub use stack::Versions;
-pub use transfer::{Exported, Imported};
+pub use transfer::Imported;
 pub use verify::{Fault, Verified};
+pub use wire::{CERTS_D, Wired, hosts_files, write as write_hosts_files};
 
 use crate::error::{Error, Result};
 use crate::event::Step;
@@ -66,6 +72,8 @@ pub const STACK: &[Artifact] = &[
 ];
 /// Another checkout may be about to use a node image of its own; after this time it is taken for a left-over.
 const OUTDATED_AFTER: Duration = Duration::from_hours(24);
+/// As [`OUTDATED_AFTER`], for what takes minutes to make.
+const OUTDATED_FOLDERS_AFTER: Duration = Duration::from_hours(7 * 24);
 
 /// The source build on this host.
 #[derive(Clone)]
@@ -119,6 +127,10 @@ impl Mirror {
             let (debian, compiled) = (of(&[Kind::Debian]), of(&[Kind::Go]));
             tokio::try_join!(self.in_turn(host, docker, &debian), self.in_turn(host, docker, &compiled))?;
             self.in_turn(host, docker, &of(&[Kind::Docker, Kind::Layout])).await?;
+            for folder in self.names.outdated_folders(self.store.older_than(OUTDATED_FOLDERS_AFTER)) {
+                host.events.note(format!("removed from the cache, for it is of an older make: {folder}"));
+                self.store.discard(&folder)?;
+            }
             if let Some(docker) = docker {
                 let old = docker::references_older_than(docker, OUTDATED_AFTER).await?;
                 docker::prune(docker, self.names.outdated(old)).await?;
@@ -134,10 +146,10 @@ impl Mirror {
         held.iter().find(|(_, item)| item.name == name).map_or(Ok(None), |(layout, item)| layout.chart(item))
     }
 
-    /// A program of [`Artifact::Programs`], where they are built.
+    /// A program of the cluster, or the registry, where it is built.
     pub fn program(&self, name: &str) -> Option<PathBuf> {
-        let path = self.store.path(&self.names.name(Artifact::Programs)).join("bin").join(name);
-        path.is_file().then_some(path)
+        let of = |artifact| self.store.path(&self.names.name(artifact)).join("bin").join(name);
+        [Artifact::Programs, Artifact::RegistryPrograms].map(of).into_iter().find(|path| path.is_file())
     }
 
     /// The image of kind's nodes.
@@ -245,7 +257,7 @@ impl Mirror {
                 self.load(docker, builder::image(&self.builder_image(), &programs, &rootfs)).await
             }
             Artifact::RegistryImage => {
-                let programs = store.path(&names.name(Artifact::Programs)).join("bin");
+                let programs = store.path(&names.name(Artifact::RegistryPrograms)).join("bin");
                 self.load(docker, images::registry(&self.registry_image(), &programs)).await
             }
             _ => Ok(()),
@@ -309,7 +321,11 @@ impl Mirror {
 /// or without Docker.
 pub fn named(names: &[String], has_docker: bool) -> Result<Vec<Artifact>> {
     if names.is_empty() {
-        let cluster = if has_docker { [CLUSTER, BUILD].concat() } else { vec![Artifact::Programs] };
+        let cluster = if has_docker {
+            [CLUSTER, BUILD].concat()
+        } else {
+            vec![Artifact::Programs, Artifact::RegistryPrograms]
+        };
         return Ok([&cluster, STACK].concat());
     }
     let of_name = |name: &String| {

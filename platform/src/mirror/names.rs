@@ -80,6 +80,9 @@ impl Names {
                 GO_PROGRAMS.iter().flat_map(|(package, name)| [*package, *name]).for_each(&mut add);
                 add(&format!("{:?} {:?}", self.versions, Tool::Kubectl.spec().ok()));
             }
+            Artifact::RegistryPrograms => {
+                GO_MODULE.iter().flat_map(|file| [file.path, file.content]).for_each(&mut add);
+            }
             Artifact::NodeImage => {
                 NODE_FILES.iter().flat_map(|file| [file.path, file.content]).for_each(&mut add);
                 NODE_TREE.iter().chain(KIND_FILES).for_each(|entry| add(&format!("{entry:?}")));
@@ -110,6 +113,17 @@ impl Names {
             reference.split_once(':').is_some_and(|(found, _)| found == repository) && *reference != current
         };
         references.into_iter().filter(other).collect()
+    }
+
+    /// Those of `folders` that are artifacts of another make.
+    pub fn outdated_folders(&self, folders: impl IntoIterator<Item = String>) -> Vec<String> {
+        let of_other_make = |folder: &String| {
+            let Some((id, key)) = folder.rsplit_once('-') else { return false };
+            let artifact =
+                Artifact::ALL.into_iter().find(|artifact| artifact.is_file() && artifact.id() == id);
+            artifact.is_some_and(|artifact| self.key(artifact) != key)
+        };
+        folders.into_iter().filter(of_other_make).collect()
     }
 
     /// The folder in the cache, or the reference in Docker.
@@ -234,7 +248,7 @@ mod tests {
         versions.kubernetes = "1.36.4".into();
         let after = Names::new(versions, before.services().clone(), "amd64");
         let changed: Vec<_> = Artifact::ALL.into_iter().filter(|a| before.key(*a) != after.key(*a)).collect();
-        assert_eq!(changed, [Artifact::Programs, Artifact::RegistryImage, Artifact::NodeImage]);
+        assert_eq!(changed, [Artifact::Programs, Artifact::NodeImage]);
     }
 
     #[test]
@@ -243,6 +257,15 @@ mod tests {
         let references =
             ["platen/node:v1.35.0-0", &names.name(Artifact::NodeImage), "platen/ocr-service:1", "debian:12"];
         assert_eq!(names.outdated(references.map(ToOwned::to_owned)), ["platen/node:v1.35.0-0"]);
+    }
+
+    #[test]
+    fn folders_of_an_older_make_are_outdated_and_what_was_brought_is_not() {
+        let names = names();
+        let folders =
+            ["programs-000000000000", "argocd-0", &names.name(Artifact::Programs), "brought-1-2", "go-1"];
+        let outdated = names.outdated_folders(folders.map(ToOwned::to_owned));
+        assert_eq!(outdated, ["programs-000000000000", "argocd-0"]);
     }
 
     #[test]

@@ -6,7 +6,10 @@ use std::time::Duration;
 use super::artifact::Artifact;
 use super::names::Names;
 use super::services::{self, GoModule};
-use super::stack::{GO_MODULE, GO_PACKAGES_ABOUT, GO_PROGRAMS, KIND_FILES, KUBECTL, StackFile, Versions};
+use super::stack::{
+    GO_MODULE, GO_PACKAGES_ABOUT, GO_PROGRAMS, KIND_FILES, KUBECTL, REGISTRY_PACKAGES_ABOUT,
+    REGISTRY_PROGRAM, StackFile, Versions,
+};
 use super::store::Store;
 use crate::error::{Doing, Error, Result};
 use crate::event::Step;
@@ -27,6 +30,10 @@ pub async fn build(host: &Host, store: &Store, names: &Names, artifact: Artifact
     let build = Build { host, go: &go, source: &source, bin: &bin, step };
     if let Some(module) = services::go_module(artifact) {
         build.service(&module, names).await?;
+    } else if artifact == Artifact::RegistryPrograms {
+        write_module(&source, GO_MODULE)?;
+        build.compile(&[REGISTRY_PROGRAM], "-s -w", REGISTRY_PACKAGES_ABOUT).await?;
+        build.ensure_made([&REGISTRY_PROGRAM])?;
     } else {
         build.cluster(names.versions()).await?;
         take_kind_files(host, &go, &source, &staged.path().join("kind")).await?;

@@ -31,15 +31,7 @@ impl Mirror {
         only: &[String],
         step: &Step,
     ) -> Result<Vec<Published>> {
-        let held = self.held()?;
-        if let Some(unknown) = only.iter().find(|name| !held.iter().any(|(_, item)| item.name == **name)) {
-            return Err(Error::unhealthy(
-                format!("the mirror has no {unknown}"),
-                "see what it has: cargo xtask mirror list",
-            ));
-        }
-        let wanted: Vec<_> =
-            held.into_iter().filter(|(_, item)| only.is_empty() || only.contains(&item.name)).collect();
+        let wanted = self.held_of(only)?;
         let mut published = Vec::new();
         for (done, (layout, item)) in wanted.iter().enumerate() {
             step.progress(format!("pushing {}", item.name), Some(done as u64), Some(wanted.len() as u64));
@@ -48,6 +40,30 @@ impl Mirror {
         }
         Ok(published)
     }
+
+    /// The items of these names; all where there are none.
+    pub(super) fn held_of(&self, only: &[String]) -> Result<Vec<(Layout, Item)>> {
+        let held = self.held()?;
+        if let Some(unknown) = only.iter().find(|name| !held.iter().any(|(_, item)| item.name == **name)) {
+            return Err(Error::unhealthy(
+                format!("the mirror has no {unknown}"),
+                "see what it has: cargo xtask mirror list",
+            ));
+        }
+        Ok(held.into_iter().filter(|(_, item)| only.is_empty() || only.contains(&item.name)).collect())
+    }
+}
+
+/// A registry as `publish` takes it: nodes ask a mirror for the paths that upstream has, so it can have none of its own.
+pub fn check_registry(text: &str) -> Result<()> {
+    let probe = registry::parse(&format!("{text}/probe:1"));
+    if text.contains('/') || probe.is_err() || !text.contains(['.', ':']) && text != "localhost" {
+        return Err(Error::usage(
+            format!("{text:?} is no registry"),
+            "write it as HOST[:PORT], without a path: nodes ask it for the paths that upstream has",
+        ));
+    }
+    Ok(())
 }
 
 /// What `mirror build` did.
@@ -129,4 +145,19 @@ fn ensure_there(path: &Path, target: &Reference, digest: &str) -> Result<()> {
         format!("the mirror lacks the blob {digest} of {}", target.repository()),
         "see all that is missing: cargo xtask mirror verify",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_is_a_host_and_has_no_path() {
+        for good in ["127.0.0.1:5000", "registry.example", "localhost", "registry:5000"] {
+            check_registry(good).unwrap();
+        }
+        for bad in ["registry.example/team", "", "http://registry.example", "two words", "registry"] {
+            assert!(check_registry(bad).is_err(), "{bad}");
+        }
+    }
 }

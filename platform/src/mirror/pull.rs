@@ -122,7 +122,14 @@ impl Mirror {
         registries: &Registries,
         options: &PullOptions,
     ) -> Result<Vec<Pulled>> {
-        self.pull_named(host, registries, &wanted(&options.names)?, options).await
+        let names = wanted(&options.names)?;
+        let pulled = self.pull_named(host, registries, &names, options).await?;
+        if options.names.is_empty() {
+            // All that is wanted is whole: what is left is of digests that the lock named once.
+            let _held = self.store.lock(&host.events).await?;
+            self.store.clear_begun()?;
+        }
+        Ok(pulled)
     }
 
     async fn pull_named(
@@ -175,12 +182,7 @@ impl Mirror {
         // By the digest, so that the next run goes on with the blobs that this one brought.
         let folder = self.store.resumable(&chosen.digest)?;
         let layout = Layout::create(&folder)?;
-        for entry in chosen.entries() {
-            let child = registries.require(&at_digest(&upstream, &entry.digest)).await?;
-            blobs(registries, &upstream, &layout, &child, name, step).await?;
-            layout.put(&child.media_type, &child.bytes)?;
-        }
-        blobs(registries, &upstream, &layout, &chosen, name, step).await?;
+        fetch_tree(registries, &upstream, &layout, &chosen, step).await?;
         // Also as upstream has it: so the next run need not ask what was chosen from.
         layout.put(&whole.media_type, &whole.bytes)?;
         layout.add(name, Origin::Pulled, &chosen)?;
@@ -276,19 +278,34 @@ fn chosen(name: &str, whole: &Manifest, platforms: &[Platform]) -> Result<Manife
         .ok_or_else(|| Error::malformed(name, "its index is empty", "look at the upstream registry"))
 }
 
+/// Everything that a manifest refers to, into the layout; what is there already is not fetched again.
+pub(super) async fn fetch_tree(
+    registries: &Registries,
+    from: &Reference,
+    layout: &Layout,
+    root: &Manifest,
+    step: &Step,
+) -> Result<()> {
+    for entry in root.entries() {
+        let child = registries.require(&at_digest(from, &entry.digest)).await?;
+        blobs(registries, from, layout, &child, step).await?;
+        layout.put(&child.media_type, &child.bytes)?;
+    }
+    blobs(registries, from, layout, root, step).await
+}
+
 async fn blobs(
     registries: &Registries,
     from: &Reference,
     layout: &Layout,
     manifest: &Manifest,
-    name: &str,
     step: &Step,
 ) -> Result<()> {
     for blob in manifest.blobs() {
         let there = std::fs::metadata(layout.blob_path(&blob.digest))
             .is_ok_and(|found| i64::try_from(found.len()) == Ok(blob.size));
         if !there {
-            step.message(format!("{name}: {} bytes", blob.size));
+            step.message(format!("{}: {} bytes", from.whole(), blob.size));
             fetch(registries, from, layout, blob).await?;
         }
     }

@@ -11,6 +11,7 @@ use bollard::models::{
 use bollard::query_parameters::ListContainersOptions;
 
 use super::docker::{self, LABEL, found};
+use crate::engine;
 use crate::error::{Doing, Error, Result};
 use crate::host::Host;
 use crate::ports;
@@ -84,6 +85,7 @@ pub async fn ensure(host: &Host, docker: &Docker, image: &str) -> Result<bool> {
         return Ok(false);
     }
     docker::ensure_image(docker, image).await?;
+    let networks = networks(docker).await?;
     docker::remove_container(docker, NAME).await?;
     free_port(docker, port).await?;
     let storage = host.cache.join("registry");
@@ -92,8 +94,22 @@ pub async fn ensure(host: &Host, docker: &Docker, image: &str) -> Result<bool> {
     docker::create_container(docker, NAME, &body).await?;
     let options = None::<bollard::query_parameters::StartContainerOptions>;
     docker.start_container(NAME, options).await.doing("starting the registry")?;
+    // The nodes of clusters that are there go on asking it.
+    for network in networks {
+        if engine::has_network(docker, &network).await? {
+            connect(docker, &network).await?;
+        }
+    }
     wait(port).await?;
     Ok(true)
+}
+
+/// The Docker networks that the container is in, running or not; none where there is no container.
+async fn networks(docker: &Docker) -> Result<Vec<String>> {
+    let options = None::<bollard::query_parameters::InspectContainerOptions>;
+    let container = found(docker.inspect_container(NAME, options).await).doing("looking at the registry")?;
+    let networks = container.and_then(|it| it.network_settings).and_then(|settings| settings.networks);
+    Ok(networks.unwrap_or_default().into_keys().collect())
 }
 
 /// An error that names who has the port: the container where it is one, else the program.

@@ -24,7 +24,10 @@ impl Mirror {
         ready: impl FnOnce(&[Published]) + Send,
     ) -> Result<Exit> {
         let program = self.program("registry").ok_or_else(|| {
-            Error::unhealthy("the mirror has no registry program yet", "cargo xtask mirror build programs")
+            Error::unhealthy(
+                "the mirror has no registry program yet",
+                "cargo xtask mirror build registry-programs",
+            )
         })?;
         ports::ensure_free([(port, "the mirror's registry".into())])?;
         let (configuration, log) =

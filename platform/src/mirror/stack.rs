@@ -93,6 +93,11 @@ pub const PROXY_PACKAGES: &[&str] = &["conntrack", "iptables", "kmod", "nftables
 /// The base image: what `debian:trixie-slim` has, and certificates.
 pub const BASE_PACKAGES: &[&str] = &["ca-certificates"];
 
+/// The registry, of the same module: whoever only builds images needs nothing else of it.
+pub const REGISTRY_PROGRAM: (&str, &str) = ("./cmd/registry", "registry");
+/// Packages of the module that the registry compiles from an empty cache, about.
+pub const REGISTRY_PACKAGES_ABOUT: u64 = 700;
+
 /// What `go build` is asked for: the package, and the name of its program.
 pub const GO_PROGRAMS: &[(&str, &str)] = &[
     ("k8s.io/kubernetes/cmd/kube-apiserver", "kube-apiserver"),
@@ -109,7 +114,6 @@ pub const GO_PROGRAMS: &[(&str, &str)] = &[
     ("./cmd/etcd", "etcd"),
     ("./cmd/pause", "pause"),
     ("./cmd/pod-routes", "pod-routes"),
-    ("./cmd/registry", "registry"),
 ];
 
 /// Built only where no package carries it for this machine.

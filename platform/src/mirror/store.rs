@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use crate::error::{Doing, Result};
 use crate::event::Events;
@@ -10,6 +11,7 @@ use crate::host::Host;
 use crate::lock;
 
 const STAGED: &str = ".staged-";
+const BEGUN: &str = ".begun-";
 
 /// The cache folder of this module.
 #[derive(Debug, Clone)]
@@ -75,7 +77,7 @@ impl Store {
     /// [`Store::publish_folder`].
     pub fn resumable(&self, key: &str) -> Result<PathBuf> {
         let plain: String = key.chars().filter(char::is_ascii_alphanumeric).collect();
-        let path = self.dir.join(format!(".begun-{plain}"));
+        let path = self.dir.join(format!("{BEGUN}{plain}"));
         std::fs::create_dir_all(&path).doing(format!("creating {}", path.display()))?;
         Ok(path)
     }
@@ -84,6 +86,24 @@ impl Store {
     pub fn publish_folder(&self, folder: &Path, name: &str) -> Result<()> {
         std::fs::rename(folder, self.path(name))
             .doing(format!("moving {} into place", self.path(name).display()))
+    }
+
+    /// Removes what was begun and is wanted no more. Whoever calls it holds the lock, and has finished all that is.
+    pub fn clear_begun(&self) -> Result<()> {
+        for entry in std::fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(BEGUN) {
+                let path = entry.path();
+                std::fs::remove_dir_all(&path).doing(format!("removing {}", path.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Names of folders that were made longer ago than `age`.
+    pub fn older_than(&self, age: Duration) -> BTreeSet<String> {
+        let made = |name: &String| std::fs::metadata(self.path(name)).and_then(|it| it.modified()).ok();
+        let is_old = |made: SystemTime| made.elapsed().is_ok_and(|since| since > age);
+        self.folders().into_iter().filter(|name| made(name).is_some_and(is_old)).collect()
     }
 
     fn clear_staged(&self) {
@@ -109,8 +129,6 @@ fn is_mounted_under(mountinfo: &str, dir: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn store() -> (tempfile::TempDir, Store) {
@@ -127,6 +145,26 @@ mod tests {
         let _lock = store.lock(&Events::silent()).await.unwrap();
         assert!(!store.path(".staged-abc").exists());
         assert_eq!(store.folders(), BTreeSet::from(["programs-1234".to_owned()]));
+    }
+
+    #[test]
+    fn what_was_begun_and_is_wanted_no_more_goes_and_nothing_else() {
+        let (_dir, store) = store();
+        std::fs::create_dir_all(store.path("programs-1234")).unwrap();
+        std::fs::write(store.resumable("sha256:1234").unwrap().join("blob"), b"x").unwrap();
+        store.clear_begun().unwrap();
+        assert_eq!(std::fs::read_dir(&store.dir).unwrap().count(), 1);
+        assert_eq!(store.folders().len(), 1);
+    }
+
+    #[test]
+    fn the_age_of_a_folder_is_that_of_its_making() {
+        let (_dir, store) = store();
+        std::fs::create_dir_all(store.path("programs-1234")).unwrap();
+        let made = SystemTime::now() - Duration::from_hours(2);
+        std::fs::File::open(store.path("programs-1234")).unwrap().set_modified(made).unwrap();
+        assert_eq!(store.older_than(Duration::from_hours(1)).len(), 1);
+        assert_eq!(store.older_than(Duration::from_hours(3)).len(), 0);
     }
 
     #[tokio::test]

@@ -1,5 +1,4 @@
-//! The mirror as one folder that can be carried to a machine without a network, and what is taken out of such a folder or
-//! of an archive of `docker save`.
+//! What is taken out of a folder that [`super::export`] wrote, or out of an archive of `docker save`.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -10,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::layout::{Item, Layout, Origin};
+use super::parts::{Part, is_part};
 use super::verify::look;
-use super::{Mirror, inventory::BROUGHT};
+use super::{Mirror, STACK, inventory::BROUGHT};
 use crate::error::{Doing, Error, Result};
 use crate::host::Host;
 use crate::registry::{self, Manifest, OciDescriptor, OciImageManifest, OciManifest};
@@ -22,42 +22,14 @@ const LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// The first bytes of every gzip stream.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-#[derive(Debug, Clone, Serialize)]
-pub struct Exported {
-    pub folder: PathBuf,
-    pub names: Vec<String>,
-}
-
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Imported {
     pub names: Vec<String>,
+    /// What a cluster of another version of Platen, or on another processor, is made of: of no use here.
+    pub left_out: Vec<String>,
 }
 
 impl Mirror {
-    /// Writes everything that the mirror holds into one layout. What is there already is not copied again.
-    pub async fn export(&self, host: &Host, folder: &Path) -> Result<Exported> {
-        self.verify(host, &[]).await?.verdict()?;
-        let held = self.held()?;
-        if held.is_empty() {
-            return Err(Error::unhealthy(
-                "the mirror holds nothing that could be exported",
-                "cargo xtask mirror build",
-            ));
-        }
-        let step = host.events.step("mirror-export", format!("exporting to {}", folder.display()), None);
-        let total = held.len() as u64;
-        let target = Layout::create(folder)?;
-        let mut names = Vec::new();
-        for (done, (layout, item)) in held.into_iter().enumerate() {
-            step.progress(item.name.clone(), Some(done as u64), Some(total));
-            names.push(item.name.clone());
-            let target = target.clone();
-            blocking(move || copy(&layout, &item, &target, item.origin)).await?;
-        }
-        step.done();
-        Ok(Exported { folder: folder.into(), names })
-    }
-
     /// Takes every named image and chart out of a layout or an archive.
     pub async fn import(&self, host: &Host, from: &Path) -> Result<Imported> {
         must_exist(from)?;
@@ -65,15 +37,66 @@ impl Mirror {
         let step = host.events.step("mirror-import", format!("importing {}", from.display()), None);
         let staged = self.store.stage()?;
         let (source, items) = opened(from, staged.path()).await?;
-        let mut names = Vec::new();
+        let parts = self.cluster_parts(host)?;
+        let mut imported = Imported::default();
         for (done, item) in items.iter().enumerate() {
             step.progress(item.name.clone(), Some(done as u64), Some(items.len() as u64));
+            let part = parts.iter().find(|part| part.name == item.name).cloned();
+            if part.is_none() && is_part(item) {
+                imported.left_out.push(item.name.clone());
+                continue;
+            }
+            imported.names.push(item.name.clone());
+            let built = self.built_with(item, &items);
             let (source, item, mirror) = (source.clone(), item.clone(), self.clone());
-            names.push(item.name.clone());
-            blocking(move || mirror.take(&source, &item)).await?;
+            blocking(move || match (part, built) {
+                (Some(part), _) => mirror.take_part(&source, &item, &part),
+                (None, Some((folder, all))) => mirror.take_built(&source, &folder, &all),
+                (None, None) => mirror.take(&source, &item),
+            })
+            .await?;
         }
         step.done();
-        Ok(Imported { names })
+        Ok(imported)
+    }
+
+    /// Puts a part where this machine looks for it; one that is there stays.
+    fn take_part(&self, source: &Layout, item: &Item, part: &Part) -> Result<()> {
+        if part.is_there() {
+            return Ok(());
+        }
+        must_be_whole(source, item)?;
+        let parent = part.folder.parent().unwrap_or(&part.folder);
+        std::fs::create_dir_all(parent).doing(format!("creating {}", parent.display()))?;
+        let staged = self.store.stage()?;
+        Part::unpack(source, item, staged.path())?;
+        std::fs::rename(staged.keep(), &part.folder)
+            .doing(format!("moving {} into place", part.folder.display()))
+    }
+
+    /// The folder that an item was built as, and all that was built with it: where this machine would build the very
+    /// same, and the source has all of it.
+    fn built_with(&self, item: &Item, items: &[Item]) -> Option<(String, Vec<Item>)> {
+        let folder = item.artifact.as_ref()?;
+        let artifact = STACK.iter().find(|artifact| self.names.name(**artifact) == *folder)?;
+        let all: Vec<Item> =
+            items.iter().filter(|it| it.artifact.as_ref() == Some(folder)).cloned().collect();
+        let expected = self.expected_names(&[*artifact]);
+        expected.iter().all(|(name, _)| all.iter().any(|it| it.name == *name)).then(|| (folder.clone(), all))
+    }
+
+    /// Takes over what was built elsewhere as it would have been built here.
+    fn take_built(&self, source: &Layout, folder: &str, items: &[Item]) -> Result<()> {
+        if !self.store.folders().contains(folder) {
+            let staged = self.store.stage()?;
+            let target = Layout::create(staged.path())?;
+            for item in items {
+                copy(source, item, &target, Origin::Source)?;
+            }
+            self.store.publish(staged, folder)?;
+        }
+        // What was brought before would be taken for it.
+        items.iter().try_for_each(|item| self.forget(&item.name, None))
     }
 
     /// Takes one item over into a folder of its own.
@@ -114,15 +137,16 @@ impl Mirror {
 
     /// Removes what had the name before, once this digest is there under it.
     pub(super) fn forget_others(&self, name: &str, digest: &str) -> Result<()> {
-        let (of_name, kept) = (brought_as(name), brought(name, digest));
+        let kept = brought(name, digest);
+        if self.store.folders().contains(&kept) { self.forget(name, Some(&kept)) } else { Ok(()) }
+    }
+
+    /// Removes what was brought under this name, but for one folder.
+    fn forget(&self, name: &str, kept: Option<&str>) -> Result<()> {
+        let of_name = brought_as(name);
         let folders = self.store.folders();
-        if !folders.contains(&kept) {
-            return Ok(());
-        }
-        for old in folders.iter().filter(|folder| folder.starts_with(&of_name) && **folder != kept) {
-            self.store.discard(old)?;
-        }
-        Ok(())
+        let mut old = folders.iter().filter(|it| it.starts_with(&of_name) && Some(it.as_str()) != kept);
+        old.try_for_each(|folder| self.store.discard(folder))
     }
 }
 
@@ -170,11 +194,11 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send
 }
 
 /// Copies an item with all that it refers to, and names it only when all of it is there.
-fn copy(from: &Layout, item: &Item, to: &Layout, origin: Origin) -> Result<()> {
+pub(super) fn copy(from: &Layout, item: &Item, to: &Layout, origin: Origin) -> Result<()> {
     must_be_whole(from, item)?;
     let manifest = from.manifest(&item.digest)?;
     copy_tree(from, &manifest, to)?;
-    to.add(&item.name, origin, &manifest)
+    to.add_made(&item.name, origin, item.artifact.as_deref(), &manifest)
 }
 
 fn must_be_whole(from: &Layout, item: &Item) -> Result<()> {

@@ -32,6 +32,11 @@ pub async fn ensure(host: &Host, tool: Tool) -> Result<PathBuf> {
     obtain::obtain(host, tool).await
 }
 
+/// Where the cache keeps the program once it is obtained.
+pub fn place(host: &Host, tool: Tool) -> Result<PathBuf> {
+    Ok(obtain::cached(host, tool, &tool.spec()?))
+}
+
 /// The program where it is already: on PATH and new enough, or in the cache.
 pub async fn find(host: &Host, tool: Tool) -> Result<Option<PathBuf>> {
     let spec = tool.spec()?;

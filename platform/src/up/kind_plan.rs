@@ -13,6 +13,8 @@ pub(super) struct World {
     pub registry_runs: bool,
     pub cluster: ClusterState,
     pub image_is_pushed: bool,
+    /// Whether the mirror brought it from elsewhere.
+    pub image_is_carried: bool,
     /// What is missing of what the cluster runs.
     pub installs: Vec<Action>,
 }
@@ -39,7 +41,12 @@ pub(super) fn plan(world: &World, nodes: u16) -> Vec<Action> {
     actions.extend(cluster_action(&world.cluster, nodes));
     if !world.image_is_pushed {
         let why = "the registry has no image of these sources";
-        actions.push(Action::new(StepId::Image, "build and push the OCR service's image", why, 240));
+        let (title, seconds) = if world.image_is_carried {
+            ("push the OCR service's image that the mirror brought", 5)
+        } else {
+            ("build and push the OCR service's image", 240)
+        };
+        actions.push(Action::new(StepId::Image, title, why, seconds));
     }
     actions.extend(world.installs.clone());
     actions
@@ -78,6 +85,7 @@ mod tests {
             registry_runs: true,
             cluster: ClusterState::Running { nodes: vec![node] },
             image_is_pushed: true,
+            image_is_carried: false,
             installs: Vec::new(),
         }
     }
@@ -99,6 +107,7 @@ mod tests {
             registry_runs: false,
             cluster: ClusterState::Absent,
             image_is_pushed: false,
+            image_is_carried: false,
             installs: vec![Apps::to_install("there is no cluster")],
         };
         let expected =

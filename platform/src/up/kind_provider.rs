@@ -15,10 +15,11 @@ use super::stack::{self, Component, Stack};
 use super::supply::Supply;
 use crate::cluster::kind::{CreateSpec, Kind, NodeImage, RegistryWiring};
 use crate::cluster::{ClusterState, Endpoint, NodeState};
+use crate::config::ImageSource;
 use crate::error::{Error, Result};
 use crate::event::Step;
 use crate::host::Host;
-use crate::images::{self, BuildOptions};
+use crate::images;
 use crate::mirror::{self, Artifact, Mirror, registry};
 use crate::registry::Reference;
 use crate::room::Needs;
@@ -117,6 +118,7 @@ impl KindProvider {
             registry_runs,
             cluster,
             image_is_pushed: registry_runs && images::is_in_registry(&self.host, &self.image).await?,
+            image_is_carried: self.mirror.holds_service(&self.image)?,
             installs,
         })
     }
@@ -129,6 +131,7 @@ impl KindProvider {
             registry_runs: false,
             cluster: ClusterState::Absent,
             image_is_pushed: false,
+            image_is_carried: self.mirror.holds_service(&self.image)?,
             installs: self.to_install("there is no cluster"),
         })
     }
@@ -193,6 +196,14 @@ impl KindProvider {
         ports::ensure_free(wanted.map(|port| (port, "a NodePort of the cluster".to_owned())))
     }
 
+    /// An error that names all that is missing where nothing may be fetched.
+    async fn ensure_carried(&self, world: &World) -> Result<()> {
+        let docker = engine::answering(&self.host).await?;
+        let present = self.mirror.observe(docker.as_ref()).await?;
+        let service = (!world.image_is_pushed).then_some(&self.image);
+        self.mirror.must_suffice(&self.host, &present, &self.wanted(), service).await
+    }
+
     fn wiring(&self) -> RegistryWiring {
         RegistryWiring {
             host_port: self.host.config.ports.registry,
@@ -208,6 +219,9 @@ impl Provider for KindProvider {
         let world = self.world().await?;
         if let ClusterState::Mismatched { why } = &world.cluster {
             return Err(mismatched(&self.host, why));
+        }
+        if self.host.config.images.source == ImageSource::Mirror {
+            self.ensure_carried(&world).await?;
         }
         Ok(plan(&world, self.host.config.cluster.nodes.get()))
     }
@@ -230,12 +244,7 @@ impl Provider for KindProvider {
                 Ok(())
             }
             StepId::Cluster => self.raise(&ready, tell).await,
-            // The registry may have it and only not have run when the plan was made.
-            StepId::Image if images::is_in_registry(&self.host, &self.image).await? => Ok(()),
-            StepId::Image => {
-                let options = BuildOptions::default();
-                images::build_on(&self.host, &ready.docker, self.supply, &options, tell).await.map(drop)
-            }
+            StepId::Image => images::provide(&self.host, &ready.docker, self.supply, tell).await,
             StepId::Argocd | StepId::Monitoring => {
                 let stack = self.stack(&self.kind(&ready));
                 for component in self.components().filter(|component| component.step() == step) {
@@ -250,7 +259,8 @@ impl Provider for KindProvider {
 
     fn needs(&self, plan: &[Action]) -> Option<Needs> {
         let planned = |step| plan.iter().any(|action| action.step == step);
-        let builds = planned(StepId::Sources) || planned(StepId::Image);
+        let builds = self.host.config.images.source != ImageSource::Mirror
+            && (planned(StepId::Sources) || planned(StepId::Image));
         // The Go build of Kubernetes with its cache, the images, and their layers in Docker.
         planned(StepId::Cluster).then_some(Needs { disk_gib: if builds { 15 } else { 4 }, memory_gib: 3 })
     }

@@ -26,7 +26,7 @@ impl Supply {
     pub async fn decide(host: &Host) -> Result<Self> {
         let pulls = match host.config.images.source {
             ImageSource::Pull => true,
-            ImageSource::Source => false,
+            ImageSource::Source | ImageSource::Mirror => false,
             ImageSource::Auto => answers(UPSTREAM).await?,
         };
         Ok(if pulls { Self::Pull } else { Self::Source })

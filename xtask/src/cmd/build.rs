@@ -35,7 +35,7 @@ pub struct BuildArgs {
     /// Give Docker the image of this machine's platform too
     #[arg(long)]
     load: bool,
-    /// Build every step anew
+    /// Build every step anew, also where the registry has an image of the same sources
     #[arg(long)]
     no_cache: bool,
     /// Push only what has read an image: each platform that runs here is started and asked, of others the program and
@@ -129,7 +129,8 @@ fn write_metadata(file: &Path, report: &BuildReport) -> Result<()> {
 #[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
 fn text(report: &BuildReport) -> String {
     let mb = |bytes: u64| bytes as f64 / 1e6;
-    let mut lines = vec![format!("pushed {}", report.reference), format!("  index {}", report.digest)];
+    let done = if report.built { "pushed" } else { "there already, of the same sources:" };
+    let mut lines = vec![format!("{done} {}", report.reference), format!("  index {}", report.digest)];
     for built in &report.platforms {
         lines.push(format!(
             "  {:<12} {}  {:.1} MB compressed, {:.1} MB unpacked",

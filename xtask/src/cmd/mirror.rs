@@ -6,7 +6,8 @@ use clap::{Args, Subcommand};
 use comfy_table::{Table, presets};
 use platform::engine;
 use platform::host::Host;
-use platform::mirror::{self, BuildReport, Listing, Mirror, PullOptions};
+use platform::images;
+use platform::mirror::{self, BuildReport, Exported, Imported, Listing, Mirror, PullOptions, Wired};
 use platform::registry::{Platform, Registries};
 use platform::{Exit, Result};
 
@@ -14,7 +15,7 @@ use super::host;
 use crate::cli::GlobalArgs;
 use crate::printer::Printer;
 
-/// Images and charts of the stack for places that cannot pull: build, pull, check, serve and carry them
+/// Images and charts of the stack for places that cannot pull: build, pull, check, carry and serve them
 ///
 /// Everything lies under its upstream name; nodes that were built from source ask the local registry for images of every
 /// host.
@@ -22,7 +23,9 @@ use crate::printer::Printer;
 #[command(after_help = "Examples:\n  cargo xtask mirror list\n  cargo xtask mirror build\n  \
                         cargo xtask mirror build argocd charts\n  \
                         cargo xtask mirror build --dry-run\n  cargo xtask mirror import grafana.tar\n  \
-                        cargo xtask mirror verify\n  cargo xtask mirror export /media/stick/mirror")]
+                        cargo xtask mirror verify\n  cargo xtask mirror export /media/stick/mirror\n  \
+                        cargo xtask mirror publish registry.example:5000\n  \
+                        cargo xtask mirror wire --context kind-mine")]
 pub struct MirrorArgs {
     #[command(subcommand)]
     command: MirrorCommand,
@@ -52,6 +55,31 @@ enum MirrorCommand {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Push what the mirror holds to a registry that nodes reach, under upstream's paths
+    Publish {
+        /// As HOST[:PORT] [default: the local registry]
+        registry: Option<String>,
+        /// Only this one, by its upstream name (repeatable)
+        #[arg(long, value_name = "NAME")]
+        only: Vec<String>,
+        /// Show what would be done and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Make the nodes of a cluster that is there ask a registry for images of every host
+    #[command(group(clap::ArgGroup::new("nodes").required(true).args(["context", "folder"])))]
+    Wire {
+        /// The cluster, by its kubeconfig context; its nodes are containers here (kind, minikube), and ask the local
+        /// registry
+        #[arg(long, value_name = "NAME")]
+        context: Option<String>,
+        /// For other nodes: write containerd's files below this folder, as they lie in a node
+        #[arg(value_name = "DIR", requires = "registry")]
+        folder: Option<PathBuf>,
+        /// How nodes reach the registry, as http://HOST:PORT
+        #[arg(long, value_name = "URL", requires = "folder")]
+        registry: Option<String>,
+    },
     /// Show what the stack needs, what is there, and where it comes from
     List,
     /// Check that every image and chart is there with every blob; exits with 1 where one is not
@@ -62,12 +90,14 @@ enum MirrorCommand {
         #[arg(long)]
         port: Option<u16>,
     },
-    /// Write all images and charts into one folder, an OCI image layout
+    /// Write everything into one folder, an OCI image layout: images and charts, what a cluster is made of, and the
+    /// service's image where the local registry has it
     Export {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
-    /// Take images and charts out of such a folder, or out of an archive of `docker save`
+    /// Take everything out of such a folder, or the images out of an archive of `docker save`; then `up --provider kind
+    /// --images mirror` needs no network
     Import {
         #[arg(value_name = "DIR|ARCHIVE")]
         from: PathBuf,
@@ -91,14 +121,13 @@ pub async fn run(global: &GlobalArgs, args: MirrorArgs, printer: &Printer) -> Re
         }
         MirrorCommand::Pull { names, update_lock, platform, dry_run } => {
             let options = PullOptions::new(names, update_lock, platform);
-            if dry_run {
-                return Ok(would(printer, &mirror.plan_pull(&host, &options)?));
-            }
-            let pulled = mirror.pull(&host, &Registries::new(&host)?, &options).await?;
-            printer.result(&pulled, || {
-                let new = pulled.iter().filter(|one| one.pulled).count();
-                format!("{new} pulled, {} were there", pulled.len() - new)
-            });
+            return pull(&host, &mirror, &options, dry_run, printer).await;
+        }
+        MirrorCommand::Publish { registry, only, dry_run } => {
+            return publish(&host, &mirror, registry, &only, dry_run, printer).await;
+        }
+        MirrorCommand::Wire { context, folder, registry } => {
+            return wire(&host, &mirror, context, folder.zip(registry), printer).await;
         }
         MirrorCommand::List => {
             let docker = engine::answering(&host).await?;
@@ -119,17 +148,80 @@ pub async fn run(global: &GlobalArgs, args: MirrorArgs, printer: &Printer) -> Re
         }
         MirrorCommand::Serve { port } => return serve(&host, &mirror, port, printer).await,
         MirrorCommand::Export { folder } => {
-            let exported = mirror.export(&host, &folder).await?;
-            printer.result(&exported, || format!("{} items in {}", exported.names.len(), folder.display()));
+            let service = images::own_image(&host)?;
+            let exported = mirror.export(&host, &Registries::new(&host)?, &service, &folder).await?;
+            printer.result(&exported, || carried(&exported));
         }
         MirrorCommand::Import { from, dry_run } => {
             if dry_run {
                 return Ok(would(printer, &mirror.plan_import(&host, &from).await?));
             }
             let imported = mirror.import(&host, &from).await?;
-            printer.result(&imported, || format!("imported: {}", imported.names.join(", ")));
+            printer.result(&imported, || taken(&imported));
         }
     }
+    Ok(Exit::Done)
+}
+
+async fn pull(
+    host: &Host,
+    mirror: &Mirror,
+    options: &PullOptions,
+    dry_run: bool,
+    printer: &Printer,
+) -> Result<Exit> {
+    if dry_run {
+        return Ok(would(printer, &mirror.plan_pull(host, options)?));
+    }
+    let pulled = mirror.pull(host, &Registries::new(host)?, options).await?;
+    printer.result(&pulled, || {
+        let new = pulled.iter().filter(|one| one.pulled).count();
+        format!("{new} pulled, {} were there", pulled.len() - new)
+    });
+    Ok(Exit::Done)
+}
+
+/// The command line takes a context, or else a folder with a registry.
+async fn wire(
+    host: &Host,
+    mirror: &Mirror,
+    context: Option<String>,
+    files: Option<(PathBuf, String)>,
+    printer: &Printer,
+) -> Result<Exit> {
+    let mut wired = Vec::new();
+    if let Some(context) = context {
+        wired.push(mirror.wire(host, &context).await?);
+    }
+    if let Some((folder, registry)) = files {
+        wired.push(mirror::write_hosts_files(folder, registry).await?);
+    }
+    printer.result(&wired, || {
+        let line = |wired: &Wired| format!("{}: images from {}", wired.done.join(", "), wired.registry);
+        wired.iter().map(line).collect::<Vec<_>>().join("\n")
+    });
+    Ok(Exit::Done)
+}
+
+async fn publish(
+    host: &Host,
+    mirror: &Mirror,
+    registry: Option<String>,
+    only: &[String],
+    dry_run: bool,
+    printer: &Printer,
+) -> Result<Exit> {
+    let registry = registry.unwrap_or_else(|| format!("127.0.0.1:{}", host.config.ports.registry));
+    mirror::check_registry(&registry)?;
+    if dry_run {
+        return Ok(would(printer, &mirror.plan_publish(&registry, only)?));
+    }
+    let step = host.events.step("mirror-publish", format!("pushing to {registry}"), None);
+    let published = mirror.publish(&Registries::new(host)?, &registry, only, &step).await?;
+    step.done();
+    let sent = published.iter().filter(|one| one.sent).count();
+    printer
+        .result(&published, || format!("{sent} pushed to {registry}, {} were there", published.len() - sent));
     Ok(Exit::Done)
 }
 
@@ -139,6 +231,19 @@ async fn serve(host: &Host, mirror: &Mirror, port: Option<u16>, printer: &Printe
         printer.result(&published, || format!("{} items at http://127.0.0.1:{port}/v2/", published.len()));
     };
     mirror.serve(host, port, ready).await
+}
+
+fn carried(exported: &Exported) -> String {
+    let mut lines = vec![format!("{} items in {}", exported.names.len(), exported.folder.display())];
+    lines.extend(exported.lacks.iter().map(|lack| format!("not in it: {} ({})", lack.what, lack.command)));
+    lines.join("\n")
+}
+
+fn taken(imported: &Imported) -> String {
+    let mut lines = vec![format!("imported: {}", imported.names.join(", "))];
+    let of_no_use = |name: &String| format!("left out, for it is of another version or processor: {name}");
+    lines.extend(imported.left_out.iter().map(of_no_use));
+    lines.join("\n")
 }
 
 fn would(printer: &Printer, planned: &[String]) -> Exit {

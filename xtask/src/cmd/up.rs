@@ -62,6 +62,8 @@ enum Images {
     Auto,
     Pull,
     Source,
+    /// As from source, of what `mirror import` brought alone: what is missing is named before anything starts
+    Mirror,
 }
 
 impl From<Provider> for ProviderChoice {
@@ -82,6 +84,7 @@ impl From<Images> for ImageSource {
             Images::Auto => Self::Auto,
             Images::Pull => Self::Pull,
             Images::Source => Self::Source,
+            Images::Mirror => Self::Mirror,
         }
     }
 }

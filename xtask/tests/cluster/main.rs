@@ -2,6 +2,7 @@
 
 #![expect(clippy::unnecessary_wraps, reason = "all tests have the same shape, so that each may use `?`")]
 
+mod carried;
 mod gitops;
 mod registry;
 mod serving;
@@ -61,6 +62,10 @@ fn main() -> ExitCode {
         trial("a worker that is killed fails no request at another node's door", serving::killed_worker),
         trial("the registry is announced and answers inside each node", registry_is_wired),
         trial(
+            "nodes of a cluster that is there already are wired by its context",
+            registry::nodes_are_wired_by_context,
+        ),
+        trial(
             "a deploy is refused where a node has another architecture than the image",
             foreign_node_is_refused,
         ),
@@ -86,7 +91,9 @@ fn main() -> ExitCode {
         trial("another checkout's cluster is not touched", foreign_cluster_is_refused),
         trial("the cluster can be used as an existing one by its context", existing_context),
         trial("a stopped cluster starts again", stop_and_start),
+        trial("everything that a cluster needs is exported into one folder", carried::export),
         trial("down leaves no container, no context and no record", down_leaves_nothing),
+        trial("a cluster is made of the folder alone, without a network", carried::up_from_the_folder_alone),
     ];
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !arguments.list {

@@ -1,11 +1,32 @@
-//! The local registry as a test changes it: tags of one architecture, until the test has ended.
+//! The local registry: how nodes are made to ask it, and as a test changes it (tags of one architecture, until it has ended).
 
 use tokio::runtime::Runtime;
 
-use crate::support::Json;
+use crate::support::{Json, Outcome, Xtask};
+use crate::{PROFILE, RUNTIME, docker};
 
 const REGISTRY: &str = "http://127.0.0.1:5000";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+/// As a cluster of somebody's that was made without Platen: its node asks no mirror until it is told to.
+pub fn nodes_are_wired_by_context(xtask: &Xtask) -> Outcome {
+    let (node, certs) = (format!("{PROFILE}-worker"), "/etc/containerd/certs.d");
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let url = format!("{REGISTRY}/v2/platen/ocr-service/tags/list");
+    let tags: Json = RUNTIME.block_on(async { http.get(url).send().await?.json().await })?;
+    let tags = tags["tags"].as_array().expect("a list").iter().filter_map(Json::as_str);
+    let tag = tags.filter(|tag| *tag != "staging").max().expect("a tag").to_owned();
+    // A host that is nowhere: only a mirror of every host can have it.
+    let image = format!("registry.invalid/platen/ocr-service:{tag}");
+    let pull = ["exec", &node, "ctr", "-n", "k8s.io", "images", "pull", "--hosts-dir", certs, &image];
+    docker(&["exec", &node, "rm", "-r", &format!("{certs}/_default")]);
+    assert!(!std::process::Command::new("docker").args(pull).output()?.status.success());
+    let wired = xtask.run(&["mirror", "wire", "--context", &format!("kind-{PROFILE}")]).expect_code(0).json();
+    assert_eq!(wired[0]["done"].as_array().map(Vec::len), Some(3), "{wired}");
+    docker(&pull);
+    docker(&["exec", &node, "ctr", "-n", "k8s.io", "images", "rm", &image]);
+    Ok(())
+}
 
 /// Every tag of a repository without one architecture; dropped, each is what it was.
 pub struct OneArchitecture<'a> {

@@ -88,9 +88,7 @@ impl Xtask {
     }
 
     pub fn run(&self, args: &[&str]) -> Ran {
-        let begun = Instant::now();
-        let output = self.command(args).output().expect("starting xtask");
-        Ran { what: args.join(" "), output, elapsed: begun.elapsed() }
+        Ran::of(args, &mut self.command(args))
     }
 
     /// Starts the command and kills it (SIGKILL) `after` the beginning of `step`. True: it was killed there; false: it
@@ -132,6 +130,13 @@ pub struct Ran {
 }
 
 impl Ran {
+    /// Runs a command of [`Xtask::command`] to its end.
+    pub fn of(args: &[&str], command: &mut Command) -> Self {
+        let begun = Instant::now();
+        let output = command.output().expect("starting xtask");
+        Self { what: args.join(" "), output, elapsed: begun.elapsed() }
+    }
+
     #[track_caller]
     pub fn expect_code(self, code: i32) -> Self {
         assert_eq!(self.output.status.code(), Some(code), "xtask {}:\n{}", self.what, self.stderr());

@@ -16,7 +16,7 @@ use k8s_openapi::jiff::Timestamp;
 
 pub use config::{NODE_PORTS, NodeImage};
 pub use state::was_begun;
-pub use wiring::RegistryWiring;
+pub use wiring::{RegistryWiring, wire_node};
 
 use state::{Progress, judge, nodes, progress_file};
 
@@ -26,6 +26,7 @@ use crate::engine;
 use crate::error::{Doing, Error, Result};
 use crate::event::Step;
 use crate::host::{Host, write_atomically};
+use crate::mirror::registry;
 use crate::process::Cmd;
 use crate::tools::{self, Tool};
 
@@ -68,7 +69,11 @@ impl Kind {
             Some(program) => program.clone(),
             None => tools::ensure(&self.host, Tool::Kind).await?,
         };
-        Ok(Cmd::new(program).env("DOCKER_HOST", &self.docker_host))
+        let cmd = Cmd::new(program).env("DOCKER_HOST", &self.docker_host);
+        Ok(match without_proxy(|name| std::env::var(name).ok()) {
+            Some(names) => cmd.env("NO_PROXY", &names).env("no_proxy", &names),
+            None => cmd,
+        })
     }
 
     fn name(&self) -> &str {
@@ -278,6 +283,15 @@ fn limits(config: &Config) -> Option<ContainerUpdateBody> {
     })
 }
 
+/// kind hands the proxy of this machine on to its nodes, which must reach the local registry without it. None where there
+/// is no proxy.
+fn without_proxy(read: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let any = |names: [&str; 2]| names.into_iter().find_map(|name| read(name).filter(|it| !it.is_empty()));
+    any(["HTTP_PROXY", "http_proxy"]).or_else(|| any(["HTTPS_PROXY", "https_proxy"]))?;
+    let given = any(["NO_PROXY", "no_proxy"]);
+    Some(given.into_iter().chain([registry::NAME.to_owned()]).collect::<Vec<_>>().join(","))
+}
+
 /// The names that kind gives to this many nodes.
 fn node_names(config: &Config) -> Vec<String> {
     let profile = &config.cluster.profile;
@@ -302,6 +316,19 @@ mod tests {
         let limits = limits(&config).unwrap();
         assert_eq!(limits.memory, Some(2 << 30));
         assert_eq!(limits.nano_cpus, Some(2_000_000_000));
+    }
+
+    #[test]
+    fn behind_a_proxy_nodes_reach_the_local_registry_without_it() {
+        let read = |set: &'static [(&str, &str)]| {
+            without_proxy(move |name| {
+                set.iter().find(|(it, _)| *it == name).map(|(_, value)| (*value).into())
+            })
+        };
+        assert_eq!(read(&[("NO_PROXY", "a")]), None);
+        assert_eq!(read(&[("HTTPS_PROXY", "http://p"), ("HTTP_PROXY", "")]).unwrap(), "platen-registry");
+        let both = read(&[("http_proxy", "http://p"), ("no_proxy", "a,b")]);
+        assert_eq!(both.unwrap(), "a,b,platen-registry");
     }
 
     #[test]

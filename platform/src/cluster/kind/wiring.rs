@@ -5,6 +5,7 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 
 use crate::error::{Doing, Result};
+use crate::mirror::{CERTS_D, hosts_files};
 use crate::process::{Cmd, Processes};
 
 /// The registry as the host and as the nodes reach it.
@@ -26,24 +27,20 @@ pub async fn wire_node(
     wiring: &RegistryWiring,
 ) -> Result<()> {
     let own = format!("localhost:{}", wiring.host_port);
-    let mut names = vec![own];
+    let mut names = vec![own.as_str()];
     if wiring.mirrors_everything {
-        names.push("_default".into());
+        names.push("_default");
     }
-    for name in names {
-        let dir = format!("/etc/containerd/certs.d/{name}");
+    for file in hosts_files(&wiring.node_url, names) {
+        let dir = format!("{CERTS_D}/{}", file.folder);
         let script = format!("mkdir -p {dir} && cat > {dir}/hosts.toml");
         let cmd = Cmd::new("docker")
             .args(["exec", "-i", container, "sh", "-c", &script])
             .env("DOCKER_HOST", docker_host)
-            .stdin(hosts_toml(&wiring.node_url));
+            .stdin(file.content);
         processes.run(&cmd).await?;
     }
     Ok(())
-}
-
-fn hosts_toml(url: &str) -> String {
-    format!("[host.\"{url}\"]\n  capabilities = [\"pull\", \"resolve\"]\n")
 }
 
 /// Tells the cluster's tools of the registry (KEP-1755).
