@@ -69,6 +69,7 @@ pub enum Command {
     Build(cmd::build::BuildArgs),
     Status(cmd::status::StatusArgs),
     Demo(cmd::demo::DemoArgs),
+    Load(cmd::load::LoadArgs),
     Serve(cmd::serve::ServeArgs),
     Dashboards(cmd::dashboards::DashboardsArgs),
     Render(cmd::render::RenderArgs),

@@ -55,6 +55,7 @@ async fn run(cli: Cli, printer: &Printer) -> Result<Exit, Error> {
         Command::Build(args) => cmd::build::run(global, args, printer).await,
         Command::Status(args) => cmd::status::run(global, args, printer).await,
         Command::Demo(args) => cmd::demo::run(global, args, printer).await,
+        Command::Load(args) => cmd::load::run(global, args, printer).await,
         Command::Serve(args) => cmd::serve::run(global, args, printer).await,
         Command::Dashboards(args) => cmd::dashboards::run(global, args, printer).await,
         Command::Render(args) => cmd::render::run(global, args, printer),

@@ -118,3 +118,23 @@ fn the_mirror_builds_nothing_that_it_does_not_know() {
 fn an_archive_that_does_not_exist_is_named() {
     refused(&xtask("", &["mirror", "import", "no-such.tar"]), 2, &["no-such.tar", "docker save"]);
 }
+
+#[test]
+fn a_load_that_cannot_be_made_is_refused_with_an_example() {
+    refused(&xtask("", &["load", "--stages", "10s"]), 2, &["10s", "30s:50"]);
+    refused(&xtask("", &["load", "--stages", "10s:0"]), 2, &["no request is sent"]);
+    refused(&xtask("", &["load", "--rate", "0"]), 2, &["no rate above zero"]);
+    refused(&xtask("", &["load", "--duration", "5"]), 2, &["1m30s"]);
+    refused(&xtask("", &["load", "--target", "nowhere"]), 2, &["nowhere"]);
+    refused(&xtask("", &["load"]), 1, &["nothing runs under the profile", "cargo xtask"]);
+    refused(
+        &xtask("", &["load", "--target", "http://127.0.0.1:9/ocr"]),
+        1,
+        &["nothing to load", "--target URL"],
+    );
+    refused(
+        &xtask("", &["load", "compare", "/no/run", "/no/run"]),
+        2,
+        &["/no/run/report.json", "--report DIR"],
+    );
+}

@@ -6,10 +6,12 @@
 mod support;
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
+use serde_json::json;
 use support::roles::{Experiments, expect_translated};
 use support::{Outcome, Xtask, eventually, letter, post_file, processes_with};
 
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
         trial("up killed while it starts the nodes converges on the next run", killed_start_converges),
         trial("up again changes nothing, says so, and is quick", second_up_changes_nothing),
         trial("demo reads the letter", demo_reads_the_letter),
+        trial("load is made at its rate, and limits decide how it ends", load_keeps_to_limits),
         trial("the gateway and the OCR server answer as documented", rows_answer),
         trial("the page's letter is read and translated", page_translates),
         trial("every query of the dashboards has an answer", dashboards_have_answers),
@@ -68,6 +71,36 @@ fn taken_port(xtask: &Xtask) -> Outcome {
     drop(holder);
     up(xtask).expect_code(0);
     xtask.run(&["down"]).expect_code(0);
+    Ok(())
+}
+
+fn load_keeps_to_limits(xtask: &Xtask) -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+    let run = |rate: &str, folder: &Path, limit: &[&str]| {
+        let image = support::root().join("platform/stack/bench/images/line.png");
+        let mut args =
+            vec!["load", "--rate", rate, "--duration", "3s", "--image", image.to_str().expect("UTF-8")];
+        args.extend(["--report", folder.to_str().expect("UTF-8"), "-o", "json"]);
+        args.extend(limit);
+        xtask.run(&args)
+    };
+    let ran = run("4", &first, &["--max-errors", "0"]);
+    // 6: right answers, on a machine too busy to ask for them in time.
+    assert!([Some(0), Some(6)].contains(&ran.code()), "{}", ran.stderr());
+    let report = ran.json();
+    assert_eq!((&report["sent"], &report["counts"]["good"]), (&json!(12), &json!(12)), "{report}");
+    let doors = report["doors"].as_array().expect("doors");
+    assert!(doors.len() > 1 && doors.iter().all(|door| door["good"].as_u64() > Some(0)), "{report}");
+    for file in ["report.json", "junit.xml", "latencies.hlog"] {
+        assert!(first.join(file).is_file(), "{file}");
+    }
+    let missed = run("4", &second, &["--max-p50", "1ms"]).expect_code(1);
+    assert!(missed.stderr().contains("p50"), "{}", missed.stderr());
+    let [first, second] = [&first, &second].map(|folder| folder.to_str().expect("UTF-8"));
+    xtask.run(&["load", "compare", first, first]).expect_code(0);
+    let compared = xtask.run(&["load", "compare", first, second, "--tolerance", "100000", "-o", "json"]);
+    assert_eq!(compared.expect_code(0).json()["figures"][0]["name"], "rate");
     Ok(())
 }
 

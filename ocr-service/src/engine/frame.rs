@@ -5,23 +5,34 @@
 
 use std::io::{self, Read, Write};
 
+use bytes::{Buf, Bytes};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 const PREFIX: usize = 8;
+/// Bytes of a frame from an engine. A page full of the smallest print has some ten thousand words, each a hundred bytes
+/// with its box: what is longer was not written by a sound engine, and no memory is taken for it.
+const LONGEST_REPLY: usize = 32 << 20;
 
 /// Sends `head` and `body`.
 pub async fn send(to: &mut (impl AsyncWrite + Unpin), head: &impl Serialize, body: &[u8]) -> io::Result<()> {
-    to.write_all(&encode(head, body)?).await?;
-    to.write_all(body).await
+    let head = encode(head, body)?;
+    // Together: the other side wakes once, and finds all of it.
+    let mut frame = head.chain(body);
+    to.write_all_buf(&mut frame).await
 }
 
-/// The next frame's value; its bytes are dropped, since an engine sends none.
+/// The next frame's value; its bytes are dropped, since an engine sends none. The error of one that is longer than any
+/// reply is `InvalidData`.
 pub async fn receive<T: DeserializeOwned>(from: &mut (impl AsyncRead + Unpin)) -> io::Result<T> {
     let mut prefix = [0; PREFIX];
     from.read_exact(&mut prefix).await?;
     let (head, body) = lengths(prefix);
+    if head + body > LONGEST_REPLY {
+        let message = format!("a reply of {} bytes; at most {LONGEST_REPLY} are taken", head + body);
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
     let mut frame = vec![0; head + body];
     from.read_exact(&mut frame).await?;
     Ok(serde_json::from_slice(&frame[..head])?)
@@ -48,7 +59,7 @@ pub fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<(T, 
 }
 
 /// The frame up to its bytes.
-fn encode(head: &impl Serialize, body: &[u8]) -> io::Result<Vec<u8>> {
+fn encode(head: &impl Serialize, body: &[u8]) -> io::Result<Bytes> {
     let json = serde_json::to_vec(head)?;
     let mut frame = Vec::with_capacity(PREFIX + json.len());
     for length in [json.len(), body.len()] {
@@ -56,7 +67,7 @@ fn encode(head: &impl Serialize, body: &[u8]) -> io::Result<Vec<u8>> {
         frame.extend_from_slice(&length.to_le_bytes());
     }
     frame.extend_from_slice(&json);
-    Ok(frame)
+    Ok(frame.into())
 }
 
 fn lengths(prefix: [u8; PREFIX]) -> (usize, usize) {
@@ -78,6 +89,20 @@ mod tests {
         assert_eq!(frame, ("kor+eng".into(), 6));
         let (head, body): ((String, u8), _) = read(&mut wire.as_slice()).unwrap().unwrap();
         assert_eq!((head, body), (("kor+eng".into(), 6), b"\0image".to_vec()));
+    }
+
+    #[tokio::test]
+    async fn a_reply_that_is_longer_than_any_is_refused_before_memory_is_taken_for_it() {
+        for (head, body) in [(u32::MAX, u32::MAX), (u32::try_from(LONGEST_REPLY).unwrap(), 1), (1, u32::MAX)]
+        {
+            let prefix = [head.to_le_bytes(), body.to_le_bytes()].concat();
+            let error = receive::<String>(&mut prefix.as_slice()).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
+        }
+        // As long as is allowed, but not there.
+        let prefix = [u32::try_from(LONGEST_REPLY).unwrap().to_le_bytes(), [0; 4]].concat();
+        let error = receive::<String>(&mut prefix.as_slice()).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]

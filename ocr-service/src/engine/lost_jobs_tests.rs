@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicUsize;
 
 use async_trait::async_trait;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use super::*;
@@ -108,4 +108,27 @@ async fn a_job_that_an_engine_ended_of_is_not_given_to_another() {
 #[tokio::test]
 async fn a_job_that_no_engine_lives_to_take_is_given_up() {
     assert_eq!(read_with(usize::MAX, false).await, Err(PoolError::Crashed));
+}
+
+/// Engines that announce a reply of 8 GiB.
+struct Boasting;
+
+#[async_trait]
+impl Launcher for Boasting {
+    async fn launch(&self) -> Result<Channel, Failure> {
+        let (socket, mut theirs) = UnixStream::pair().unwrap();
+        tokio::spawn(async move {
+            frame::receive::<Request>(&mut theirs).await?;
+            theirs.write_u64_le(u64::MAX).await?;
+            std::future::pending::<std::io::Result<()>>().await
+        });
+        Ok(Channel { socket, process: None })
+    }
+}
+
+#[tokio::test]
+async fn an_engine_that_announces_more_than_any_reply_counts_as_crashed() {
+    let pool = pool(Boasting, 0).await;
+    let answer = pool.recognize(vec![image("")], &options("eng"), soon()).await;
+    assert_eq!((answer, pool.metrics().crashed.get()), (Err(PoolError::Crashed), 1));
 }

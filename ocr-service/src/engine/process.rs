@@ -202,6 +202,11 @@ fn spawn() -> io::Result<(Child, UnixStream)> {
         .env("OMP_THREAD_LIMIT", "1")
         // One heap for two threads of which one only waits: less memory.
         .env("MALLOC_ARENA_MAX", "1")
+        // What one image took is kept for the next: by default a letter's 10 MB go back to the system and are asked for
+        // anew, page by page, for each image. Larger parts than the first, and more at the end than the second, do go
+        // back.
+        .env("MALLOC_MMAP_THRESHOLD_", (8 << 20).to_string())
+        .env("MALLOC_TRIM_THRESHOLD_", (32 << 20).to_string())
         // Both directions: whatever a library may print does not get between the frames, and the end of the
         // service, however sudden, is the end of the engine's input.
         .stdin(Stdio::from(OwnedFd::from(theirs)))

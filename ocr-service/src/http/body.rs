@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::Sleep;
 
-use super::context::Deadline;
+use super::context::{Deadline, now};
 use super::error::ApiError;
 use super::memory::BodyMemory;
 use super::tail;
@@ -120,7 +120,7 @@ pub async fn around(State(intake): State<Arc<Intake>>, mut request: Request, nex
         return next.run(request).await;
     }
     let deadline = request.extensions().get::<Deadline>().copied();
-    let deadline = deadline.map_or_else(Instant::now, |deadline| deadline.0);
+    let deadline = deadline.map_or_else(now, |deadline| deadline.0);
     let held = usize::try_from(length.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
     let expects = request.headers().contains_key(EXPECT);
     let silence = intake.silence;
@@ -154,12 +154,12 @@ impl Watched {
 
     /// The fault, once the client has been silent for too long.
     fn alarmed(&mut self, context: &mut Context<'_>) -> Option<Fault> {
-        let patience = self.silence.min(self.deadline.saturating_duration_since(Instant::now()));
+        let patience = self.silence.min(self.deadline.saturating_duration_since(now()));
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
         if alarm.as_mut().poll(context).is_pending() {
             return None;
         }
-        let is_late = Instant::now() >= self.deadline;
+        let is_late = now() >= self.deadline;
         Some(if is_late { Fault::Late } else { Fault::Silent(self.silence) })
     }
 }
@@ -207,7 +207,7 @@ impl Drop for Watched {
             return;
         }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let until = self.deadline.max(Instant::now() + LEAST_PATIENCE);
+        let until = self.deadline.max(now() + LEAST_PATIENCE);
         runtime.spawn(tokio::time::timeout_at(until.into(), discard(body)));
     }
 }

@@ -29,8 +29,13 @@ pub struct Deadline(pub Instant);
 
 impl Deadline {
     pub fn remaining(self) -> Duration {
-        self.0.saturating_duration_since(Instant::now())
+        self.0.saturating_duration_since(now())
     }
+}
+
+/// By the clock of the timers, which a test may stop.
+pub fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// What a request is called in logs and in its response.
@@ -47,7 +52,7 @@ pub struct Context {
 }
 
 pub async fn around(State(context): State<Arc<Context>>, mut request: Request, next: Next) -> Response {
-    let started = Instant::now();
+    let started = now();
     let id = request_id(request.headers());
     let deadline =
         started + asked_deadline(request.headers()).unwrap_or(context.deadline).min(context.deadline);
@@ -92,7 +97,7 @@ struct Answered {
 impl Drop for Answered {
     fn drop(&mut self) {
         let Self { in_flight: InFlight(metrics), span, method, route, status, started } = self;
-        let took = started.elapsed();
+        let took = now().saturating_duration_since(*started);
         span.in_scope(|| log(method, route, *status, took));
         metrics.duration.get_or_create(&RouteOnly { route: route.clone() }).observe(took.as_secs_f64());
         let labels = RouteLabels { route: route.clone(), method: method.clone(), status: *status };

@@ -1,19 +1,22 @@
 //! Connections: each has so long for a request's header, and on closing finishes what it is at.
 
+use std::io;
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use rustix::io::Errno;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::health::Lifecycle;
 
 /// Of what has arrived and was not asked for yet, for each connection; a header is smaller.
 const READ_AHEAD: usize = 256 << 10;
-/// After a connection that could not be taken: too many files are open, and some must be closed first.
+/// After a connection that could not be taken for want of files or memory: some must be given back first.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers with `router` until the process closes, and then until the last request is answered.
@@ -27,12 +30,17 @@ pub async fn serve(listener: TcpListener, router: Router, lifecycle: Lifecycle, 
                 Ok((stream, _)) => stream,
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be taken");
-                    tokio::time::sleep(PAUSE).await;
+                    if is_shortage(&error) {
+                        tokio::time::sleep(PAUSE).await;
+                    }
                     continue;
                 }
             },
             () = &mut closing => break,
         };
+        // An answer is written whole; it must not wait for the acknowledgement of what came before. Where this fails the
+        // connection is gone, which is found below.
+        let _ = stream.set_nodelay(true);
         let (router, lifecycle, alive) = (router.clone(), lifecycle.clone(), alive.clone());
         tokio::spawn(async move {
             connection(stream, router, lifecycle, header_timeout).await;
@@ -43,11 +51,19 @@ pub async fn serve(listener: TcpListener, router: Router, lifecycle: Lifecycle, 
     none_left.recv().await;
 }
 
+/// The next connection would fail as well (accept(2)); any other error is that of one connection, which is gone.
+fn is_shortage(error: &io::Error) -> bool {
+    let scarce = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| scarce.contains(&errno))
+}
+
 /// HTTP/1 alone, which is what the service speaks: no time goes into finding out.
-async fn connection(stream: TcpStream, router: Router, lifecycle: Lifecycle, header_timeout: Duration) {
-    // An answer is written whole; it must not wait for the acknowledgement of what came before. Where this fails the
-    // connection is gone, which is found below.
-    let _ = stream.set_nodelay(true);
+pub(super) async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    router: Router,
+    lifecycle: Lifecycle,
+    header_timeout: Duration,
+) {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(READ_AHEAD);
     let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
@@ -61,5 +77,21 @@ async fn connection(stream: TcpStream, router: Router, lifecycle: Lifecycle, hea
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_shortage_is_waited_for() {
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
+            assert!(is_shortage(&errno.into()), "{errno}");
+        }
+        for errno in [Errno::CONNABORTED, Errno::PERM, Errno::PROTO, Errno::NETDOWN] {
+            assert!(!is_shortage(&errno.into()), "{errno}");
+        }
+        assert!(!is_shortage(&io::ErrorKind::ConnectionAborted.into()));
     }
 }

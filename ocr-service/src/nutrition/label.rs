@@ -1,6 +1,7 @@
 //! The names of nutrients, with the spellings and misreadings under which they are met.
 
 use super::amount::Unit;
+use super::text::Text;
 
 /// What a number can belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,6 +60,9 @@ enum Start {
     Anywhere,
     OfWord,
 }
+
+/// Letters of `kcal`.
+const LONGEST_UNIT: usize = 4;
 
 /// Lower case, without spaces; a name that contains another comes before it.
 const NAMES: &[(&str, Label, Start)] = &[
@@ -139,16 +143,15 @@ const NAMES: &[(&str, Label, Start)] = &[
 
 /// The label that begins at `at`, and how many characters it takes: recognisers put a space or a line break between
 /// any two syllables.
-pub fn at(text: &[char], at: usize) -> Option<(Label, usize)> {
-    let before = at.checked_sub(1).and_then(|index| text.get(index));
-    let of_word = before.is_none_or(|before| !before.is_alphabetic() || unit_ends(text, at));
+pub fn at(text: &Text<'_>, at: usize) -> Option<(Label, usize)> {
+    let of_word = text.before(at).is_none_or(|before| !before.is_alphabetic() || unit_ends(text, at));
     NAMES.iter().find_map(|(name, label, start)| {
         if *start == Start::OfWord && !of_word {
             return None;
         }
-        let length = matched(text.get(at..)?, name)?;
+        let length = matched(text, at, name)?;
         let latin = name.is_ascii();
-        let after = text.get(at + length).copied();
+        let after = text.get(at + length);
         // "fatty" is no fat; a plural is.
         let ends = !latin || after.is_none_or(|after| !after.is_ascii_alphabetic() || after == 's');
         ends.then_some((*label, length))
@@ -156,23 +159,25 @@ pub fn at(text: &[char], at: usize) -> Option<(Label, usize)> {
 }
 
 /// Whether a unit behind a number ends before `at`: in `6g지방` a new word begins without a space.
-pub fn unit_ends(text: &[char], at: usize) -> bool {
-    let letters = text[..at].iter().rev().take_while(|letter| letter.is_ascii_alphabetic()).count();
-    letters > 0 && text[..at - letters].iter().rev().find(|c| **c != ' ').is_some_and(char::is_ascii_digit)
+pub fn unit_ends(text: &Text<'_>, at: usize) -> bool {
+    let letter = |back: &usize| text.before(at - back).is_some_and(|before| before.is_ascii_alphabetic());
+    let letters = (0..at.min(LONGEST_UNIT)).take_while(letter).count();
+    let begin = at - letters;
+    let space = usize::from(text.before(begin) == Some(' '));
+    letters > 0 && text.before(begin - space).is_some_and(|before| before.is_ascii_digit())
 }
 
-/// How many characters of `text` spell `name`, single spaces between them allowed.
-fn matched(text: &[char], name: &str) -> Option<usize> {
-    let mut at = 0;
-    for (index, wanted) in name.chars().enumerate() {
-        let spaces = text.get(at..)?.iter().take_while(|character| **character == ' ').count();
-        if index > 0 && spaces <= 1 {
-            at += spaces;
+/// How many characters of `text` from `start` on spell `name`, single spaces between them allowed.
+fn matched(text: &Text<'_>, start: usize, name: &str) -> Option<usize> {
+    let mut at = start;
+    for wanted in name.chars() {
+        if at > start {
+            at = text.skip_space(at);
         }
-        (*text.get(at)? == wanted).then_some(())?;
+        (text.get(at)? == wanted).then_some(())?;
         at += 1;
     }
-    Some(at)
+    Some(at - start)
 }
 
 #[cfg(test)]
@@ -180,7 +185,7 @@ mod tests {
     use super::*;
 
     fn first(text: &str) -> Option<(Label, usize)> {
-        at(&text.chars().collect::<Vec<_>>(), 0)
+        at(&Text::new(&text.chars().collect::<Vec<_>>()), 0)
     }
 
     #[test]
@@ -199,6 +204,7 @@ mod tests {
     #[test]
     fn fat_free_is_no_fat_and_a_name_behind_a_unit_is_one() {
         let text: Vec<_> = "무지방 6g지방".chars().collect();
+        let text = Text::new(&text);
         assert_eq!(at(&text, 1), None);
         assert_eq!(at(&text, 6), Some((Label::Fat, 2)));
         assert_eq!(first("fatty"), None);

@@ -7,12 +7,14 @@ mod amount;
 mod assign;
 mod label;
 mod normal;
+mod text;
 mod token;
 
 use serde::Serialize;
 
 pub use amount::{Amount, Unit};
 use label::Label;
+use text::Text;
 
 /// The numbers of one label; what it does not show is null.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -48,7 +50,7 @@ pub struct Fat {
 
 /// Reads `text`, as it came from the recogniser: noise, line breaks and full-width characters included.
 pub fn parse(text: &str) -> Nutrition {
-    let tokens = token::scan(&normal::characters(text));
+    let tokens = token::scan(&Text::new(&normal::characters(text)));
     let mut nutrition = Nutrition::default();
     for (label, amount) in assign::pairs(&tokens) {
         let place = match label {

@@ -93,6 +93,48 @@ fn with_commas(number: u32) -> String {
     groups.join(",")
 }
 
+/// How often the parser looks at a character of this text.
+fn looks(text: &str) -> usize {
+    let characters = normal::characters(text);
+    let text = Text::new(&characters);
+    token::scan(&text);
+    text.looks()
+}
+
+#[test]
+fn a_text_of_twice_the_length_is_twice_the_work() {
+    let parts = [
+        "a",
+        "l",
+        "o",
+        "1",
+        "|1",
+        "i",
+        ".",
+        ". ",
+        ",",
+        "1,",
+        "1,111,",
+        "1 ,480",
+        " ",
+        "나",
+        "나 트 ",
+        "6 g",
+        "g",
+        "kca",
+        "1a",
+        "당",
+        "포화 지방 7 g ",
+    ];
+    for part in parts {
+        for end in ["", "x", " mg"] {
+            let work = |times: usize| looks(&(format!("1{}{end}", part.repeat(times))));
+            let (once, twice) = (work(500), work(1000));
+            assert!(10 * twice <= 22 * once, "{part:?} and {end:?}: {once}, then {twice}");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn no_text_makes_it_panic(text in "\\PC*") {

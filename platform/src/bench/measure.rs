@@ -166,10 +166,9 @@ impl<'a> Bench<'a> {
         let plan = load::Closed { clients: self.options.clients, lasting: self.options.lasting() };
         let load = cpu::metered(closed(&target, plan));
         let ((run, client_cores), memory_mb) = memory::watched(running.pids(), load).await;
-        let loop_at = self.options.open(run.rate);
-        let rate = loop_at.rate;
+        let (rate, lasting) = self.options.open(run.rate);
         step.message(format!("{picture}: open loop, {rate:.1} a second"));
-        let paced = open(&target, loop_at).await;
+        let paced = open(&target, load::Schedule::steady(rate, lasting).offsets()).await;
         Ok(Cell {
             peer,
             image: picture,

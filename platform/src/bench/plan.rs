@@ -42,11 +42,11 @@ impl Options {
         Duration::from_secs(self.seconds.into())
     }
 
-    /// The open loop: a slow peer is asked for longer, so that there are some answers, but not for ever.
-    pub fn open(&self, capacity: f64) -> crate::load::Open {
+    /// The open loop's rate and time: a slow peer is asked for longer, so that there are some answers, but not for ever.
+    pub fn open(&self, capacity: f64) -> (f64, Duration) {
         let rate = (capacity * self.share).max(0.05);
         let enough = Duration::from_secs_f64(FEW_ANSWERS / rate);
-        crate::load::Open { rate, lasting: self.lasting().max(enough).min(self.lasting() * 3) }
+        (rate, self.lasting().max(enough).min(self.lasting() * 3))
     }
 }
 
@@ -128,7 +128,7 @@ fn of_picture(options: &Options, peer: Peer, picture: Picture) -> Duration {
     let answers = f64::from(u32::try_from(options.clients).unwrap_or(u32::MAX));
     let drain = Duration::from_secs_f64(answers / capacity / 2.0);
     let alone = if peer.is_platen() { lasting / 2 } else { Duration::ZERO };
-    lasting.max(drain * 2) + drain + options.open(capacity).lasting + alone
+    lasting.max(drain * 2) + drain + options.open(capacity).1 + alone
 }
 
 /// Images a second on two cores, seen once; only for forecasts.
@@ -183,10 +183,10 @@ mod tests {
     #[test]
     fn a_slow_peers_open_loop_is_longer_but_bounded() {
         let options = Options::default();
-        assert_eq!(options.open(80.0).lasting, Duration::from_secs(4));
-        assert!((options.open(80.0).rate - 56.0).abs() < 1e-9);
-        let slow = options.open(1.0).lasting;
+        assert_eq!(options.open(80.0).1, Duration::from_secs(4));
+        assert!((options.open(80.0).0 - 56.0).abs() < 1e-9);
+        let slow = options.open(1.0).1;
         assert!(slow > Duration::from_secs(7) && slow < Duration::from_secs(8), "{slow:?}");
-        assert_eq!(options.open(0.1).lasting, Duration::from_secs(12));
+        assert_eq!(options.open(0.1).1, Duration::from_secs(12));
     }
 }

@@ -43,6 +43,15 @@ pub async fn clippy(host: &Host, step: &Step) -> Result<String> {
     Ok("no warnings".into())
 }
 
+/// The targets of libFuzzer, which are a workspace of their own. They run on nightly alone, and compile on any.
+pub async fn fuzz(host: &Host, step: &Step) -> Result<String> {
+    // In the workspace's own folder lies what clippy has compiled of the same dependencies.
+    let target = ["--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target"];
+    let cmd = cargo(host, &["check", "--locked"]).args(target);
+    logged(host, step, "fuzz", &cmd).await?;
+    Ok("all compile".into())
+}
+
 /// What the tests start besides the project's own: a database. Without `mariadb-server`, which would start one for
 /// the machine.
 const TEST_PACKAGES: [&str; 2] = ["mariadb-client-core", "mariadb-server-core"];

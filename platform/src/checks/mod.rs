@@ -102,6 +102,9 @@ pub const STATIC: &[Check] = &[
     Check::new("tests", "unit and integration tests", Group::Code, 180, |host, step| {
         Box::pin(cargo::test(host, step))
     }),
+    Check::new("fuzz", "the fuzz targets compile", Group::Code, 120, |host, step| {
+        Box::pin(cargo::fuzz(host, step))
+    }),
 ];
 
 pub use clients::PACKAGES as CLIENTS_PACKAGES;

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use reqwest::{Client, Url};
 
-use super::{Outcome, Target};
+use super::{Fault, Outcome, Target};
 use crate::error::{Doing, Result};
 
 /// Judges the body of an answer with status 2xx; the error says what is wrong with it.
@@ -61,17 +61,17 @@ impl Payload {
 impl HttpTarget {
     /// The body of one answer.
     pub async fn ask(&self) -> Result<Bytes, String> {
-        let request = self.client.post(self.url.clone()).headers(self.payload.headers.clone());
-        let sent = request.body(self.payload.body.clone()).send().await;
-        let answer = sent.map_err(|error| told(&error))?;
-        let status = answer.status();
-        let body = answer.bytes().await.map_err(|error| told(&error))?;
-        if status.is_success() {
-            return Ok(body);
-        }
-        let said: String = String::from_utf8_lossy(&body).chars().take(200).collect();
-        Err(format!("{status}: {said}"))
+        post(&self.client, &self.url, &self.payload).await.map_err(|fault| fault.to_string())
     }
+}
+
+/// The body of an answer with status 2xx.
+pub(super) async fn post(client: &Client, url: &Url, payload: &Payload) -> Result<Bytes, Fault> {
+    let request = client.post(url.clone()).headers(payload.headers.clone()).body(payload.body.clone());
+    let answer = request.send().await.map_err(|error| Fault::of(&error))?;
+    let status = answer.status();
+    let body = answer.bytes().await.map_err(|error| Fault::of(&error))?;
+    if status.is_success() { Ok(body) } else { Err(Fault::refusal(status, &body)) }
 }
 
 impl Target for HttpTarget {
@@ -86,19 +86,13 @@ impl Target for HttpTarget {
     }
 }
 
-/// With the cause, which is what tells a refused connection from a time-out.
-fn told(error: &reqwest::Error) -> String {
-    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    format!("{error}{cause}")
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::load::{Closed, Open, closed, open};
+    use crate::load::{Closed, Schedule, closed, open};
 
     /// Answers every request with `status` and `body`; gives its address and the first request's bytes.
     async fn server(status: &'static str, body: &'static str) -> (Url, tokio::sync::mpsc::Receiver<String>) {
@@ -155,7 +149,7 @@ mod tests {
         let lasting = Duration::from_millis(300);
         let loaded = closed(&target, Closed { clients: 4, lasting }).await;
         assert!(loaded.counts.good >= 4 && loaded.counts.faults() == 0 && loaded.rate > 0.0, "{loaded:?}");
-        let paced = open(&target, Open { rate: 50.0, lasting }).await;
+        let paced = open(&target, Schedule::steady(50.0, lasting).offsets()).await;
         assert_eq!((paced.counts.good, paced.counts.faults()), (15, 0), "{:?}", paced.counts);
     }
 

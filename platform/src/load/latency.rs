@@ -3,19 +3,21 @@
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Kept in microseconds.
 #[derive(Debug, Clone)]
 pub struct Latencies(Histogram<u64>);
 
 /// What is told of them, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     pub count: u64,
     pub mean_ms: f64,
     pub p50_ms: f64,
+    pub p95_ms: f64,
     pub p99_ms: f64,
+    pub p999_ms: f64,
     pub max_ms: f64,
 }
 
@@ -50,13 +52,20 @@ impl Latencies {
         (!self.0.is_empty()).then(|| in_ms(self.0.value_at_quantile(quantile)))
     }
 
+    /// The histogram itself, in microseconds.
+    pub(super) fn histogram(&self) -> &Histogram<u64> {
+        &self.0
+    }
+
     /// None where nothing was recorded.
     pub fn summary(&self) -> Option<Summary> {
         Some(Summary {
             count: self.0.len(),
             mean_ms: self.0.mean() / 1000.0,
             p50_ms: self.quantile_ms(0.5)?,
+            p95_ms: self.quantile_ms(0.95)?,
             p99_ms: self.quantile_ms(0.99)?,
+            p999_ms: self.quantile_ms(0.999)?,
             max_ms: in_ms(self.0.max()),
         })
     }

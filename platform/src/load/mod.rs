@@ -1,17 +1,36 @@
 //! Load on a service and what became of it: closed loop (clients that wait for their answer), open loop (a rate that
-//! does not wait), latencies in HDR histograms.
+//! does not wait), latencies in HDR histograms; and what `cargo xtask load` makes of it.
 
 mod closed;
+mod compare;
+mod fault;
+mod files;
+mod fleet;
 mod http;
+mod images;
 mod latency;
 mod open;
+mod report;
+mod run;
+mod schedule;
+mod thresholds;
 
-use serde::Serialize;
+pub use reqwest::Url;
+use serde::{Deserialize, Serialize};
 
 pub use self::http::{HttpTarget, Judge, Payload, client};
 pub use closed::{Closed, ClosedRun, closed};
+pub use compare::{Comparison, Figure, Verdict, compare};
+pub use fault::Fault;
+pub use files::{Files, read_report};
+pub use fleet::{DoorReport, DoorSpec, Fleet, LostTry, Policy};
+pub use images::Image;
 pub use latency::{Latencies, Summary};
-pub use open::{Open, OpenRun, open};
+pub use open::{OpenRun, Sample, open, open_watched};
+pub use report::{Report, Second};
+pub use run::{LoadOptions, load};
+pub use schedule::{Pattern, Schedule, Stage, Towards, duration, stages};
+pub use thresholds::{Checked, Thresholds};
 
 /// What became of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +48,7 @@ pub trait Target: Send + Sync + 'static {
 }
 
 /// Requests counted by what became of them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     pub good: u64,
     pub wrong: u64,

@@ -2,6 +2,7 @@
 //! the moment at which its request had to be sent: a service that stalls is charged for everybody whom it kept waiting,
 //! not only for the one request that met the stall.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,13 +16,6 @@ const LATE: Duration = Duration::from_millis(10);
 /// With so many unanswered, a further request is not sent, and counts as failed.
 const MOST_UNANSWERED: usize = 1024;
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Open {
-    /// Requests a second.
-    pub rate: f64,
-    pub lasting: Duration,
-}
-
 #[derive(Debug, Clone, Default)]
 pub struct OpenRun {
     pub counts: Counts,
@@ -34,62 +28,84 @@ pub struct OpenRun {
     pub dropped: u64,
 }
 
-/// At least one request. Ends when the last is answered.
-pub async fn open<T: Target>(target: &Arc<T>, plan: Open) -> OpenRun {
+/// One request, as it ended; times are from the beginning of the run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// When it had to be sent.
+    pub intended: Duration,
+    pub sent: Duration,
+    pub ended: Duration,
+    pub outcome: Outcome,
+}
+
+/// Sends a request at each of `offsets`, in order from the beginning. Ends when the last is answered.
+pub async fn open<T: Target>(target: &Arc<T>, offsets: impl IntoIterator<Item = Duration>) -> OpenRun {
+    open_watched(target, offsets, |_| ()).await
+}
+
+/// The same; each request is shown to `watch` as soon as it has ended.
+pub async fn open_watched<T: Target>(
+    target: &Arc<T>,
+    offsets: impl IntoIterator<Item = Duration>,
+    mut watch: impl FnMut(&Sample),
+) -> OpenRun {
     let mut run = OpenRun::default();
     let mut unanswered = JoinSet::new();
     let begun = Instant::now();
-    for offset in offsets(plan) {
-        let intended = begun + offset;
-        tokio::time::sleep_until(intended).await;
-        while let Some(ended) = unanswered.try_join_next() {
-            run.take(ended);
+    for intended in offsets {
+        let mut due = pin!(tokio::time::sleep_until(begun + intended));
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut due => break,
+                Some(ended) = unanswered.join_next() => run.take(ended, &mut watch),
+            }
         }
-        run.late += u64::from(intended.elapsed() >= LATE);
+        let sent = begun.elapsed();
+        run.late += u64::from(sent.saturating_sub(intended) >= LATE);
         if unanswered.len() >= MOST_UNANSWERED {
             run.dropped += 1;
-            run.counts.count(Outcome::Failed(format!("not sent: {MOST_UNANSWERED} are unanswered")));
+            let outcome = Outcome::Failed(format!("not sent: {MOST_UNANSWERED} are unanswered"));
+            run.take(Ok(Sample { intended, sent, ended: sent, outcome }), &mut watch);
             continue;
         }
         let target = Arc::clone(target);
         unanswered.spawn(async move {
-            let sent = Instant::now();
             let outcome = target.send().await;
-            Ended { outcome, from_intended: intended.elapsed(), from_sending: sent.elapsed() }
+            Sample { intended, sent, ended: begun.elapsed(), outcome }
         });
     }
     while let Some(ended) = unanswered.join_next().await {
-        run.take(ended);
+        run.take(ended, &mut watch);
     }
     run
 }
 
-struct Ended {
-    outcome: Outcome,
-    from_intended: Duration,
-    from_sending: Duration,
+impl Sample {
+    /// From the time at which it had to be sent.
+    pub fn latency(&self) -> Duration {
+        self.ended.saturating_sub(self.intended)
+    }
+
+    pub fn latency_from_sending(&self) -> Duration {
+        self.ended.saturating_sub(self.sent)
+    }
 }
 
 impl OpenRun {
-    fn take(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
+    fn take(&mut self, ended: Result<Sample, tokio::task::JoinError>, watch: &mut impl FnMut(&Sample)) {
         match ended {
-            Ok(ended) => {
-                if ended.outcome == Outcome::Good {
-                    self.latencies.record(ended.from_intended);
-                    self.from_sending.record(ended.from_sending);
+            Ok(sample) => {
+                watch(&sample);
+                if sample.outcome == Outcome::Good {
+                    self.latencies.record(sample.latency());
+                    self.from_sending.record(sample.latency_from_sending());
                 }
-                self.counts.count(ended.outcome);
+                self.counts.count(sample.outcome);
             }
             Err(error) => self.counts.count(Outcome::Failed(format!("a request ended early: {error}"))),
         }
     }
-}
-
-/// When each request has to be sent, from the beginning: evenly, so that runs can be compared.
-fn offsets(plan: Open) -> impl Iterator<Item = Duration> {
-    let interval = 1.0 / plan.rate.max(1e-3);
-    let times = (0_u32..).map(move |number| Duration::from_secs_f64(f64::from(number) * interval));
-    times.take_while(move |offset| offset.is_zero() || *offset < plan.lasting)
 }
 
 #[cfg(test)]
@@ -97,6 +113,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
+    use crate::load::Schedule;
 
     /// Answers at once, but for one long stall during which everybody waits.
     struct Stalls {
@@ -115,19 +132,15 @@ mod tests {
         }
     }
 
-    #[test]
-    fn requests_are_spread_evenly_over_the_time() {
-        let plan = Open { rate: 4.0, lasting: Duration::from_secs(1) };
-        assert_eq!(offsets(plan).collect::<Vec<_>>(), [0, 250, 500, 750].map(Duration::from_millis));
-        let slow = Open { rate: 0.1, lasting: Duration::from_secs(1) };
-        assert_eq!(offsets(slow).count(), 1);
+    fn at(rate: f64, lasting: Duration) -> impl Iterator<Item = Duration> {
+        Schedule::steady(rate, lasting).offsets()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_stall_is_charged_to_everybody_who_had_to_wait() {
         let begun = Instant::now();
         let target = Arc::new(Stalls { begun, from: Duration::from_secs(4), to: Duration::from_secs(6) });
-        let run = open(&target, Open { rate: 10.0, lasting: Duration::from_secs(10) }).await;
+        let run = open(&target, at(10.0, Duration::from_secs(10))).await;
         assert_eq!(run.counts.good, 100);
         // A fifth of the requests fell into the stall; the first of them waited for all of it.
         assert!(run.latencies.quantile_ms(0.79).unwrap() < 10.0);
@@ -148,7 +161,7 @@ mod tests {
             }
         }
         let target = Arc::new(Blocks(AtomicU32::new(0)));
-        let run = open(&target, Open { rate: 100.0, lasting: Duration::from_millis(300) }).await;
+        let run = open(&target, at(100.0, Duration::from_millis(300))).await;
         assert_eq!((run.counts.good, run.late > 20), (30, true), "{run:?}");
         assert!(run.latencies.quantile_ms(0.5).unwrap() > 200.0, "{run:?}");
         assert!(run.from_sending.quantile_ms(0.5).unwrap() < 10.0, "{run:?}");
@@ -163,7 +176,7 @@ mod tests {
                 Outcome::Failed("timed out".into())
             }
         }
-        let run = open(&Arc::new(Never), Open { rate: 500.0, lasting: Duration::from_secs(4) }).await;
+        let run = open(&Arc::new(Never), at(500.0, Duration::from_secs(4))).await;
         assert_eq!((run.counts.failed, run.dropped), (2000, 976));
     }
 }

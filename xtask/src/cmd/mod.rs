@@ -6,6 +6,7 @@ pub mod dashboards;
 pub mod demo;
 pub mod down;
 pub mod internal;
+pub mod load;
 pub mod mirror;
 pub mod render;
 pub mod serve;

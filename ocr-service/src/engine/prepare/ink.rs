@@ -39,21 +39,19 @@ impl Ink {
 
     /// Without the pixels that have fewer than two of their four neighbours: what is left of noise.
     pub fn without_specks(&self) -> Self {
-        let mut dark = vec![false; self.dark.len()];
+        let none = vec![false; self.width];
+        let row = |y: usize| self.row(y, &(0..self.width));
+        let mut dark = Vec::with_capacity(self.dark.len());
         for y in 0..self.height {
-            for x in 0..self.width {
-                let at = y * self.width + x;
-                if !self.dark[at] {
-                    continue;
-                }
-                let neighbours = [
-                    x > 0 && self.dark[at - 1],
-                    x + 1 < self.width && self.dark[at + 1],
-                    y > 0 && self.dark[at - self.width],
-                    y + 1 < self.height && self.dark[at + self.width],
-                ];
-                dark[at] = neighbours.into_iter().filter(|neighbour| *neighbour).count() >= 2;
-            }
+            let above = if y == 0 { &none } else { row(y - 1) };
+            let below = if y + 1 == self.height { &none } else { row(y + 1) };
+            let here = row(y);
+            let left = [false].iter().chain(here);
+            let right = here[1..].iter().chain(&[false]);
+            let around = left.zip(right).zip(above.iter().zip(below));
+            dark.extend(here.iter().zip(around).map(|(here, ((left, right), (above, below)))| {
+                *here && u8::from(*left) + u8::from(*right) + u8::from(*above) + u8::from(*below) >= 2
+            }));
         }
         Self { dark, ..*self }
     }
@@ -85,26 +83,22 @@ impl Ink {
     /// Straight rules: unbroken runs of ink longer than `across` in a row or than `down` in a column, as areas of one
     /// pixel's thickness.
     pub fn rules(&self, across: usize, down: usize) -> Vec<Area> {
-        let mut found = Vec::new();
-        for y in 0..self.height {
-            let row = self.row(y, &(0..self.width));
-            let long = runs(row.iter().copied(), 0).into_iter().filter(|run| run.len() > across);
-            found.extend(long.map(|x| Area { x, y: y..y + 1 }));
-        }
-        let mut lengths = vec![0; self.width];
-        for y in 0..=self.height {
-            for (x, length) in lengths.iter_mut().enumerate() {
-                if y < self.height && self.dark[y * self.width + x] {
-                    *length += 1;
-                } else {
-                    if *length > down {
-                        found.push(Area { x: x..x + 1, y: y - *length..y });
-                    }
-                    *length = 0;
-                }
+        let row = |y| long_runs(self.width, across, move |x| self.dark[y * self.width + x]);
+        let column = |x| long_runs(self.height, down, move |y| self.dark[y * self.width + x]);
+        let rows = (0..self.height).flat_map(|y| row(y).map(move |x| Area { x, y: y..y + 1 }));
+        let columns = self.columns_at_each(down).into_iter();
+        rows.chain(columns.flat_map(|x| column(x).map(move |y| Area { x: x..x + 1, y }))).collect()
+    }
+
+    /// The columns that have ink in any of the rows number `step`, `2 * step` and so on: row by row, as memory lies.
+    fn columns_at_each(&self, step: usize) -> Vec<usize> {
+        let mut inked = vec![false; self.width];
+        for y in (0..self.height).step_by(step.max(1)) {
+            for (inked, dark) in inked.iter_mut().zip(self.row(y, &(0..self.width))) {
+                *inked |= dark;
             }
         }
-        found
+        (0..self.width).filter(|x| inked[*x]).collect()
     }
 
     /// Without the ink in `areas`.
@@ -117,6 +111,25 @@ impl Ink {
         }
         Self { dark, ..*self }
     }
+}
+
+/// The runs longer than `longer` among the places before `end` that are `dark`. Each holds a multiple of `longer`, so
+/// that most places need not be looked at.
+fn long_runs(
+    end: usize,
+    longer: usize,
+    dark: impl Fn(usize) -> bool + Copy,
+) -> impl Iterator<Item = Range<usize>> {
+    let step = longer.max(1);
+    (0..end).step_by(step).filter(move |at| dark(*at)).filter_map(move |at| {
+        // Found from the first multiple in it alone.
+        let begin = (at.saturating_sub(step)..at).rev().take_while(|at| dark(*at)).last().unwrap_or(at);
+        if at >= step && begin == at - step {
+            return None;
+        }
+        let end = (at + 1..end).take_while(|at| dark(*at)).last().map_or(at + 1, |last| last + 1);
+        (end - begin > longer).then_some(begin..end)
+    })
 }
 
 /// The runs of true, the first value being number `start`.
@@ -164,6 +177,28 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn rules_are_the_long_runs_of_all_rows_and_columns(
+            width in 1_usize..12,
+            light in vec(0_u8..4, 0..150),
+            across in 0_usize..6,
+            down in 0_usize..6,
+        ) {
+            let ink = Ink::new(width, light.into_iter().map(|light| light > 0).collect());
+            let of = |values: Vec<bool>, least: usize| {
+                runs(values.into_iter(), 0).into_iter().filter(move |run| run.len() > least)
+            };
+            let (columns, rows) = (ink.whole().x, ink.whole().y);
+            let across_all = rows.clone().flat_map(|y| {
+                of(ink.row(y, &columns).to_vec(), across).map(move |x| Area { x, y: y..y + 1 })
+            });
+            let down_all = columns.clone().flat_map(|x| {
+                let column = rows.clone().map(|y| ink.dark[y * width + x]).collect();
+                of(column, down).map(move |y| Area { x: x..x + 1, y })
+            });
+            prop_assert_eq!(ink.rules(across, down), across_all.chain(down_all).collect::<Vec<_>>());
+        }
+
         #[test]
         fn runs_hold_exactly_what_is_true(values in vec(any::<bool>(), 0..50), start in 0_usize..9) {
             let runs = runs(values.iter().copied(), start);

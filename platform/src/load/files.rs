@@ -1,0 +1,196 @@
+//! The files of a run: report.json, junit.xml, latencies.hlog.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use hdrhistogram::serialization::V2DeflateSerializer;
+use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
+use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
+
+use super::report::Report;
+use super::{Latencies, OpenRun};
+use crate::error::{Doing, Error, Result};
+use crate::host::write_atomically;
+
+const REPORT: &str = "report.json";
+const JUNIT: &str = "junit.xml";
+const HDR: &str = "latencies.hlog";
+
+/// A folder with what one run found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files(pub PathBuf);
+
+impl Files {
+    pub fn write(&self, report: &Report, run: &OpenRun, begun: SystemTime) -> Result<()> {
+        std::fs::create_dir_all(&self.0).doing(format!("making {}", self.0.display()))?;
+        let json =
+            serde_json::to_vec_pretty(report).unwrap_or_else(|error| unreachable!("plain values: {error}"));
+        write_atomically(&self.0.join(REPORT), &json)?;
+        write_atomically(&self.0.join(JUNIT), junit(report)?.as_bytes())?;
+        let lasting = Duration::from_secs_f64(report.seconds);
+        write_atomically(&self.0.join(HDR), &hdr_log(run, begun, lasting)?)
+    }
+}
+
+/// Reads a report back, from its folder or its file.
+pub fn read_report(path: &Path) -> Result<Report> {
+    let file = if path.is_dir() { path.join(REPORT) } else { path.to_owned() };
+    let text = std::fs::read_to_string(&file).map_err(|error| {
+        let what = format!("{} cannot be read: {error}", file.display());
+        Error::usage(what, "name what a run has written: cargo xtask load --report DIR")
+    })?;
+    serde_json::from_str(&text).map_err(|error| {
+        Error::malformed(
+            file.display().to_string(),
+            error,
+            "name the report.json of a run of cargo xtask load",
+        )
+    })
+}
+
+/// Every threshold is a test; without one, that every request was answered well is.
+fn junit(report: &Report) -> Result<String> {
+    let mut suite = TestSuite::new("load");
+    let mut add = |name: &str, passed: bool, why: String| {
+        let mut status = TestCaseStatus::success();
+        if !passed {
+            status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+            status.set_message(why);
+        }
+        suite.add_test_case(TestCase::new(name, status));
+    };
+    for checked in &report.thresholds {
+        add(&checked.name, checked.passed, checked.sentence());
+    }
+    if report.thresholds.is_empty() {
+        let faults = report.counts.faults();
+        add("every request is answered well", faults == 0, format!("{faults} of {} were not", report.sent));
+    }
+    let mut tests = quick_junit::Report::new("cargo xtask load");
+    tests.add_test_suite(suite);
+    tests.to_string().map_err(|error| Error::malformed(JUNIT, error, ""))
+}
+
+/// Both kinds of latencies in the log format of HdrHistogram, in microseconds: `intended` counts from the time at which
+/// a request had to be sent, `sent` from the time at which it was.
+fn hdr_log(run: &OpenRun, begun: SystemTime, lasting: Duration) -> Result<Vec<u8>> {
+    let failed = |error: &dyn std::fmt::Display| Error::malformed(HDR, error.to_string(), "");
+    let mut bytes = Vec::new();
+    let mut serializer = V2DeflateSerializer::new();
+    let mut builder = IntervalLogWriterBuilder::new();
+    builder
+        .add_comment("latencies of good answers in microseconds")
+        .with_base_time(begun)
+        .with_max_value_divisor(1000.0);
+    let mut log = builder.begin_log_with(&mut bytes, &mut serializer).map_err(|error| failed(&error))?;
+    let kinds: [(&str, &Latencies); 2] = [("intended", &run.latencies), ("sent", &run.from_sending)];
+    for (tag, latencies) in kinds {
+        let written = log.write_histogram(latencies.histogram(), Duration::ZERO, lasting, Tag::new(tag));
+        written.map_err(|error| failed(&format!("{error:?}")))?;
+    }
+    drop(log);
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+
+    use super::*;
+    use crate::load::report::Tally;
+    use crate::load::{
+        Checked, Counts, DoorReport, LostTry, Outcome, Pattern, Policy, Sample, Schedule, Thresholds,
+    };
+
+    fn run() -> OpenRun {
+        let latencies: Latencies = (1..=100).map(Duration::from_millis).collect();
+        OpenRun {
+            counts: Counts { good: 100, ..Counts::default() },
+            latencies: latencies.clone(),
+            from_sending: latencies,
+            ..OpenRun::default()
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_back_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let report = Report { begun: "2026-01-01T00:00:00Z".into(), sent: 100, ..Report::default() };
+        Files(folder.path().join("run")).write(&report, &run(), SystemTime::now()).unwrap();
+        assert_eq!(read_report(&folder.path().join("run")).unwrap(), report);
+        assert_eq!(read_report(&folder.path().join("run/report.json")).unwrap(), report);
+        let error = read_report(&folder.path().join("no-run")).unwrap_err();
+        assert_eq!(error.exit(), crate::Exit::Usage);
+    }
+
+    /// What a run with everything in it looks like.
+    fn whole() -> Report {
+        let run = run();
+        let checked = Thresholds { max_errors: Some(0), min_rate: Some(1.0), ..Thresholds::default() };
+        let mut tally = Tally::default();
+        for (intended, outcome) in [(0, Outcome::Good), (1, Outcome::Failed("timed out".into()))] {
+            let intended = Duration::from_secs(intended);
+            tally.note(&Sample { intended, sent: intended, ended: intended, outcome });
+        }
+        let pattern = Pattern::Poisson { seed: 1 };
+        let report = Report {
+            schedule: Some(Schedule { pattern, ..Schedule::steady(50.0, Duration::from_secs(2)) }),
+            policy: Some(Policy { failover: true, retry: true }),
+            doors: vec![DoorReport {
+                name: "node".into(),
+                url: "http://127.0.0.1/".into(),
+                tries: 2,
+                good: 1,
+            }],
+            images: vec!["line.png".into()],
+            lost_tries: vec![LostTry { at_seconds: 0.5, door: "node".into(), why: "timed out".into() }],
+            ..Report::new("2026-01-01T00:00:00Z".into(), Duration::from_secs(2), &run, tally)
+        };
+        Report { thresholds: checked.check(&report), ..report }
+    }
+
+    #[test]
+    fn a_report_is_as_its_schema_says() {
+        let schema = include_str!("../../../docs/load.schema.json");
+        let schema = jsonschema::validator_for(&serde_json::from_str(schema).unwrap()).unwrap();
+        for report in [whole(), Report { latency: None, ..whole() }] {
+            let report = serde_json::to_value(report).unwrap();
+            schema.validate(&report).unwrap();
+            let mut other = report;
+            other["rates"] = 1.into();
+            assert!(!schema.is_valid(&other));
+        }
+    }
+
+    #[test]
+    fn the_log_is_one_that_readers_of_hdr_histograms_understand() {
+        let log = hdr_log(&run(), SystemTime::now(), Duration::from_secs(1)).unwrap();
+        let tags: Vec<String> = IntervalLogIterator::new(&log)
+            .map(Result::unwrap)
+            .filter_map(|entry| match entry {
+                LogEntry::Interval(interval) => {
+                    assert!((interval.max() - 100.0).abs() < 0.2, "{}", interval.max());
+                    interval.tag().map(|tag| tag.as_str().to_owned())
+                }
+                _ => None,
+            })
+            .collect();
+        assert_eq!(tags, ["intended", "sent"]);
+    }
+
+    #[test]
+    fn a_missed_threshold_is_a_failed_test() {
+        let checked = |name: &str, passed| Checked {
+            name: name.into(),
+            limit: 500.0,
+            seen: Some(700.0),
+            unit: "ms".into(),
+            passed,
+        };
+        let report =
+            Report { thresholds: vec![checked("p99", false), checked("p50", true)], ..Report::default() };
+        let xml = junit(&report).unwrap();
+        assert!(xml.contains(r#"tests="2""#) && xml.contains(r#"failures="1""#), "{xml}");
+        assert!(xml.contains("p99 700.0 ms, wanted at most 500.0 ms"), "{xml}");
+    }
+}

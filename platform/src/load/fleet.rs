@@ -1,0 +1,220 @@
+//! Several doors to one service, as a load balancer in front of them would use them: asked whether they live, passed
+//! over while they do not, and a request that one of them lost is sent to another.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::{Client, Url};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::fault::Fault;
+use super::http::{client, post};
+use super::images::Image;
+use super::{Outcome, Payload, Target};
+use crate::error::Result;
+
+/// Between two questions to a door.
+const ASKED_EVERY: Duration = Duration::from_millis(500);
+/// A door that has not answered by then has not answered.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
+/// So many questions unanswered in a row, and a door is passed over.
+const UNANSWERED: u32 = 2;
+
+/// Where requests are sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DoorSpec {
+    pub name: String,
+    /// What takes the images.
+    pub url: Url,
+    /// What says whether it serves.
+    pub health: Url,
+}
+
+/// How a request gets through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// Doors that do not answer are passed over.
+    pub failover: bool,
+    /// What one door has lost is sent to another.
+    pub retry: bool,
+}
+
+pub struct Fleet {
+    doors: Vec<Door>,
+    images: Vec<Image>,
+    /// Whether each request sends bytes that were never sent before.
+    fresh: bool,
+    policy: Policy,
+    timeout: Duration,
+    sent: AtomicU64,
+    begun: Instant,
+    lost: Mutex<Vec<LostTry>>,
+}
+
+struct Door {
+    spec: DoorSpec,
+    client: Client,
+    lives: watch::Sender<bool>,
+    good: AtomicU64,
+    tries: AtomicU64,
+}
+
+/// A try that brought nothing; the request may have got through elsewhere.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LostTry {
+    /// Seconds from the beginning of the run.
+    pub at_seconds: f64,
+    pub door: String,
+    pub why: String,
+}
+
+/// What became of the tries at one door.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoorReport {
+    pub name: String,
+    pub url: String,
+    pub tries: u64,
+    pub good: u64,
+}
+
+impl Fleet {
+    /// `timeout` is a whole request's, with all its tries.
+    pub fn new(doors: Vec<DoorSpec>, images: Vec<Image>, policy: Policy, timeout: Duration) -> Result<Self> {
+        let door = |spec| {
+            let counted = || AtomicU64::new(0);
+            Ok(Door {
+                spec,
+                client: client(timeout)?,
+                lives: watch::Sender::new(true),
+                good: counted(),
+                tries: counted(),
+            })
+        };
+        Ok(Self {
+            doors: doors.into_iter().map(door).collect::<Result<_>>()?,
+            images,
+            fresh: true,
+            policy,
+            timeout,
+            sent: AtomicU64::new(0),
+            begun: Instant::now(),
+            lost: Mutex::default(),
+        })
+    }
+
+    /// Sends the same bytes again and again, which a service may answer without reading them.
+    #[must_use]
+    pub fn with_repeated_bytes(self) -> Self {
+        Self { fresh: false, ..self }
+    }
+
+    /// Asks every door again and again whether it lives; never ends.
+    pub async fn look_after(&self) {
+        let looks = self.doors.iter().map(Door::look_after);
+        futures_util::future::join_all(looks).await;
+    }
+
+    pub fn doors(&self) -> Vec<DoorReport> {
+        let report = |door: &Door| DoorReport {
+            name: door.spec.name.clone(),
+            url: door.spec.url.to_string(),
+            tries: door.tries.load(Ordering::Relaxed),
+            good: door.good.load(Ordering::Relaxed),
+        };
+        self.doors.iter().map(report).collect()
+    }
+
+    /// In the order in which they were lost.
+    pub fn lost_tries(&self) -> Vec<LostTry> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn try_all(&self, number: u64, image: &Image) -> Result<Bytes, Fault> {
+        let payload = image.payload(self.fresh.then_some(number));
+        let tries = if self.policy.retry { self.doors.len().max(2) as u64 } else { 1 };
+        // What hangs at the only door has nowhere else to go.
+        let may_leave = self.policy.failover && self.policy.retry && self.doors.len() > 1;
+        let mut turn = number;
+        loop {
+            let door = self.choose(turn);
+            turn += 1;
+            let asked = door.ask(&payload, may_leave).await;
+            let Err(fault) = asked else { return asked };
+            self.note_lost(door, &fault);
+            if turn >= number + tries || !fault.may_pass_elsewhere() {
+                return Err(fault);
+            }
+        }
+    }
+
+    /// By turns among those that live; among all where none does, since then the questions may be what fails.
+    fn choose(&self, turn: u64) -> &Door {
+        let living: Vec<&Door> = self.doors.iter().filter(|door| *door.lives.borrow()).collect();
+        let doors =
+            if living.is_empty() || !self.policy.failover { self.doors.iter().collect() } else { living };
+        doors[usize::try_from(turn).unwrap_or_default() % doors.len()]
+    }
+
+    fn note_lost(&self, door: &Door, fault: &Fault) {
+        let lost = LostTry {
+            at_seconds: self.begun.elapsed().as_secs_f64(),
+            door: door.spec.name.clone(),
+            why: fault.kind.to_string(),
+        };
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).push(lost);
+    }
+}
+
+impl Target for Fleet {
+    async fn send(&self) -> Outcome {
+        let number = self.sent.fetch_add(1, Ordering::Relaxed);
+        let image = &self.images[usize::try_from(number).unwrap_or_default() % self.images.len()];
+        match tokio::time::timeout(self.timeout, self.try_all(number, image)).await {
+            Err(_) => Outcome::Failed(super::fault::Kind::TimedOut.to_string()),
+            Ok(Err(fault)) => Outcome::Failed(fault.kind.to_string()),
+            Ok(Ok(body)) => image.judge(&body).map_or_else(Outcome::Wrong, |()| Outcome::Good),
+        }
+    }
+}
+
+impl Door {
+    /// The answer; with `may_leave` no longer awaited when the door is found dead.
+    async fn ask(&self, payload: &Payload, may_leave: bool) -> Result<Bytes, Fault> {
+        self.tries.fetch_add(1, Ordering::Relaxed);
+        let mut lives = self.lives.subscribe();
+        let answer = tokio::select! {
+            answer = post(&self.client, &self.spec.url, payload) => answer,
+            // Of a node that hangs nothing is heard, until the questions tell.
+            _ = lives.wait_for(|lives| !lives), if may_leave && *self.lives.borrow() => {
+                Err(Fault::door_lost())
+            }
+        };
+        if answer.is_ok() {
+            self.good.fetch_add(1, Ordering::Relaxed);
+        }
+        answer
+    }
+
+    async fn look_after(&self) {
+        let mut ticks = tokio::time::interval(ASKED_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut unanswered = 0;
+        loop {
+            ticks.tick().await;
+            let asked = self.client.get(self.spec.health.clone()).timeout(ANSWERS_WITHIN).send().await;
+            // Who does not know the question answers all the same.
+            let serves = asked.is_ok_and(|answer| !answer.status().is_server_error());
+            unanswered = if serves { 0 } else { unanswered + 1 };
+            let lives = unanswered < UNANSWERED;
+            self.lives.send_if_modified(|known| std::mem::replace(known, lives) != lives);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "fleet_tests.rs"]
+mod tests;

@@ -1,0 +1,187 @@
+//! What a run found, as values; docs/load.schema.json describes it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::thresholds::Checked;
+use super::{Counts, DoorReport, Latencies, LostTry, OpenRun, Outcome, Policy, Sample, Schedule, Summary};
+
+/// The form of this document; raised when a reader of the old one would be misled.
+const VERSION: u32 = 1;
+/// With more of its sends late, the machine that made the load was what was slow.
+const MOST_LATE: f64 = 0.01;
+
+/// Latencies in milliseconds, times in seconds, rates in requests a second.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    pub version: u32,
+    /// RFC 3339.
+    pub begun: String,
+    pub seconds: f64,
+    pub schedule: Option<Schedule>,
+    pub policy: Option<Policy>,
+    pub doors: Vec<DoorReport>,
+    pub images: Vec<String>,
+    pub sent: u64,
+    pub counts: Counts,
+    /// Good answers a second.
+    pub rate: f64,
+    /// Of good answers, from the time at which each request had to be sent.
+    pub latency: Option<Summary>,
+    /// The same, from the time at which each was really sent.
+    pub latency_from_sending: Option<Summary>,
+    /// Failed and wrong requests by what was wrong.
+    pub errors: BTreeMap<String, u64>,
+    /// Sent more than 10 ms after their time.
+    pub late: u64,
+    /// Not sent, since too many were unanswered; they are among the failed.
+    pub dropped: u64,
+    /// Whether so many were late that the load was not as asked for: this machine was too slow to make it.
+    pub generator_was_slow: bool,
+    /// Tries that brought nothing; most of their requests got through elsewhere.
+    pub lost_tries: Vec<LostTry>,
+    pub thresholds: Vec<Checked>,
+    /// By the second in which requests had to be sent.
+    pub course: Vec<Second>,
+}
+
+/// What became of the requests of one second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Second {
+    pub at: u64,
+    pub sent: u64,
+    pub good: u64,
+    pub p50_ms: Option<f64>,
+    pub p99_ms: Option<f64>,
+    pub max_ms: Option<f64>,
+}
+
+/// What is noted of a request while the run goes on.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub ended: u64,
+    pub good: u64,
+    pub errors: BTreeMap<String, u64>,
+    /// Of all good answers so far.
+    pub latencies: Latencies,
+    /// Of good answers, with the second in which they had to be sent.
+    courses: BTreeMap<u64, (u64, Vec<Duration>)>,
+}
+
+impl Tally {
+    pub fn note(&mut self, sample: &Sample) {
+        self.ended += 1;
+        let (sent, good) = self.courses.entry(sample.intended.as_secs()).or_default();
+        *sent += 1;
+        match &sample.outcome {
+            Outcome::Good => {
+                self.good += 1;
+                self.latencies.record(sample.latency());
+                good.push(sample.latency());
+            }
+            Outcome::Wrong(kind) | Outcome::Failed(kind) => {
+                *self.errors.entry(kind.clone()).or_default() += 1;
+            }
+        }
+    }
+
+    /// One line for who watches.
+    pub fn line(&self, elapsed: Duration) -> String {
+        let faults: u64 = self.errors.values().sum();
+        let quantile = |quantile| self.latencies.quantile_ms(quantile).unwrap_or_default();
+        let faults = match self.errors.iter().max_by_key(|(_, count)| **count) {
+            Some((kind, _)) => format!("{faults} errors ({kind})"),
+            None => "no error".into(),
+        };
+        #[expect(clippy::cast_precision_loss, reason = "no run has two to the 52 requests")]
+        let rate = self.good as f64 / elapsed.as_secs_f64().max(1.0);
+        format!(
+            "{} ended, {rate:.1} good a second; p50 {:.0} ms, p99 {:.0} ms; {faults}",
+            self.ended,
+            quantile(0.5),
+            quantile(0.99)
+        )
+    }
+
+    fn course(self) -> Vec<Second> {
+        let second = |(at, (sent, good)): (u64, (u64, Vec<Duration>))| {
+            let count = good.len() as u64;
+            let summary = good.into_iter().collect::<Latencies>().summary();
+            Second {
+                at,
+                sent,
+                good: count,
+                p50_ms: summary.map(|summary| summary.p50_ms),
+                p99_ms: summary.map(|summary| summary.p99_ms),
+                max_ms: summary.map(|summary| summary.max_ms),
+            }
+        };
+        self.courses.into_iter().map(second).collect()
+    }
+}
+
+impl Report {
+    /// What the run itself says; where its requests went is the caller's to add.
+    pub fn new(begun: String, lasting: Duration, run: &OpenRun, tally: Tally) -> Self {
+        let sent = run.counts.good + run.counts.faults();
+        #[expect(clippy::cast_precision_loss, reason = "no run has two to the 52 requests")]
+        let (late, rate) =
+            (run.late as f64 / sent.max(1) as f64, run.counts.good as f64 / lasting.as_secs_f64().max(1e-9));
+        Self {
+            version: VERSION,
+            begun,
+            seconds: lasting.as_secs_f64(),
+            sent,
+            counts: run.counts.clone(),
+            rate,
+            latency: run.latencies.summary(),
+            latency_from_sending: run.from_sending.summary(),
+            errors: tally.errors.clone(),
+            late: run.late,
+            dropped: run.dropped,
+            generator_was_slow: late > MOST_LATE,
+            course: tally.course(),
+            ..Self::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(intended_ms: u64, took_ms: u64, outcome: Outcome) -> Sample {
+        let intended = Duration::from_millis(intended_ms);
+        Sample { intended, sent: intended, ended: intended + Duration::from_millis(took_ms), outcome }
+    }
+
+    #[test]
+    fn requests_are_told_by_the_second_in_which_they_had_to_be_sent() {
+        let mut tally = Tally::default();
+        for sample in [
+            sample(100, 2500, Outcome::Good),
+            sample(900, 10, Outcome::Failed("timed out".into())),
+            sample(1100, 20, Outcome::Good),
+        ] {
+            tally.note(&sample);
+        }
+        assert!(tally.line(Duration::from_secs(4)).contains("1 errors (timed out)"));
+        let course = tally.course();
+        assert_eq!(
+            course.iter().map(|second| (second.sent, second.good)).collect::<Vec<_>>(),
+            [(2, 1), (1, 1)]
+        );
+        assert!((course[0].max_ms.unwrap() - 2500.0).abs() < 3.0);
+    }
+
+    #[test]
+    fn a_run_whose_sends_were_late_says_so() {
+        let run =
+            |late| OpenRun { counts: Counts { good: 100, ..Counts::default() }, late, ..OpenRun::default() };
+        let slow = |late| Report::new(String::new(), Duration::from_secs(1), &run(late), Tally::default());
+        assert!(!slow(1).generator_was_slow);
+        assert!(slow(2).generator_was_slow);
+    }
+}

@@ -1,0 +1,152 @@
+//! A run of `cargo xtask load`: doors and images found, each image asked for once, the load made, the report written.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use k8s_openapi::jiff::Timestamp;
+use reqwest::Url;
+
+use super::fleet::{DoorSpec, Fleet, Policy};
+use super::images::{self, Image};
+use super::report::{Report, Tally};
+use super::{Files, Schedule, Thresholds, client, http, open_watched};
+use crate::error::{Error, Result};
+use crate::event::Step;
+use crate::host::Host;
+use crate::{demo, up};
+
+/// Where a service says whether it serves.
+const HEALTH: &str = "/healthz/ready";
+
+#[derive(Debug, Clone)]
+pub struct LoadOptions {
+    pub schedule: Schedule,
+    /// An image or a folder of them; without it the sample letter.
+    pub images: Option<PathBuf>,
+    /// What takes the images; empty: the doors of what `up` made.
+    pub targets: Vec<Url>,
+    pub policy: Policy,
+    /// Of one request with all its tries.
+    pub timeout: Duration,
+    /// Whether a service may answer from its cache: the same bytes are sent again.
+    pub repeats_bytes: bool,
+    pub thresholds: Thresholds,
+    /// The folder of the report; without it one for this run below `.platen/reports`.
+    pub folder: Option<PathBuf>,
+}
+
+pub async fn load(host: &Host, options: &LoadOptions) -> Result<(Report, Files)> {
+    let doors = doors(host, &options.targets)?;
+    let mut images = match &options.images {
+        Some(path) => images::read(path)?,
+        None => vec![Image::new("sample letter", demo::SAMPLE)],
+    };
+    let step = host.events.step("ask", "ask once for each image", None);
+    learn(&mut images, &doors, options.timeout, &step).await?;
+    step.done();
+    let names = images.iter().map(|image| image.name.clone()).collect();
+    let fleet = Fleet::new(doors, images, options.policy, options.timeout)?;
+    let fleet = Arc::new(if options.repeats_bytes { fleet.with_repeated_bytes() } else { fleet });
+    let (begun, begun_at) = (Timestamp::now(), SystemTime::now());
+    let title = format!("about {:.0} requests", options.schedule.requests());
+    let step = host.events.step("load", title, Some(options.schedule.lasting()));
+    let tally = Mutex::new(Tally::default());
+    let clock = tokio::time::Instant::now();
+    let run = tokio::select! {
+        run = open_watched(&fleet, options.schedule.offsets(), |sample| noted(&tally, |tally| tally.note(sample))) => run,
+        () = fleet.look_after() => unreachable!("it never ends"),
+        () = told(&tally, clock, &step) => unreachable!("it never ends"),
+    };
+    let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut report = Report {
+        schedule: Some(options.schedule.clone()),
+        policy: Some(options.policy),
+        doors: fleet.doors(),
+        lost_tries: fleet.lost_tries(),
+        images: names,
+        ..Report::new(begun.to_string(), clock.elapsed(), &run, tally)
+    };
+    report.thresholds = options.thresholds.check(&report);
+    step.done();
+    let files = Files(options.folder.clone().unwrap_or_else(|| {
+        let name = format!("load-{}", begun.strftime("%Y%m%d-%H%M%S"));
+        host.state_dir().join("reports").join(name)
+    }));
+    files.write(&report, &run, begun_at)?;
+    Ok((report, files))
+}
+
+fn noted<T>(tally: &Mutex<Tally>, note: impl FnOnce(&mut Tally) -> T) -> T {
+    note(&mut tally.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Tells every second how it goes; never ends.
+async fn told(tally: &Mutex<Tally>, begun: tokio::time::Instant, step: &Step) {
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        seconds.tick().await;
+        step.message(noted(tally, |tally| tally.line(begun.elapsed())));
+    }
+}
+
+fn doors(host: &Host, targets: &[Url]) -> Result<Vec<DoorSpec>> {
+    if !targets.is_empty() {
+        let named = |url: &Url| {
+            let mut health = url.clone();
+            health.set_path(HEALTH);
+            health.set_query(None);
+            DoorSpec { name: url.authority().to_owned(), url: url.clone(), health }
+        };
+        return Ok(targets.iter().map(named).collect());
+    }
+    let made = up::endpoints(host)?;
+    if made.is_empty() {
+        return Err(Error::machine(
+            "no way to the gateway is known on this machine",
+            "name what takes the images: --target http://127.0.0.1:8001/gateway/ocr",
+        ));
+    }
+    let parsed = |url: String| url.parse::<Url>().map_err(|error| Error::malformed(url, error, ""));
+    let door = |endpoint: crate::cluster::Endpoint| {
+        Ok(DoorSpec {
+            url: parsed(endpoint.ocr_url())?,
+            health: parsed(format!("http://{}{HEALTH}", endpoint.address))?,
+            name: endpoint.node,
+        })
+    };
+    made.into_iter().map(door).collect()
+}
+
+/// What an image is read as while there is no load is what it has to be read as under load, where no file says.
+async fn learn(images: &mut [Image], doors: &[DoorSpec], timeout: Duration, step: &Step) -> Result<()> {
+    let client = client(timeout)?;
+    for image in images {
+        step.message(&image.name);
+        let body = ask(&client, doors, image).await?;
+        if image.expected.is_none() {
+            image.expected = images::text_of(&body);
+        }
+        if let Err(why) = image.judge(&body) {
+            let what = format!("{} is read otherwise than the file beside it says: {why}", image.name);
+            return Err(Error::unhealthy(
+                what,
+                "correct the file, or remove it: then the first answer is held to",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The first door's answer; the next one is asked where it gives none.
+async fn ask(client: &reqwest::Client, doors: &[DoorSpec], image: &Image) -> Result<bytes::Bytes> {
+    let mut last = String::new();
+    for door in doors {
+        match http::post(client, &door.url, &image.payload(None)).await {
+            Ok(body) => return Ok(body),
+            Err(fault) => last = format!("{} at {}: {fault}", image.name, door.url),
+        }
+    }
+    let hint = "see what is wrong: cargo xtask status; or name another service: --target URL";
+    Err(Error::unhealthy(format!("there is nothing to load: {last}"), hint))
+}
