@@ -25,6 +25,7 @@ use crate::host::Host;
 use crate::images::preflight::{self, NodeFacts};
 use crate::images::pull_secret;
 use crate::manifests;
+use crate::observe::operator;
 use crate::registry::{Credentials, Reference, Registries, is_loopback};
 use crate::tools::{self, Tool};
 
@@ -290,6 +291,7 @@ impl Apps {
     ) -> Result<Upgrade> {
         let pull_secret = self.login(image)?.map(|_| pull_secret::NAME);
         let values = self.parts.values(image, pull_secret, self.entry(client).await?);
+        let values = operator::watched(client, values).await?;
         Ok(Upgrade {
             release: release(),
             chart: Chart::Path(self.host.root.join(gitops::CHART)),
