@@ -101,7 +101,7 @@ pub(super) fn explain(name: &str, message: &str) -> Trouble {
         ),
         Cause::NoLogin => (
             format!("its repository asks for a login, or refuses the one it was given: {said}"),
-            "name one in .env: PLATEN_GIT_USER and PLATEN_GIT_TOKEN for a Git repository; then deploy again".into(),
+            format!("give it one: kubectl -n {NAMESPACE} edit secret platen-charts (username, password); then deploy again"),
         ),
         Cause::Unreachable => (
             format!("Argo CD does not reach its repository: {said}"),

@@ -1,3 +1,5 @@
+//! Doors that refuse, hang, lie or are closed, and what becomes of requests at them.
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
