@@ -321,3 +321,12 @@ spec:
       stabilizationWindowSeconds: 300
 {{- end }}
 {{- end }}
+
+{{/*
+What outlives the release: neither Helm nor Argo CD takes it away with the rest.
+*/}}
+{{- define "ocr-app.kept" -}}
+helm.sh/resource-policy: keep
+argocd.argoproj.io/sync-options: Prune=false,Delete=false
+argocd.argoproj.io/compare-options: IgnoreExtraneous
+{{- end }}

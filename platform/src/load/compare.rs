@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::latency::Summary;
 use super::report::Report;
+use crate::error::Exit;
 
 /// Below this a difference of latencies is the machine's noise.
 const NOISE_MS: f64 = 1.0;
@@ -31,9 +32,21 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
     pub figures: Vec<Figure>,
-    /// What makes the two hard to compare, a sentence each.
+    /// What is different about the two runs themselves, a sentence each.
     pub remarks: Vec<String>,
+    /// False where the loads were not the same: then what got worse says nothing.
+    pub comparable: bool,
     pub worse: bool,
+}
+
+impl Comparison {
+    pub fn exit(&self) -> Exit {
+        match (self.comparable, self.worse) {
+            (false, _) => Exit::Inconclusive,
+            (true, true) => Exit::Failed,
+            (true, false) => Exit::Done,
+        }
+    }
 }
 
 /// Which way a figure is better.
@@ -63,7 +76,10 @@ pub fn compare(before: &Report, after: &Report, tolerance: f64) -> Comparison {
         share("errors", "%", Wanted::Less, error_share),
     ];
     let worse = figures.iter().any(|figure| figure.verdict == Verdict::Worse);
-    Comparison { figures, remarks: remarks(before, after), worse }
+    let comparable = before.schedule == after.schedule
+        && before.images == after.images
+        && ![before, after].iter().any(|report| report.generator_was_slow);
+    Comparison { figures, remarks: remarks(before, after), comparable, worse }
 }
 
 impl Figure {
@@ -132,7 +148,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::load::{Counts, Latencies};
+    use crate::load::{Counts, Latencies, Policy};
 
     fn report(ms: u64, rate: f64, failed: u64) -> Report {
         let latencies: Latencies = [Duration::from_millis(ms)].into_iter().collect();
@@ -167,12 +183,17 @@ mod tests {
     #[test]
     fn a_run_without_answers_is_worse_than_one_with() {
         let none = Report { sent: 100, ..Report::default() };
-        assert!(compare(&report(100, 50.0, 0), &none, 0.1).worse);
+        assert_eq!(compare(&report(100, 50.0, 0), &none, 0.1).exit(), Exit::Failed);
     }
 
     #[test]
     fn different_loads_are_said_to_be_different() {
         let other = Report { images: vec!["b.png".into()], generator_was_slow: true, ..report(100, 50.0, 0) };
-        assert_eq!(compare(&report(100, 50.0, 0), &other, 0.1).remarks.len(), 2);
+        let comparison = compare(&report(100, 50.0, 0), &other, 0.1);
+        assert_eq!((comparison.remarks.len(), comparison.exit()), (2, Exit::Inconclusive));
+        let control =
+            Report { policy: Some(Policy { failover: false, retry: false }), ..report(100, 50.0, 1) };
+        let comparison = compare(&report(100, 50.0, 0), &control, 0.1);
+        assert_eq!((comparison.remarks.len(), comparison.exit()), (1, Exit::Failed));
     }
 }

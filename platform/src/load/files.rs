@@ -7,7 +7,7 @@ use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 
-use super::report::Report;
+use super::report::{Report, VERSION};
 use super::{Latencies, OpenRun};
 use crate::error::{Doing, Error, Result};
 use crate::host::write_atomically;
@@ -21,6 +21,15 @@ const HDR: &str = "latencies.hlog";
 pub struct Files(pub PathBuf);
 
 impl Files {
+    /// An error where another run's report is there, which would be lost.
+    pub fn ensure_free(&self) -> Result<()> {
+        if !self.0.join(REPORT).exists() {
+            return Ok(());
+        }
+        let what = format!("{} holds a report already", self.0.display());
+        Err(Error::usage(what, "name another folder: --report DIR"))
+    }
+
     pub fn write(&self, report: &Report, run: &OpenRun, begun: SystemTime) -> Result<()> {
         std::fs::create_dir_all(&self.0).doing(format!("making {}", self.0.display()))?;
         let json =
@@ -39,13 +48,14 @@ pub fn read_report(path: &Path) -> Result<Report> {
         let what = format!("{} cannot be read: {error}", file.display());
         Error::usage(what, "name what a run has written: cargo xtask load --report DIR")
     })?;
-    serde_json::from_str(&text).map_err(|error| {
-        Error::malformed(
-            file.display().to_string(),
-            error,
-            "name the report.json of a run of cargo xtask load",
-        )
-    })
+    let hint = "name the report.json of a run of cargo xtask load";
+    let report: Report = serde_json::from_str(&text)
+        .map_err(|error| Error::malformed(file.display().to_string(), error, hint))?;
+    if report.version != VERSION {
+        let why = format!("its form is {}, and this is for {VERSION}", report.version);
+        return Err(Error::malformed(file.display().to_string(), why, "make the run again"));
+    }
+    Ok(report)
 }
 
 /// Every threshold is a test; without one, that every request was answered well is.
@@ -116,26 +126,33 @@ mod tests {
     #[test]
     fn what_is_written_reads_back_the_same() {
         let folder = tempfile::tempdir().unwrap();
-        let report = Report { begun: "2026-01-01T00:00:00Z".into(), sent: 100, ..Report::default() };
-        Files(folder.path().join("run")).write(&report, &run(), SystemTime::now()).unwrap();
+        let report =
+            Report { version: VERSION, begun: "2026-01-01T00:00:00Z".into(), sent: 100, ..Report::default() };
+        let files = Files(folder.path().join("run"));
+        files.ensure_free().unwrap();
+        files.write(&report, &run(), SystemTime::now()).unwrap();
+        assert_eq!(files.ensure_free().unwrap_err().exit(), crate::Exit::Usage);
         assert_eq!(read_report(&folder.path().join("run")).unwrap(), report);
         assert_eq!(read_report(&folder.path().join("run/report.json")).unwrap(), report);
         let error = read_report(&folder.path().join("no-run")).unwrap_err();
         assert_eq!(error.exit(), crate::Exit::Usage);
+        files.write(&Report { version: VERSION + 1, ..report }, &run(), SystemTime::now()).unwrap();
+        assert!(read_report(&files.0).unwrap_err().to_string().contains("its form is 2"));
     }
 
     /// What a run with everything in it looks like.
     fn whole() -> Report {
         let run = run();
         let checked = Thresholds { max_errors: Some(0), min_rate: Some(1.0), ..Thresholds::default() };
-        let mut tally = Tally::default();
+        let schedule = Schedule::steady(50.0, Duration::from_secs(2));
+        let mut tally = Tally::new(&schedule);
         for (intended, outcome) in [(0, Outcome::Good), (1, Outcome::Failed("timed out".into()))] {
             let intended = Duration::from_secs(intended);
             tally.note(&Sample { intended, sent: intended, ended: intended, outcome });
         }
         let pattern = Pattern::Poisson { seed: 1 };
         let report = Report {
-            schedule: Some(Schedule { pattern, ..Schedule::steady(50.0, Duration::from_secs(2)) }),
+            schedule: Some(Schedule { pattern, ..schedule }),
             policy: Some(Policy { failover: true, retry: true }),
             doors: vec![DoorReport {
                 name: "node".into(),

@@ -17,7 +17,7 @@ const FIELD: &str = "image_file";
 pub struct Image {
     pub name: String,
     bytes: Bytes,
-    /// What it has to be read as; `None` where that is not known.
+    /// What it has to be read as; `None` until that is known.
     pub expected: Option<String>,
 }
 

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::thresholds::Checked;
+use super::thresholds::{Checked, ERRORS};
 use super::{Counts, DoorReport, Latencies, LostTry, OpenRun, Outcome, Policy, Sample, Schedule, Summary};
+use crate::error::{Error, Exit, Result};
 
 /// The form of this document; raised when a reader of the old one would be misled.
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 /// With more of its sends late, the machine that made the load was what was slow.
 const MOST_LATE: f64 = 0.01;
 
@@ -26,7 +27,7 @@ pub struct Report {
     pub images: Vec<String>,
     pub sent: u64,
     pub counts: Counts,
-    /// Good answers a second.
+    /// Good answers a second, of those that came before the schedule's end.
     pub rate: f64,
     /// Of good answers, from the time at which each request had to be sent.
     pub latency: Option<Summary>,
@@ -61,8 +62,12 @@ pub struct Second {
 /// What is noted of a request while the run goes on.
 #[derive(Debug, Default)]
 pub struct Tally {
+    /// The schedule's length.
+    lasting: Duration,
     pub ended: u64,
     pub good: u64,
+    /// Good answers that came before the schedule's end.
+    in_time: u64,
     pub errors: BTreeMap<String, u64>,
     /// Of all good answers so far.
     pub latencies: Latencies,
@@ -71,6 +76,10 @@ pub struct Tally {
 }
 
 impl Tally {
+    pub fn new(schedule: &Schedule) -> Self {
+        Self { lasting: schedule.lasting(), ..Self::default() }
+    }
+
     pub fn note(&mut self, sample: &Sample) {
         self.ended += 1;
         let (sent, good) = self.courses.entry(sample.intended.as_secs()).or_default();
@@ -78,6 +87,7 @@ impl Tally {
         match &sample.outcome {
             Outcome::Good => {
                 self.good += 1;
+                self.in_time += u64::from(sample.ended <= self.lasting);
                 self.latencies.record(sample.latency());
                 good.push(sample.latency());
             }
@@ -123,16 +133,18 @@ impl Tally {
 }
 
 impl Report {
-    /// What the run itself says; where its requests went is the caller's to add.
-    pub fn new(begun: String, lasting: Duration, run: &OpenRun, tally: Tally) -> Self {
+    /// What the run itself says; where its requests went is the caller's to add. `elapsed`: until the last answer.
+    pub fn new(begun: String, elapsed: Duration, run: &OpenRun, tally: Tally) -> Self {
         let sent = run.counts.good + run.counts.faults();
         #[expect(clippy::cast_precision_loss, reason = "no run has two to the 52 requests")]
-        let (late, rate) =
-            (run.late as f64 / sent.max(1) as f64, run.counts.good as f64 / lasting.as_secs_f64().max(1e-9));
+        let (late, rate) = (
+            run.late as f64 / sent.max(1) as f64,
+            tally.in_time as f64 / tally.lasting.as_secs_f64().max(1e-9),
+        );
         Self {
             version: VERSION,
             begun,
-            seconds: lasting.as_secs_f64(),
+            seconds: elapsed.as_secs_f64(),
             sent,
             counts: run.counts.clone(),
             rate,
@@ -146,11 +158,34 @@ impl Report {
             ..Self::default()
         }
     }
+
+    /// How it ended. Where this machine was too slow to make the load, latencies and rate are its own, and so are requests
+    /// that it did not send: then only errors of the service can miss a limit.
+    pub fn verdict(&self) -> Result<Exit> {
+        let services_own = |checked: &&Checked| {
+            let errors = self.counts.faults().saturating_sub(self.dropped);
+            #[expect(clippy::cast_precision_loss, reason = "no run has two to the 52 requests")]
+            let beyond = errors as f64 > checked.limit;
+            !self.generator_was_slow || (checked.name == ERRORS && beyond)
+        };
+        let missed = self.thresholds.iter().filter(|checked| !checked.passed).filter(services_own);
+        let missed: Vec<String> = missed.map(Checked::sentence).collect();
+        if !missed.is_empty() {
+            return Err(Error::unhealthy(missed.join("; "), "see which requests and doors: the report"));
+        }
+        if self.counts.good == 0 {
+            let why = self.counts.first_fault.clone().unwrap_or_default();
+            let hint = "see: cargo xtask status";
+            return Err(Error::unhealthy(format!("no request was answered well: {why}"), hint));
+        }
+        Ok(if self.generator_was_slow { Exit::Inconclusive } else { Exit::Done })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::Thresholds;
 
     fn sample(intended_ms: u64, took_ms: u64, outcome: Outcome) -> Sample {
         let intended = Duration::from_millis(intended_ms);
@@ -177,11 +212,50 @@ mod tests {
     }
 
     #[test]
+    fn the_rate_is_of_answers_within_the_schedule() {
+        let schedule = Schedule::steady(1.0, Duration::from_secs(4));
+        let mut tally = Tally::new(&schedule);
+        for sample in [sample(0, 10, Outcome::Good), sample(3000, 60_000, Outcome::Good)] {
+            tally.note(&sample);
+        }
+        let report = Report::new(String::new(), Duration::from_secs(63), &OpenRun::default(), tally);
+        assert!((report.rate - 0.25).abs() < 1e-9, "{}", report.rate);
+    }
+
+    fn run(late: u64, failed: u64) -> OpenRun {
+        OpenRun { counts: Counts { good: 100, failed, ..Counts::default() }, late, ..OpenRun::default() }
+    }
+
+    fn report(late: u64, failed: u64) -> Report {
+        let report = Report::new(String::new(), Duration::from_secs(1), &run(late, failed), Tally::default());
+        let limits = Thresholds { max_errors: Some(0), min_rate: Some(1000.0), ..Thresholds::default() };
+        Report { thresholds: limits.check(&report), ..report }
+    }
+
+    #[test]
     fn a_run_whose_sends_were_late_says_so() {
-        let run =
-            |late| OpenRun { counts: Counts { good: 100, ..Counts::default() }, late, ..OpenRun::default() };
-        let slow = |late| Report::new(String::new(), Duration::from_secs(1), &run(late), Tally::default());
-        assert!(!slow(1).generator_was_slow);
-        assert!(slow(2).generator_was_slow);
+        assert!(!report(1, 0).generator_was_slow);
+        assert!(report(2, 0).generator_was_slow);
+    }
+
+    #[test]
+    fn a_slow_sender_fails_no_limit_but_the_services_errors_do() {
+        let missed = report(0, 0).verdict().unwrap_err();
+        assert!(missed.to_string().contains("rate"), "{missed}");
+        assert_eq!(report(50, 0).verdict().unwrap(), Exit::Inconclusive);
+        let failed = report(50, 1).verdict().unwrap_err();
+        assert!(
+            failed.to_string().contains("errors 1.0") && !failed.to_string().contains("rate"),
+            "{failed}"
+        );
+        let dropped = Report { dropped: 1, ..report(50, 1) };
+        assert_eq!(dropped.verdict().unwrap(), Exit::Inconclusive);
+    }
+
+    #[test]
+    fn a_run_without_limits_fails_only_without_a_good_answer() {
+        let without = |good| Report { counts: Counts { good, ..Counts::default() }, ..Report::default() };
+        assert_eq!(without(1).verdict().unwrap(), Exit::Done);
+        assert_eq!(without(0).verdict().unwrap_err().exit(), Exit::Failed);
     }
 }

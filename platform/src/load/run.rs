@@ -37,6 +37,12 @@ pub struct LoadOptions {
 }
 
 pub async fn load(host: &Host, options: &LoadOptions) -> Result<(Report, Files)> {
+    let begun = Timestamp::now();
+    let files = Files(options.folder.clone().unwrap_or_else(|| {
+        let name = format!("load-{}", begun.strftime("%Y%m%d-%H%M%S%.3f"));
+        host.state_dir().join("reports").join(name)
+    }));
+    files.ensure_free()?;
     let doors = doors(host, &options.targets)?;
     let mut images = match &options.images {
         Some(path) => images::read(path)?,
@@ -51,7 +57,7 @@ pub async fn load(host: &Host, options: &LoadOptions) -> Result<(Report, Files)>
     let (begun, begun_at) = (Timestamp::now(), SystemTime::now());
     let title = format!("about {:.0} requests", options.schedule.requests());
     let step = host.events.step("load", title, Some(options.schedule.lasting()));
-    let tally = Mutex::new(Tally::default());
+    let tally = Mutex::new(Tally::new(&options.schedule));
     let clock = tokio::time::Instant::now();
     let run = tokio::select! {
         run = open_watched(&fleet, options.schedule.offsets(), |sample| noted(&tally, |tally| tally.note(sample))) => run,
@@ -69,10 +75,6 @@ pub async fn load(host: &Host, options: &LoadOptions) -> Result<(Report, Files)>
     };
     report.thresholds = options.thresholds.check(&report);
     step.done();
-    let files = Files(options.folder.clone().unwrap_or_else(|| {
-        let name = format!("load-{}", begun.strftime("%Y%m%d-%H%M%S"));
-        host.state_dir().join("reports").join(name)
-    }));
     files.write(&report, &run, begun_at)?;
     Ok((report, files))
 }
@@ -124,9 +126,14 @@ async fn learn(images: &mut [Image], doors: &[DoorSpec], timeout: Duration, step
     for image in images {
         step.message(&image.name);
         let body = ask(&client, doors, image).await?;
-        if image.expected.is_none() {
-            image.expected = images::text_of(&body);
-        }
+        let text = images::text_of(&body).ok_or_else(|| {
+            let what = format!("what takes {} answers without a text", image.name);
+            Error::unhealthy(
+                what,
+                "name the gateway's or the OCR server's address: --target http://HOST:PORT/gateway/ocr",
+            )
+        })?;
+        image.expected.get_or_insert(text);
         if let Err(why) = image.judge(&body) {
             let what = format!("{} is read otherwise than the file beside it says: {why}", image.name);
             return Err(Error::unhealthy(

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::report::Report;
 
+/// The name of the limit on requests that went wrong.
+pub(super) const ERRORS: &str = "errors";
+
 /// The limits that were asked for. Latencies count from the time at which a request had to be sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Thresholds {
@@ -38,7 +41,7 @@ impl Thresholds {
         let ms = |limit: Option<Duration>| limit.map(|limit| limit.as_secs_f64() * 1000.0);
         #[expect(clippy::cast_precision_loss, reason = "no run has two to the 52 requests")]
         let count = |count: u64| count as f64;
-        let errors = at_most("errors", "", self.max_errors.map(count), Some(count(report.counts.faults())));
+        let errors = at_most(ERRORS, "", self.max_errors.map(count), Some(count(report.counts.faults())));
         let rate = (report.counts.good > 0).then_some(report.rate);
         let rate = self
             .min_rate

@@ -38,6 +38,10 @@ pub use record::{UpRecord, forget_record, read_record};
 pub use stack::Component;
 pub use supply::Supply;
 
+/// The world moves meanwhile: of a node that has just come back, pods are told to be ready that are not. What is found
+/// missing after all steps is done again, and what is missing even then is an error.
+const ROUNDS: u32 = 3;
+
 /// What the caller of `up` decided beyond the configuration.
 #[derive(Debug, Clone, Default)]
 pub struct UpOptions {
@@ -120,14 +124,19 @@ pub async fn up(host: &Host, options: &UpOptions) -> Result<UpReport> {
         room::ensure(needs, &host.cache, &format!("the provider {}", plan.choice.target.name()))?;
     }
     record::write_record(host, &plan.choice)?;
-    for action in &plan.actions {
-        let step = host.events.step(action.step.name(), &action.title, Some(action.expected));
-        provider.apply(action.step, &step).await?;
-        step.done();
+    let mut actions = plan.actions.clone();
+    for _ in 0..ROUNDS {
+        for action in &actions {
+            let step = host.events.step(action.step.name(), &action.title, Some(action.expected));
+            provider.apply(action.step, &step).await?;
+            step.done();
+        }
+        if actions.is_empty() {
+            break;
+        }
+        actions = provider.missing().await?.into_iter().filter(wanted).collect();
     }
-    if !plan.actions.is_empty() {
-        verify(provider.missing().await?.into_iter().filter(wanted).collect())?;
-    }
+    verify(actions)?;
     Ok(report(true))
 }
 

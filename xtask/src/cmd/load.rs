@@ -6,10 +6,10 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::{Table, presets};
 use platform::load::{
-    Checked, Comparison, LoadOptions, Pattern, Policy, Report, Schedule, Summary, Thresholds, Towards,
-    Verdict, compare, duration, load, read_report, stages,
+    Comparison, LoadOptions, Pattern, Policy, Report, Schedule, Summary, Thresholds, Towards, Verdict,
+    compare, duration, load, read_report, stages,
 };
-use platform::{Error, Exit, Result};
+use platform::{Exit, Result};
 
 use super::host;
 use crate::cli::GlobalArgs;
@@ -44,7 +44,7 @@ enum What {
 
 /// Hold a run against an earlier one
 ///
-/// Exits with 1 when the second is worse.
+/// Exits with 1 when the second is worse, with 6 when the two cannot be compared.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cargo xtask load compare /tmp/before /tmp/after\n  \
                         cargo xtask load compare before/report.json after/report.json --tolerance 20")]
@@ -168,24 +168,7 @@ pub async fn run(global: &GlobalArgs, args: LoadArgs, printer: &Printer) -> Resu
     };
     let (report, files) = load(&host, &options).await?;
     printer.result(&report, || text(&report, &files.0));
-    verdict(&report)
-}
-
-/// A missed limit counts for more than a load that was not as asked for: a slow sender makes no errors.
-fn verdict(report: &Report) -> Result<Exit> {
-    let missed: Vec<String> =
-        report.thresholds.iter().filter(|checked| !checked.passed).map(Checked::sentence).collect();
-    if !missed.is_empty() {
-        return Err(Error::unhealthy(missed.join("; "), "see which requests and doors: the report"));
-    }
-    if report.counts.good == 0 {
-        let why = report.counts.first_fault.clone().unwrap_or_default();
-        return Err(Error::unhealthy(
-            format!("no request was answered well: {why}"),
-            "see: cargo xtask status",
-        ));
-    }
-    Ok(if report.generator_was_slow { Exit::Inconclusive } else { Exit::Done })
+    report.verdict()
 }
 
 fn text(report: &Report, folder: &Path) -> String {
@@ -249,7 +232,7 @@ fn held_against(args: &CompareArgs, printer: &Printer) -> Result<Exit> {
     let (before, after) = (read_report(&args.before)?, read_report(&args.after)?);
     let comparison = compare(&before, &after, f64::from(args.tolerance) / 100.0);
     printer.result(&comparison, || side_by_side(&comparison));
-    Ok(if comparison.worse { Exit::Failed } else { Exit::Done })
+    Ok(comparison.exit())
 }
 
 fn side_by_side(comparison: &Comparison) -> String {
@@ -269,6 +252,10 @@ fn side_by_side(comparison: &Comparison) -> String {
         table.add_row([figure.name, &before, &after, &ratio, verdict]);
     }
     let remarks = comparison.remarks.iter().map(|remark| format!("! {remark}"));
-    let verdict = if comparison.worse { "the second run is worse" } else { "the second run is no worse" };
+    let verdict = match comparison.exit() {
+        Exit::Done => "the second run is no worse",
+        Exit::Failed => "the second run is worse",
+        _ => "the two cannot be compared",
+    };
     std::iter::once(table.to_string()).chain(remarks).chain([verdict.into()]).collect::<Vec<_>>().join("\n")
 }

@@ -73,6 +73,10 @@ fn main() -> ExitCode {
         trial("another number of nodes is refused and nothing is deleted", other_node_count_is_refused),
         trial("Argo CD's Application is Synced and Healthy", gitops::applications_are_synced),
         trial(
+            "every query of the dashboards has an answer from the cluster's Prometheus",
+            gitops::dashboards_have_answers,
+        ),
+        trial(
             "what was deleted or scaled behind its back comes back by itself",
             gitops::what_was_deleted_or_scaled_comes_back,
         ),
