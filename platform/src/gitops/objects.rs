@@ -142,8 +142,13 @@ impl GitOps {
         let applied = api(&self.client, "AppProject").patch(PROJECT, &force, &Patch::Apply(&project)).await;
         applied.map_err(|error| without_argocd(error, "making the AppProject"))?;
         self.put(&self.application()?).await?;
+        Self::forget_release(&self.client, &self.params.namespace).await
+    }
+
+    /// Ends the Helm release as a record only: its objects stay as they are, for another owner.
+    pub async fn forget_release(client: &kube::Client, namespace: &str) -> Result<()> {
         let release = ListParams::default().labels(RELEASE);
-        let records = Api::<Secret>::namespaced(self.client.clone(), &self.params.namespace);
+        let records = Api::<Secret>::namespaced(client.clone(), namespace);
         let removed = records.delete_collection(&DeleteParams::default(), &release).await;
         removed.map(drop).doing("taking the service over from its Helm release")
     }
