@@ -89,8 +89,10 @@ impl Delivery {
             let history = helm.settled_history(&upgrade.release, upgrade.timeout).await?;
             let claim = Claim::of(&history, released, are_ours(client, &upgrade.values).await?);
             if history.last().is_some_and(|it| it.status == Status::Deployed) {
-                let ended = ended(&helm.values(&upgrade.release).await?, &upgrade.values);
-                ended.into_iter().for_each(|what| host.events.note(what));
+                let before = helm.values(&upgrade.release).await?;
+                if let Some(what) = ended(&before, &upgrade.values) {
+                    host.events.note(what);
+                }
             }
             if claim.forget {
                 GitOps::forget_release(client, &upgrade.release.namespace).await?;
