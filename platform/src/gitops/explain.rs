@@ -83,8 +83,17 @@ const WORDS: &[(Cause, &[&str])] = &[
 ];
 
 fn cause(message: &str) -> Cause {
-    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    let says = |words: &[&str]| words.iter().any(|word| contains(message, word));
     WORDS.iter().find(|(_, words)| says(words)).map_or(Cause::Other, |(cause, _)| *cause)
+}
+
+/// A number counts only as a word of its own: digests, versions and addresses are full of digits.
+fn contains(message: &str, word: &str) -> bool {
+    if !word.bytes().all(|byte| byte.is_ascii_digit()) {
+        return message.contains(word);
+    }
+    let parts = message.split(|c: char| c.is_whitespace() || c == '=');
+    parts.map(|part| part.trim_matches(|c: char| !c.is_alphanumeric())).any(|part| part == word)
 }
 
 /// The Application's name, and Argo CD's words.
@@ -176,9 +185,33 @@ mod tests {
             "does not reach its repository",
             "argocd-repo-server",
         );
-        expect("rpc error: code = Unknown desc = authentication required", "asks for a login", ".env");
+        expect(
+            "rpc error: code = Unknown desc = authentication required",
+            "asks for a login",
+            "edit secret platen-charts",
+        );
         expect("no matches for kind \"PodMonitor\"", "does not know a kind", "cargo xtask up");
         expect("something else", "something else", "get application ocr-app");
+    }
+
+    #[test]
+    fn digits_of_a_digest_or_a_version_are_no_refused_login() {
+        expect(
+            "failed to fetch 0.1.0-c401f403aa: dial tcp 172.18.0.2:5000: connect: connection refused",
+            "does not reach",
+            "argocd-repo-server",
+        );
+        expect(
+            "oci://r:5000/charts/ocr-app@sha256:5e403a: not found",
+            "has not what it",
+            "cargo xtask deploy",
+        );
+        expect(
+            "HEAD \"http://r:5000/v2/\": response status code 401: Unauthorized",
+            "asks for a login",
+            "secret",
+        );
+        expect("unexpected status (403)", "asks for a login", "secret");
     }
 
     #[test]

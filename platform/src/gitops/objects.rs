@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::state::{Seen, State, api, includes};
+use super::state::{Seen, State, api, includes, same_source};
 use super::{APPLICATION, NAMESPACE};
 use crate::error::{Doing, Error, Result};
 use crate::manifests::{self, FIELD_MANAGER, Params, Source};
@@ -137,13 +137,18 @@ impl GitOps {
         let secrets = Api::<Secret>::namespaced(self.client.clone(), NAMESPACE);
         let force = PatchParams::apply(FIELD_MANAGER).force();
         let applied = secrets.patch(REPOSITORY, &force, &Patch::Apply(self.repository.secret())).await;
-        applied.doing("telling Argo CD of the chart's repository")?;
+        applied.map_err(|error| without_argocd(error, "telling Argo CD of the chart's repository"))?;
         let project = only(manifests::projects(&self.params)?)?;
         let applied = api(&self.client, "AppProject").patch(PROJECT, &force, &Patch::Apply(&project)).await;
-        applied.map_err(without_argocd)?;
+        applied.map_err(|error| without_argocd(error, "making the AppProject"))?;
         self.put(&self.application()?).await?;
+        Self::forget_release(&self.client, &self.params.namespace).await
+    }
+
+    /// Ends the Helm release as a record only: its objects stay as they are, for another owner.
+    pub async fn forget_release(client: &kube::Client, namespace: &str) -> Result<()> {
         let release = ListParams::default().labels(RELEASE);
-        let records = Api::<Secret>::namespaced(self.client.clone(), &self.params.namespace);
+        let records = Api::<Secret>::namespaced(client.clone(), namespace);
         let removed = records.delete_collection(&DeleteParams::default(), &release).await;
         removed.map(drop).doing("taking the service over from its Helm release")
     }
@@ -269,23 +274,20 @@ pub async fn application(client: &kube::Client) -> Result<Owned> {
     }
 }
 
-fn same_source(found: &Value, wanted: &Value) -> bool {
-    includes(found, wanted) && includes(wanted, found)
-}
-
 fn only<T: Serialize>(objects: Vec<T>) -> Result<Value> {
     let broken = |why: &str| Error::malformed("a template of argocd/", why, "restore it from git");
     let first = objects.into_iter().next().ok_or_else(|| broken("it makes nothing"))?;
     serde_json::to_value(first).map_err(|error| broken(&error.to_string()))
 }
 
-fn without_argocd(error: kube::Error) -> Error {
+/// Its namespace or its definitions are missing, or something else failed in `doing`.
+fn without_argocd(error: kube::Error, doing: &str) -> Error {
     match error {
         kube::Error::Api(refused) if refused.code == 404 => Error::unhealthy(
-            "the cluster has no Argo CD: it does not know what an AppProject is",
+            format!("the cluster has no Argo CD: {}", refused.message),
             "install it: cargo xtask up; or do without: argocd = false under [components] in platen.toml",
         ),
-        error => Err::<(), _>(error).doing("making the AppProject").err().unwrap_or_else(not_there),
+        error => Error::Kube { doing: doing.into(), source: Box::new(error) },
     }
 }
 
@@ -312,6 +314,18 @@ mod tests {
         assert_eq!(private["stringData"]["type"], "git");
         assert_eq!(private["stringData"]["password"], "secret");
         assert_eq!(private["stringData"]["insecureOCIForceHttp"], Value::Null);
+    }
+
+    #[test]
+    fn a_missing_namespace_or_definition_is_told_as_a_missing_argo_cd() {
+        let answered = |code| {
+            let status = kube::core::Status::failure("namespaces \"argocd\" not found", "NotFound");
+            without_argocd(kube::Error::Api(status.with_code(code).boxed()), "telling it")
+        };
+        let missing = answered(404);
+        assert!(missing.to_string().contains("has no Argo CD"), "{missing}");
+        assert!(missing.hint().unwrap().contains("argocd = false"), "{missing:?}");
+        assert!(answered(403).to_string().starts_with("telling it"));
     }
 
     #[test]

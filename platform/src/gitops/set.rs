@@ -42,6 +42,18 @@ pub fn over(lower: Value, upper: Value) -> Value {
     }
 }
 
+/// What of `before` is not so in `now`, as `model.replicas`; what is only in `now` is not named.
+pub fn lost(before: &Value, now: &Value) -> Vec<String> {
+    let Value::Object(map) = before else {
+        return if before == now { Vec::new() } else { vec![String::new()] };
+    };
+    let below = map.iter().flat_map(|(key, value)| {
+        let inner = lost(value, now.get(key).unwrap_or(&Value::Null));
+        inner.into_iter().map(move |path| if path.is_empty() { key.clone() } else { format!("{key}.{path}") })
+    });
+    below.collect()
+}
+
 /// The chart's own values.
 pub fn of_chart(root: &std::path::Path) -> Result<Value> {
     let path = root.join(CHART).join("values.yaml");
@@ -93,6 +105,15 @@ mod tests {
         let error = parsed(&["model.replica=3"]).unwrap_err();
         assert!(error.hint().unwrap().contains("model.replicas"), "{error:?}");
         assert!(parsed(&["model.replicas"]).is_err());
+    }
+
+    #[test]
+    fn what_is_lost_is_named_by_its_key_and_what_is_new_is_not() {
+        let before =
+            json!({"log": {"filter": "debug"}, "model": {"replicas": 3, "extraArgs": []}, "page": {}});
+        let now = json!({"model": {"replicas": 2, "extraArgs": []}, "image": {"tag": "new"}});
+        assert_eq!(lost(&before, &now), ["log.filter", "model.replicas"]);
+        assert!(lost(&now, &now).is_empty() && lost(&Value::Null, &Value::Null).is_empty());
     }
 
     #[test]

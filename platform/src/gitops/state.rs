@@ -138,7 +138,7 @@ impl Seen {
             return State::Stuck(explain(name, &condition.message));
         }
         let operation = self.operation_state.clone().unwrap_or_default();
-        let compared = includes(&self.sync.compared_to.source, wanted);
+        let compared = same_source(&self.sync.compared_to.source, wanted);
         // While it tries again the phase is Running, and only the message tells of the failure.
         let retries = operation.phase == "Running" && operation.message.contains("Retrying attempt");
         if compared && (retries || matches!(operation.phase.as_str(), "Failed" | "Error")) {
@@ -204,6 +204,11 @@ pub fn includes(found: &Value, wanted: &Value) -> bool {
     }
 }
 
+/// Whether two sources are one: a value that only one of them has makes another.
+pub(super) fn same_source(found: &Value, wanted: &Value) -> bool {
+    includes(found, wanted) && includes(wanted, found)
+}
+
 /// An Application in a few words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Summary {
@@ -259,7 +264,8 @@ mod tests {
     use super::*;
 
     fn wanted() -> Value {
-        json!({"repoURL": "oci://r:5000/charts/ocr-app", "targetRevision": "0.1.0-c1", "helm": {"valuesObject": {}}})
+        json!({"repoURL": "oci://r:5000/charts/ocr-app", "path": ".", "targetRevision": "0.1.0-c1",
+               "helm": {"releaseName": "ocr", "valuesObject": {}}})
     }
 
     /// As a real Argo CD 3.1 shows it, cut down.
@@ -300,6 +306,13 @@ mod tests {
     fn what_was_synced_before_is_not_taken_for_what_is_wanted_now() {
         let mut before = seen("Synced", "Succeeded", "Healthy");
         before["sync"]["comparedTo"]["source"]["targetRevision"] = json!("0.1.0-c0");
+        assert!(matches!(judged(before), State::Awaiting(_)));
+    }
+
+    #[test]
+    fn a_value_that_is_not_set_any_more_is_awaited_too() {
+        let mut before = seen("Synced", "Succeeded", "Healthy");
+        before["sync"]["comparedTo"]["source"]["helm"]["valuesObject"] = json!({"log": {"filter": "debug"}});
         assert!(matches!(judged(before), State::Awaiting(_)));
     }
 

@@ -135,12 +135,14 @@ pub enum Status {
 }
 
 impl Status {
+    /// Left by a helm that was killed while it made or removed the release.
+    pub fn half_there(self) -> bool {
+        matches!(self, Self::PendingInstall | Self::Uninstalling)
+    }
+
     /// Left by a helm that was killed; it refuses every further change until this is mended.
     fn interrupted(self) -> bool {
-        matches!(
-            self,
-            Self::PendingInstall | Self::PendingUpgrade | Self::PendingRollback | Self::Uninstalling
-        )
+        self.half_there() || matches!(self, Self::PendingUpgrade | Self::PendingRollback)
     }
 }
 
@@ -185,13 +187,15 @@ impl Helm {
         self.wait_for_another(upgrade.timeout).await?;
         let inputs = InputsHash::of(&upgrade.chart, &upgrade.values)?;
         if let Some(current) = self.status(&upgrade.release).await? {
-            if !upgrade.restore
+            if !(upgrade.restore || upgrade.adopt)
                 && current.status == Status::Deployed
                 && inputs.describes(&current.description)
             {
                 return Ok(Applied::Unchanged { revision: current.revision });
             }
-            if current.status.interrupted() {
+            // A mended install is a removed one; objects that are to be adopted serve already.
+            let serves = upgrade.adopt && current.status.half_there();
+            if current.status.interrupted() && !serves {
                 self.mend(&upgrade.release, current.status).await?;
             }
         }
@@ -210,6 +214,12 @@ impl Helm {
         let inputs = InputsHash::of(&upgrade.chart, &upgrade.values)?;
         let current = self.status(&upgrade.release).await?;
         Ok(current.is_some_and(|it| it.status == Status::Deployed && inputs.describes(&it.description)))
+    }
+
+    /// As [`Helm::history`], once a helm that an interrupted run left at work has ended.
+    pub async fn settled_history(&self, release: &Release, within: Duration) -> Result<Vec<Revision>> {
+        self.wait_for_another(within).await?;
+        self.history(release).await
     }
 
     /// The newest revision; `None` where the release does not exist.
@@ -232,6 +242,16 @@ impl Helm {
             Err(error) if Failure::of(&error) == Failure::NotFound => Ok(Vec::new()),
             Err(error) => Err(failure::explained(error, release)),
         }
+    }
+
+    /// What the newest revision was given over the chart's own values; null where that is nothing.
+    pub async fn values(&self, release: &Release) -> Result<serde_json::Value> {
+        let cmd = self
+            .cmd(&["get", "values", &release.name])
+            .args(["--namespace", &release.namespace, "--output", "json"])
+            .deadline(QUERY_DEADLINE);
+        let output = self.processes.run(&cmd).await.map_err(|error| failure::explained(error, release))?;
+        json(&output.stdout, "helm get values' answer")
     }
 
     /// Removes the release and waits until its objects are gone; `false` where there was none.
@@ -295,14 +315,14 @@ impl Helm {
 
     /// Brings a release that an interrupted helm left pending to a state that can be upgraded.
     async fn mend(&self, release: &Release, status: Status) -> Result<()> {
-        if matches!(status, Status::PendingUpgrade | Status::PendingRollback) {
+        if status.half_there() {
+            self.uninstall(release, QUERY_DEADLINE).await?;
+        } else {
             let cmd = self
                 .cmd(&["rollback", &release.name])
                 .args(["--namespace", &release.namespace])
                 .deadline(QUERY_DEADLINE + GRACE);
             self.processes.run(&cmd).await.map_err(|error| failure::explained(error, release))?;
-        } else {
-            self.uninstall(release, QUERY_DEADLINE).await?;
         }
         Ok(())
     }

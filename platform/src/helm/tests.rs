@@ -43,14 +43,17 @@ fn history(status: &str, description: &str) -> Expect {
     Expect::new(HISTORY_CMD).stdout(revisions.to_string())
 }
 
-fn upgrade_expected() -> Expect {
-    Expect::new(format!(
+fn upgrade_command() -> String {
+    format!(
         "helm upgrade ocr --kube-context kind-platen oci://r/charts/ocr-app --version 0.1.0 --plain-http \
          --namespace ocr --install --reset-values --values - --timeout 120s --history-max 10 \
          --description '{}' --output json",
         inputs()
-    ))
-    .given(r#"{"password":"s3cret"}"#)
+    )
+}
+
+fn upgrade_expected() -> Expect {
+    Expect::new(upgrade_command()).given(r#"{"password":"s3cret"}"#)
 }
 
 fn upgraded() -> Expect {
@@ -109,6 +112,17 @@ async fn an_install_that_was_killed_is_removed_first() {
 }
 
 #[tokio::test]
+async fn an_install_that_adopts_serving_objects_never_removes_them() {
+    let adopts = || Expect::new(format!("{} --force-conflicts --take-ownership", upgrade_command()));
+    let adopting = Upgrade { adopt: true, ..upgrade() };
+    let busy = "Error: another operation (install/upgrade/rollback) is in progress";
+    let killed = helm(vec![history("pending-install", "Initial install underway"), adopts().fails(1, busy)]);
+    assert!(killed.upgrade_install(&adopting).await.unwrap_err().to_string().contains("another helm"));
+    let current = helm(vec![history("deployed", &inputs()), adopts().stdout(r#"{"version":3}"#)]);
+    assert_eq!(current.upgrade_install(&adopting).await.unwrap(), Applied::Changed { revision: 3 });
+}
+
+#[tokio::test]
 async fn objects_that_do_not_become_ready_are_a_time_out_and_no_secret_is_told() {
     let said = "Error: UPGRADE FAILED: resource Deployment/ocr/model-server not ready. status: InProgress, \
                 message: Available: 0/2\ncontext deadline exceeded";
@@ -156,6 +170,15 @@ async fn a_chart_is_rendered_with_values_from_stdin() {
     let chart = Chart::Path("charts/ocr-app".into());
     let text = helm.template(&upgrade().release, &chart, &json!({"a": 1})).await.unwrap();
     assert_eq!(text, "kind: Service");
+}
+
+#[tokio::test]
+async fn the_values_of_a_release_are_read_and_may_be_none() {
+    let asked =
+        || Expect::new("helm get values ocr --kube-context kind-platen --namespace ocr --output json");
+    let helm = helm(vec![asked().stdout(r#"{"model":{"replicas":3}}"#), asked().stdout("null\n")]);
+    assert_eq!(helm.values(&upgrade().release).await.unwrap()["model"]["replicas"], 3);
+    assert!(helm.values(&upgrade().release).await.unwrap().is_null());
 }
 
 #[tokio::test]

@@ -10,14 +10,14 @@ use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::Value;
 
 use super::delivery::{Brought, Delivery};
-use super::deploy::Deploy;
+use super::deploy::{Deploy, Outcome};
 use super::parts::{Entry, Parts, Wanted, deployments};
 use super::plan::{Action, StepId};
 use crate::cluster::Endpoint;
 use crate::cluster::client::client;
 use crate::cluster::doors;
 use crate::diagnose::{self, Scope};
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Error, Result};
 use crate::event::Step;
 use crate::gitops::{self, GitOps, Owned};
 use crate::helm::{Chart, Helm, Release, Upgrade};
@@ -40,6 +40,9 @@ const EXPERIMENTS: &str = "app.kubernetes.io/part-of=platen,app.kubernetes.io/co
 const CLAIMS: &str = "app.kubernetes.io/part-of=platen,app.kubernetes.io/component=experiments";
 /// Kubernetes 1.35 is the first in which `PreferSameNode` needs no feature gate.
 const KNOWS_SAME_NODE: u32 = 35;
+/// Argo CD's Application remembers what was set; a Helm release does not.
+const UNTIL_NEXT: &str =
+    "what was set lasts until the next `cargo xtask up` or `deploy`: without Argo CD nothing remembers it";
 
 fn release() -> Release {
     Release::new("ocr", NAMESPACES[0])
@@ -107,6 +110,7 @@ impl Apps {
         let registries = Registries::new(&self.host)?;
         tell.message("comparing the images with the nodes");
         let upgrade = self.upgrade(image, &client, set.as_ref()).await?;
+        self.delivery.check(&upgrade.values)?;
         let manifests = preflight(&helm, &client, &registries, &upgrade).await?;
         manifests::apply_namespaces(&client, &manifests::Params::default()).await?;
         if let Some(login) = self.login(image)? {
@@ -134,35 +138,44 @@ impl Apps {
         Ok(())
     }
 
-    /// What `deploy` asks for; says in one sentence what was done.
-    pub async fn carry_out(mut self, what: &Deploy, image: &Reference, tell: &Step) -> Result<String> {
+    /// What `deploy` asks for.
+    pub async fn carry_out(mut self, what: &Deploy, image: &Reference, tell: &Step) -> Result<Outcome> {
         let context = self.context.clone();
-        match what {
-            Deploy::DryRun { set } => {
-                let helm = self.helm(tools::ensure(&self.host, Tool::Helm).await?);
-                let client = client(&self.context).await?;
-                let upgrade = self.upgrade(image, &client, set.as_ref()).await?;
-                preflight(&helm, &client, &Registries::new(&self.host)?, &upgrade).await?;
-                let brought = self.brought(&helm, &client, &upgrade, set.clone());
-                let lacks = self.delivery.lacks(&brought).await?;
-                Ok(match lacks {
-                    Some(why) => format!("would deploy to {context}: {why}"),
-                    None => format!("would do nothing: {context} has it already"),
-                })
-            }
-            Deploy::Chart { set, direct } => {
-                if *direct {
-                    self.delivery = Delivery::Direct;
-                }
+        if what.is_direct() {
+            self.delivery = Delivery::Direct;
+        }
+        let done = match what {
+            Deploy::DryRun { set, .. } => match self.rehearse(image, set.as_ref()).await? {
+                Some(why) => format!("would deploy to {context}: {why}"),
+                None => format!("would do nothing: {context} has it already"),
+            },
+            Deploy::Chart { set, .. } => {
                 self.deploy(image, set.clone(), tell).await?;
-                let by = if self.delivery == Delivery::Direct { "Helm" } else { "Argo CD" };
-                Ok(format!("{context} serves {image}, by {by}"))
+                let direct = self.delivery == Delivery::Direct;
+                if direct && set.is_some() {
+                    self.host.events.note(UNTIL_NEXT);
+                }
+                format!("{context} serves {image}, by {}", if direct { "Helm" } else { "Argo CD" })
             }
             Deploy::Back => {
-                let revision = self.roll_back(tell).await?;
-                Ok(format!("{context} serves again what it served before, with the chart {revision}"))
+                let version = self.roll_back(tell).await?;
+                return Ok(Outcome {
+                    done: format!("{context} serves again what it served before"),
+                    version,
+                });
             }
-        }
+        };
+        Ok(Outcome { done, version: gitops::version(&self.host)? })
+    }
+
+    /// Why a deploy would change something; `None` where it would not.
+    async fn rehearse(&self, image: &Reference, set: Option<&Value>) -> Result<Option<String>> {
+        let helm = self.helm(tools::ensure(&self.host, Tool::Helm).await?);
+        let client = client(&self.context).await?;
+        let upgrade = self.upgrade(image, &client, set).await?;
+        self.delivery.check(&upgrade.values)?;
+        preflight(&helm, &client, &Registries::new(&self.host)?, &upgrade).await?;
+        self.delivery.lacks(&self.brought(&helm, &client, &upgrade, set.cloned())).await
     }
 
     fn brought<'a>(
@@ -178,6 +191,9 @@ impl Apps {
     /// What was deployed before what is deployed now. Returns the revision that it points at.
     pub async fn roll_back(&self, tell: &Step) -> Result<String> {
         let client = client(&self.context).await?;
+        if matches!(gitops::application(&client).await?, Owned::Absent) {
+            return Err(kept_by_helm(&self.context));
+        }
         let source = GitOps::back(&client).await?;
         GitOps::point(&client, &source).await?;
         let scope = Scope::ours(&NAMESPACES);
@@ -311,13 +327,29 @@ async fn changed(client: &kube::Client, values: &Value) -> Result<Vec<String>> {
         let found = api.get_opt(name).await.doing(format!("looking at the deployment {name}"))?;
         match found.map(|found| found.spec.replicas.unwrap_or(1)) {
             None => changed.push(format!("{name} is gone")),
-            Some(replicas) if replicas != i32::from(wanted) => {
-                changed.push(format!("{name} has {replicas} replicas instead of {wanted}"));
+            Some(replicas) => {
+                let other = wanted.filter(|wanted| i32::from(*wanted) != replicas);
+                changed.extend(
+                    other.map(|wanted| format!("{name} has {replicas} replicas instead of {wanted}")),
+                );
             }
-            Some(_) => {}
         }
     }
     Ok(changed)
+}
+
+/// Only Argo CD's Application remembers what was deployed before, with its values.
+fn kept_by_helm(context: &str) -> Error {
+    let Release { name, namespace } = release();
+    Error::unhealthy(
+        format!(
+            "Argo CD does not deliver the service to {context}, so that nothing here remembers what was before"
+        ),
+        format!(
+            "go back by Helm: helm --kube-context {context} -n {namespace} rollback {name} (the next up or deploy brings \
+             this checkout's chart again)"
+        ),
+    )
 }
 
 /// Whether the cluster knows `trafficDistribution: PreferSameNode`; an older API server refuses it.
@@ -340,4 +372,16 @@ async fn preflight(
     let nodes: Vec<NodeFacts> = nodes.doing("listing the nodes")?.items.iter().map(NodeFacts::of).collect();
     preflight::check(registries, &manifests, &nodes).await?;
     Ok(manifests)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_helm_delivers_its_own_way_back_is_named() {
+        let error = kept_by_helm("kind-platen");
+        let hint = error.hint().unwrap();
+        assert!(hint.contains("helm --kube-context kind-platen -n ocr rollback ocr "), "{hint}");
+    }
 }

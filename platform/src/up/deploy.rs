@@ -27,6 +27,7 @@ pub enum Deploy {
     /// Tells what would be done.
     DryRun {
         set: Option<Value>,
+        direct: bool,
     },
     Chart {
         set: Option<Value>,
@@ -36,11 +37,32 @@ pub enum Deploy {
     Back,
 }
 
+impl Deploy {
+    /// By Helm, past an Argo CD that would deliver.
+    pub(super) fn is_direct(&self) -> bool {
+        matches!(self, Self::DryRun { direct: true, .. } | Self::Chart { direct: true, .. })
+    }
+
+    fn of(options: &DeployOptions, set: Option<Value>) -> Self {
+        let direct = options.direct;
+        if options.dry_run { Self::DryRun { set, direct } } else { Self::Chart { set, direct } }
+    }
+}
+
+/// What [`Provider::deploy`](super::Provider::deploy) did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// One sentence on what was done, or would be.
+    pub done: String,
+    /// The version of the chart that was deployed, or would be.
+    pub version: String,
+}
+
 #[derive(Debug, Clone, Serialize)]
 pub struct DeployReport {
     /// One sentence on what was done, or would be.
     pub done: String,
-    /// The chart's version in the registry.
+    /// The version of the chart that was deployed, or would be.
     pub version: String,
     pub elapsed_seconds: f64,
 }
@@ -52,9 +74,7 @@ pub async fn deploy(host: &Host, options: &DeployOptions) -> Result<DeployReport
     } else {
         Some(gitops::set::parse(&options.set, &gitops::set::of_chart(&host.root)?)?)
     };
-    let what =
-        if options.dry_run { Deploy::DryRun { set } } else { Deploy::Chart { set, direct: options.direct } };
-    run(host, &what, "deploying the chart").await
+    run(host, &Deploy::of(options, set), "deploying the chart").await
 }
 
 /// Goes back to what was deployed before; once more goes forward again.
@@ -67,8 +87,22 @@ async fn run(host: &Host, what: &Deploy, title: &str) -> Result<DeployReport> {
     let _lock = lock_profile(host)?;
     let (_, provider) = recorded(host)?;
     let step = host.events.step("deploy", title, None);
-    let done = provider.deploy(what, &step).await?;
+    let Outcome { done, version } = provider.deploy(what, &step).await?;
     step.done();
-    let version = gitops::version(host)?;
     Ok(DeployReport { done, version, elapsed_seconds: begun.elapsed().as_secs_f64() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dry_run_is_of_the_same_delivery_as_the_run() {
+        for dry_run in [false, true] {
+            let direct = DeployOptions { direct: true, dry_run, ..DeployOptions::default() };
+            assert!(Deploy::of(&direct, None).is_direct(), "{dry_run}");
+            assert!(!Deploy::of(&DeployOptions { direct: false, ..direct }, None).is_direct(), "{dry_run}");
+        }
+        assert!(!Deploy::Back.is_direct());
+    }
 }

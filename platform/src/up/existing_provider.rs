@@ -2,7 +2,7 @@
 
 use super::apps::{Apps, NAMESPACES};
 use super::delivery::Delivery;
-use super::deploy::Deploy;
+use super::deploy::{Deploy, Outcome};
 use super::parts::Parts;
 use super::plan::{Action, StepId};
 use super::provider::Provider;
@@ -102,7 +102,7 @@ impl Provider for ExistingProvider {
         stack::prometheus(&self.context).await
     }
 
-    async fn deploy(&self, what: &Deploy, tell: &Step) -> Result<String> {
+    async fn deploy(&self, what: &Deploy, tell: &Step) -> Result<Outcome> {
         self.apps().carry_out(what, &self.image()?, tell).await
     }
 

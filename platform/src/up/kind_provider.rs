@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::apps::Apps;
 use super::delivery::Delivery;
-use super::deploy::Deploy;
+use super::deploy::{Deploy, Outcome};
 use super::kind_plan::{World, plan};
 use super::parts::Parts;
 use super::plan::{Action, StepId};
@@ -278,7 +278,7 @@ impl Provider for KindProvider {
         stack::prometheus(&self.kind(&self.engine().await?).context()).await
     }
 
-    async fn deploy(&self, what: &Deploy, tell: &Step) -> Result<String> {
+    async fn deploy(&self, what: &Deploy, tell: &Step) -> Result<Outcome> {
         let kind = self.kind(&self.engine().await?);
         self.apps(&kind).carry_out(what, &self.image, tell).await
     }

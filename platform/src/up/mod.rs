@@ -30,7 +30,7 @@ use record::lock_profile;
 
 pub use apps::NAMESPACES;
 pub use choose::{Choice, Target, choose};
-pub use deploy::{Deploy, DeployOptions, DeployReport, deploy, roll_back};
+pub use deploy::{Deploy, DeployOptions, DeployReport, Outcome, deploy, roll_back};
 pub use down::{DownOptions, DownReport, down};
 pub use plan::{Action, Plan, StepId};
 pub use provider::{Provider, provider};

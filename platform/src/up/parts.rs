@@ -20,7 +20,8 @@ pub struct Parts {
 pub struct Wanted {
     pub namespace: &'static str,
     pub name: &'static str,
-    pub replicas: u16,
+    /// `None` where the chart leaves the number to the load.
+    pub replicas: Option<u16>,
 }
 
 /// How a request comes from a node's port to a pod.
@@ -96,6 +97,7 @@ pub fn deployments(values: &Value) -> Vec<Wanted> {
     let part = |key: &str, namespace, name| {
         let role = &values[key];
         let replicas = role["replicas"].as_u64().and_then(|count| u16::try_from(count).ok()).unwrap_or(1);
+        let replicas = (role["autoscaling"]["enabled"] != true).then_some(replicas);
         role["enabled"].as_bool().unwrap_or(true).then_some(Wanted { namespace, name, replicas })
     };
     [
@@ -145,15 +147,26 @@ mod tests {
         let values = parts.values(&image, Some("regcred"), Entry::OwnNode { inside_too: true });
         let counted: Vec<_> = deployments(&values).into_iter().map(|it| (it.name, it.replicas)).collect();
         let expected = [
-            ("ocr-gateway", 3),
-            ("model-server", 2),
-            ("ocr-server-deployment", 1),
-            ("ocr-frontend", 3),
-            ("ocr-translate", 3),
-            ("ocr-experiments", 1),
+            ("ocr-gateway", Some(3)),
+            ("model-server", Some(2)),
+            ("ocr-server-deployment", Some(1)),
+            ("ocr-frontend", Some(3)),
+            ("ocr-translate", Some(3)),
+            ("ocr-experiments", Some(1)),
         ];
         assert_eq!(counted, expected);
         assert_eq!(values["trafficDistribution"], "PreferSameNode");
         assert_eq!(values["imagePullSecrets"][0]["name"], "regcred");
+    }
+
+    #[test]
+    fn pods_by_load_are_not_counted() {
+        let values = json!({
+            "gateway": {"replicas": 3, "autoscaling": {"enabled": false}},
+            "model": {"replicas": 2, "autoscaling": {"enabled": true, "maxReplicas": 8}},
+        });
+        let counted = |name| deployments(&values).into_iter().find(|it| it.name == name).unwrap().replicas;
+        assert_eq!(counted("ocr-gateway"), Some(3));
+        assert_eq!(counted("model-server"), None);
     }
 }

@@ -1,7 +1,7 @@
 //! What every provider answers: what is missing, how each step is done, what runs, and how it is removed.
 
 use super::choose::Target;
-use super::deploy::Deploy;
+use super::deploy::{Deploy, Outcome};
 use super::embedded_provider::EmbeddedProvider;
 use super::existing_provider::ExistingProvider;
 use super::kind_provider::KindProvider;
@@ -37,8 +37,8 @@ pub trait Provider: Send + Sync {
         Ok(None)
     }
 
-    /// Deploys the service anew, or as it was before; says in one sentence what was done.
-    async fn deploy(&self, _what: &Deploy, _tell: &Step) -> Result<String> {
+    /// Deploys the service anew, or as it was before.
+    async fn deploy(&self, _what: &Deploy, _tell: &Step) -> Result<Outcome> {
         Err(Error::machine(
             "what runs here is no cluster: a chart is deployed to Kubernetes only",
             "make one beside it: cargo xtask --profile NAME up --provider kind",
