@@ -22,7 +22,7 @@ pub fn export(xtask: &Xtask) -> Outcome {
     for part in ["platen.dev/parts/programs:", "platen.dev/parts/helm:", "platen.dev/platen/ocr-service:"] {
         assert!(names.iter().any(|name| name.starts_with(part)), "{part} in {names:?}");
     }
-    *LACKS.lock().expect("what is missing") = exported["lacks"].as_array().expect("lacks").clone();
+    exported["lacks"].as_array().expect("lacks").clone_into(&mut LACKS.lock().expect("what is missing"));
     Ok(())
 }
 

@@ -41,7 +41,18 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // The tests stand on one cluster and follow each other.
     arguments.test_threads = Some(1);
-    let trials = vec![
+    let trials = [it_serves(), argocd_delivers(), it_ends()].into_iter().flatten().collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if !arguments.list {
+        // Also after a failure: no cluster of the tests stays behind.
+        XTASK.run(&["down"]);
+    }
+    conclusion.exit_code()
+}
+
+/// What the cluster is made of, and what runs on it.
+fn it_serves() -> Vec<Trial> {
+    vec![
         trial("up killed at each of its steps converges", killed_up_converges),
         trial("up again changes nothing, says so, and is quick", second_up_changes_nothing),
         trial("three nodes are Ready, gateway and models are spread over them", pods_are_spread),
@@ -71,6 +82,12 @@ fn main() -> ExitCode {
         ),
         trial("status shows every pod ready and its node", status_is_healthy),
         trial("another number of nodes is refused and nothing is deleted", other_node_count_is_refused),
+    ]
+}
+
+/// What comes of changes, by somebody or by a deploy.
+fn argocd_delivers() -> Vec<Trial> {
+    vec![
         trial("Argo CD's Application is Synced and Healthy", gitops::applications_are_synced),
         trial(
             "every query of the dashboards has an answer from the cluster's Prometheus",
@@ -92,19 +109,19 @@ fn main() -> ExitCode {
             "a deploy that cannot work says why and leaves what serves",
             gitops::deploy_that_cannot_work_says_why,
         ),
+    ]
+}
+
+/// Other checkouts and other commands; stopped, carried away and removed.
+fn it_ends() -> Vec<Trial> {
+    vec![
         trial("another checkout's cluster is not touched", foreign_cluster_is_refused),
         trial("the cluster can be used as an existing one by its context", existing_context),
         trial("a stopped cluster starts again", stop_and_start),
         trial("everything that a cluster needs is exported into one folder", carried::export),
         trial("down leaves no container, no context and no record", down_leaves_nothing),
         trial("a cluster is made of the folder alone, without a network", carried::up_from_the_folder_alone),
-    ];
-    let conclusion = libtest_mimic::run(&arguments, trials);
-    if !arguments.list {
-        // Also after a failure: no cluster of the tests stays behind.
-        XTASK.run(&["down"]);
-    }
-    conclusion.exit_code()
+    ]
 }
 
 fn trial(name: &str, test: fn(&Xtask) -> Outcome) -> Trial {
