@@ -135,6 +135,6 @@ fn a_load_that_cannot_be_made_is_refused_with_an_example() {
     refused(
         &xtask("", &["load", "compare", "/no/run", "/no/run"]),
         2,
-        &["/no/run/report.json", "--report DIR"],
+        &["/no/run cannot be read", "--report DIR"],
     );
 }

@@ -81,7 +81,7 @@ fn load_keeps_to_limits(xtask: &Xtask) -> Outcome {
         let image = support::root().join("platform/stack/bench/images/line.png");
         let mut args =
             vec!["load", "--rate", rate, "--duration", "3s", "--image", image.to_str().expect("UTF-8")];
-        args.extend(["--report", folder.to_str().expect("UTF-8"), "-o", "json"]);
+        args.extend(["--report", folder.to_str().expect("UTF-8")]);
         args.extend(limit);
         xtask.run(&args)
     };
@@ -104,7 +104,7 @@ fn load_keeps_to_limits(xtask: &Xtask) -> Outcome {
     let again = run("4", &second, &[]).expect_code(2);
     assert!(again.stderr().contains("holds a report already"), "{}", again.stderr());
     let [first, second] = [&first, &second].map(|folder| folder.to_str().expect("UTF-8"));
-    let compared = xtask.run(&["load", "compare", first, second, "--tolerance", "100000", "-o", "json"]);
+    let compared = xtask.run(&["load", "compare", first, second, "--tolerance", "100000"]);
     assert_eq!(compared.json()["figures"][0]["name"], "rate");
     compared.expect_code(if slow { 6 } else { 0 });
     Ok(())
