@@ -12,12 +12,9 @@ use crate::error::{Error, Result};
 use crate::event::Step;
 use crate::helm::{Chart, Helm, Release};
 use crate::host::Host;
-use crate::manifests::{self, restricted, strict};
+use crate::manifests::{self, CHART, restricted, strict};
 use crate::tools::{self, Tool};
 use values::{accepted, refused};
-
-/// The chart's folder under the project's root.
-const CHART: &str = "charts/ocr-app";
 
 pub async fn check(host: &Host, step: &Step) -> Result<String> {
     let program = tools::ensure(host, Tool::Helm).await?;

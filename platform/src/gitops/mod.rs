@@ -8,6 +8,7 @@ pub mod set;
 mod state;
 mod wait;
 
+pub use crate::manifests::CHART;
 pub use chart::{Pushed, package, push, version};
 pub use explain::Trouble;
 pub use objects::{GitOps, Owned, Repository, application};
@@ -17,5 +18,3 @@ pub use state::{Seen, State, Summary, applications};
 pub const NAMESPACE: &str = "argocd";
 /// The Application of the whole chart.
 pub const APPLICATION: &str = "ocr-app";
-/// The chart's folder under the project's root, and its repository's path in a registry.
-pub const CHART: &str = "charts/ocr-app";

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{Counts, Latencies, Outcome, Target};
+use super::{Counts, Latencies, Outcome, Target, rate};
 
 /// After a failure, so that a service that is gone is not asked a hundred thousand times a second.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
@@ -67,12 +67,6 @@ async fn client<T: Target>(target: Arc<T>, begun: Instant, lasting: Duration) ->
             tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
         }
     }
-}
-
-/// Events a second.
-#[expect(clippy::cast_precision_loss, reason = "no run has two to the 52 requests")]
-fn rate(events: u64, within: Duration) -> f64 {
-    events as f64 / within.as_secs_f64().max(1e-9)
 }
 
 #[cfg(test)]

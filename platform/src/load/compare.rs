@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::latency::Summary;
+use super::number;
 use super::report::Report;
 use crate::error::Exit;
 
@@ -120,9 +121,7 @@ fn verdict(values: (Option<f64>, Option<f64>), wanted: Wanted, allowed: (f64, f6
 
 /// In percent of what was sent.
 fn error_share(report: &Report) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "no run has two to the 52 requests")]
-    let share = report.counts.faults() as f64 / report.sent.max(1) as f64;
-    share * 100.0
+    number(report.counts.faults()) / number(report.sent.max(1)) * 100.0
 }
 
 fn remarks(before: &Report, after: &Report) -> Vec<String> {

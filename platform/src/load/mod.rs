@@ -15,6 +15,8 @@ mod run;
 mod schedule;
 mod thresholds;
 
+use std::time::Duration;
+
 pub use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +89,17 @@ impl Counts {
     pub fn faults(&self) -> u64 {
         self.wrong + self.failed
     }
+}
+
+/// A number of events, to calculate with.
+#[expect(clippy::cast_precision_loss, reason = "no run has two to the 52 requests")]
+fn number(events: u64) -> f64 {
+    events as f64
+}
+
+/// Events a second.
+fn rate(events: u64, within: Duration) -> f64 {
+    number(events) / within.as_secs_f64().max(1e-9)
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::thresholds::{Checked, ERRORS};
-use super::{Counts, DoorReport, Latencies, LostTry, OpenRun, Outcome, Policy, Sample, Schedule, Summary};
+use super::{
+    Counts, DoorReport, Latencies, LostTry, OpenRun, Outcome, Policy, Sample, Schedule, Summary, number, rate,
+};
 use crate::error::{Error, Exit, Result};
 
 /// The form of this document; raised when a reader of the old one would be misled.
@@ -64,8 +66,6 @@ pub struct Second {
 pub struct Tally {
     /// The schedule's length.
     lasting: Duration,
-    pub ended: u64,
-    pub good: u64,
     /// Good answers that came before the schedule's end.
     in_time: u64,
     pub errors: BTreeMap<String, u64>,
@@ -81,12 +81,10 @@ impl Tally {
     }
 
     pub fn note(&mut self, sample: &Sample) {
-        self.ended += 1;
         let (sent, good) = self.courses.entry(sample.intended.as_secs()).or_default();
         *sent += 1;
         match &sample.outcome {
             Outcome::Good => {
-                self.good += 1;
                 self.in_time += u64::from(sample.ended <= self.lasting);
                 self.latencies.record(sample.latency());
                 good.push(sample.latency());
@@ -99,17 +97,16 @@ impl Tally {
 
     /// One line for who watches.
     pub fn line(&self, elapsed: Duration) -> String {
-        let faults: u64 = self.errors.values().sum();
+        let (good, failed) = (self.latencies.histogram().len(), self.errors.values().sum::<u64>());
         let quantile = |quantile| self.latencies.quantile_ms(quantile).unwrap_or_default();
         let faults = match self.errors.iter().max_by_key(|(_, count)| **count) {
-            Some((kind, _)) => format!("{faults} errors ({kind})"),
+            Some((kind, _)) => format!("{failed} errors ({kind})"),
             None => "no error".into(),
         };
-        #[expect(clippy::cast_precision_loss, reason = "no run has two to the 52 requests")]
-        let rate = self.good as f64 / elapsed.as_secs_f64().max(1.0);
+        let rate = rate(good, elapsed.max(Duration::from_secs(1)));
         format!(
             "{} ended, {rate:.1} good a second; p50 {:.0} ms, p99 {:.0} ms; {faults}",
-            self.ended,
+            good + failed,
             quantile(0.5),
             quantile(0.99)
         )
@@ -136,24 +133,19 @@ impl Report {
     /// What the run itself says; where its requests went is the caller's to add. `elapsed`: until the last answer.
     pub fn new(begun: String, elapsed: Duration, run: &OpenRun, tally: Tally) -> Self {
         let sent = run.counts.good + run.counts.faults();
-        #[expect(clippy::cast_precision_loss, reason = "no run has two to the 52 requests")]
-        let (late, rate) = (
-            run.late as f64 / sent.max(1) as f64,
-            tally.in_time as f64 / tally.lasting.as_secs_f64().max(1e-9),
-        );
         Self {
             version: VERSION,
             begun,
             seconds: elapsed.as_secs_f64(),
             sent,
             counts: run.counts.clone(),
-            rate,
+            rate: rate(tally.in_time, tally.lasting),
             latency: run.latencies.summary(),
             latency_from_sending: run.from_sending.summary(),
             errors: tally.errors.clone(),
             late: run.late,
             dropped: run.dropped,
-            generator_was_slow: late > MOST_LATE,
+            generator_was_slow: number(run.late) / number(sent.max(1)) > MOST_LATE,
             course: tally.course(),
             ..Self::default()
         }
@@ -164,9 +156,7 @@ impl Report {
     pub fn verdict(&self) -> Result<Exit> {
         let services_own = |checked: &&Checked| {
             let errors = self.counts.faults().saturating_sub(self.dropped);
-            #[expect(clippy::cast_precision_loss, reason = "no run has two to the 52 requests")]
-            let beyond = errors as f64 > checked.limit;
-            !self.generator_was_slow || (checked.name == ERRORS && beyond)
+            !self.generator_was_slow || (checked.name == ERRORS && number(errors) > checked.limit)
         };
         let missed = self.thresholds.iter().filter(|checked| !checked.passed).filter(services_own);
         let missed: Vec<String> = missed.map(Checked::sentence).collect();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::number;
 use super::report::Report;
 
 /// The name of the limit on requests that went wrong.
@@ -39,9 +40,7 @@ impl Thresholds {
             limit.map(|limit| Checked::new(name, unit, (limit, seen), |seen, limit| seen <= limit))
         };
         let ms = |limit: Option<Duration>| limit.map(|limit| limit.as_secs_f64() * 1000.0);
-        #[expect(clippy::cast_precision_loss, reason = "no run has two to the 52 requests")]
-        let count = |count: u64| count as f64;
-        let errors = at_most(ERRORS, "", self.max_errors.map(count), Some(count(report.counts.faults())));
+        let errors = at_most(ERRORS, "", self.max_errors.map(number), Some(number(report.counts.faults())));
         let rate = (report.counts.good > 0).then_some(report.rate);
         let rate = self
             .min_rate

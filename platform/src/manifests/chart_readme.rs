@@ -5,12 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{Drift, stale};
+use super::{CHART, Drift, stale};
 use crate::error::{Doing, Error, Result};
 use crate::host::write_atomically;
 
-/// Under the project's root.
-const CHART: &str = "charts/ocr-app";
 const BEGIN: &str = "<!-- values: made from values.yaml by `cargo xtask render` -->\n";
 const END: &str = "<!-- end of values -->\n";
 

@@ -21,6 +21,8 @@ use crate::host::write_atomically;
 
 /// The folder that holds the committed manifests, under the project's root.
 pub const DIR: &str = "argocd";
+/// The chart's folder under the project's root, and its repository's path in a registry.
+pub const CHART: &str = "charts/ocr-app";
 /// Who owns the fields that Platen applies.
 pub(crate) const FIELD_MANAGER: &str = "platen";
 
@@ -65,7 +67,7 @@ impl Default for Params {
             release: "ocr".into(),
             source: Source {
                 repo_url: "https://github.com/platen/platen.git".into(),
-                path: "charts/ocr-app".into(),
+                path: CHART.into(),
                 revision: "main".into(),
             },
             values: serde_json::json!({}),
