@@ -15,7 +15,7 @@ use super::memory;
 use super::peers::{Peer, Programs};
 use super::picture::Picture;
 use super::plan::{Options, of_peer};
-use super::report::{Cell, Closed, Drift, Failure, Open, Processes, Reading, Report};
+use super::report::{Cell, Closed, Failure, Open, Processes, Reading, Report};
 use super::running::{Running, image_file};
 use crate::error::{Error, Result};
 use crate::event::Step;
@@ -63,7 +63,7 @@ impl<'a> Bench<'a> {
                 Err(error) => report.failures.push(Failure { peer, why: error.to_string() }),
             }
         }
-        self.drift(report).await
+        Ok(())
     }
 
     async fn references(&self) -> Result<References> {
@@ -89,6 +89,7 @@ impl<'a> Bench<'a> {
             report.cells.push(Cell {
                 peer: Peer::Bare,
                 image: *picture,
+                bare_rate: Some(all.run.rate),
                 closed: Closed::from(all.run),
                 open: None,
                 alone: alone.run.latencies.summary(),
@@ -100,21 +101,13 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    /// The bare library again.
-    async fn drift(&self, report: &mut Report) -> Result<()> {
-        let measured = report.cells.iter().filter(|cell| cell.peer == Peer::Bare);
-        let first: Vec<_> = measured.map(|cell| (cell.image, cell.closed.rate)).collect();
-        if first.is_empty() || self.options.peers().count() == 1 {
-            return Ok(());
+    /// The bare library's rate now, for half a measurement's time; none where it is not among the peers.
+    async fn beside(&self, picture: Picture) -> Result<Option<f64>> {
+        if !self.options.peers().any(|peer| peer == Peer::Bare) {
+            return Ok(None);
         }
-        let expected = self.options.lasting() * u32::try_from(first.len()).unwrap_or(1);
-        let step = super::step(&self.host.events, Peer::Bare, "measuring again", expected);
-        for (image, first) in first {
-            let last = self.bare_run(image, self.cores, self.options.lasting()).await?.run.rate;
-            report.drift.push(Drift { image, first, last });
-        }
-        step.done();
-        Ok(())
+        let run = self.bare_run(picture, self.cores, self.options.lasting() / 2).await?.run;
+        Ok(Some(run.rate))
     }
 
     async fn server(
@@ -162,16 +155,22 @@ impl<'a> Bench<'a> {
         } else {
             None
         };
-        step.message(format!("{picture}: {} clients", self.options.clients));
+        step.message(format!(
+            "{picture}: {} clients, the bare library before and after",
+            self.options.clients
+        ));
+        let before = self.beside(picture).await?;
         let plan = load::Closed { clients: self.options.clients, lasting: self.options.lasting() };
         let load = cpu::metered(closed(&target, plan));
         let ((run, client_cores), memory_mb) = memory::watched(running.pids(), load).await;
+        let after = self.beside(picture).await?;
         let (rate, lasting) = self.options.open(run.rate);
         step.message(format!("{picture}: open loop, {rate:.1} a second"));
         let paced = open(&target, load::Schedule::steady(rate, lasting).offsets()).await;
         Ok(Cell {
             peer,
             image: picture,
+            bare_rate: before.zip(after).map(|(before, after)| f64::midpoint(before, after)),
             closed: Closed::from(run),
             open: Some(Open::new(rate, paced)),
             alone,

@@ -1,5 +1,5 @@
 //! `cargo xtask bench`. Here `ocr`: the service measured against what it replaces and against the bare library, in one run, on
-//! the same images. Peers are started one after the other, never together.
+//! the same images. Peers are started one after the other, each by turns with the bare library.
 
 pub mod accuracy;
 mod bare;
@@ -50,12 +50,11 @@ pub async fn ocr(host: &Host, options: &Options) -> Result<Report> {
     let bench = measure::Bench::new(host, options, &programs, folder.path())?;
     let mut report = Report::new(options);
     bench.run(&mut report).await?;
-    for drift in report.drift.iter().filter(|drift| drift.change().abs() > TRUSTED_DRIFT) {
-        let (percent, way) =
-            (drift.change().abs() * 100.0, if drift.change() < 0.0 { "slower" } else { "faster" });
+    report.drift = report.drifts();
+    for drift in report.drift.iter().filter(|drift| drift.change() > TRUSTED_DRIFT) {
         host.events.warn(format!(
-            "the machine was not idle: at the end the bare library was {percent:.0} % {way} than at the beginning ({})",
-            drift.image
+            "the machine was not idle: the bare library was between {:.1} and {:.1} images a second with the {}",
+            drift.slowest, drift.fastest, drift.image
         ));
     }
     report.targets = targets::judged(&report);

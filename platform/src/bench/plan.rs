@@ -103,7 +103,7 @@ pub fn plan(options: &Options, missing: &Missing) -> Plan {
 fn measures(options: &Options, peer: Peer) -> String {
     let Options { clients, share, .. } = options;
     match peer {
-        Peer::Bare => "all cores, one thread alone, and all cores again at the end".into(),
+        Peer::Bare => "all cores, one thread alone".into(),
         Peer::Platen => format!("one client, {clients} clients, open loop at {share} of the capacity"),
         Peer::PlatenPlain => {
             format!("one client, {clients} clients, open loop at {share} of the capacity, the gateway's hop")
@@ -122,13 +122,14 @@ pub fn of_peer(options: &Options, peer: Peer) -> Duration {
 fn of_picture(options: &Options, peer: Peer, picture: Picture) -> Duration {
     let lasting = options.lasting();
     if peer == Peer::Bare {
-        return lasting * 2 + lasting / 2 + Duration::from_secs(1);
+        return lasting + lasting / 2 + Duration::from_secs(1);
     }
     let capacity = capacity(peer, picture);
     let answers = f64::from(u32::try_from(options.clients).unwrap_or(u32::MAX));
     let drain = Duration::from_secs_f64(answers / capacity / 2.0);
     let alone = if peer.is_platen() { lasting / 2 } else { Duration::ZERO };
-    lasting.max(drain * 2) + drain + options.open(capacity).1 + alone
+    let beside = if options.peers().any(|peer| peer == Peer::Bare) { lasting } else { Duration::ZERO };
+    lasting.max(drain * 2) + drain + options.open(capacity).1 + alone + beside
 }
 
 /// Images a second on two cores, seen once; only for forecasts.

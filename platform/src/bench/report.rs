@@ -19,7 +19,7 @@ pub struct Report {
     pub processes: Vec<Processes>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hop: Option<Hop>,
-    /// The bare library at the end of the run against its beginning: how far the machine itself is to be trusted.
+    /// The bare library's rates over the run: how far the machine itself is to be trusted.
     pub drift: Vec<Drift>,
     /// Peers that could not be measured, and why.
     pub failures: Vec<Failure>,
@@ -31,6 +31,9 @@ pub struct Report {
 pub struct Cell {
     pub peer: Peer,
     pub image: Picture,
+    /// The bare library's rate right before and after: a machine that becomes slower does so for both. Its own is its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bare_rate: Option<f64>,
     /// So many clients as were asked for; for the bare library, a thread for each core.
     pub closed: Closed,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,17 +115,18 @@ impl Hop {
     }
 }
 
+/// The slowest and the fastest that the bare library was with one image.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Drift {
     pub image: Picture,
-    pub first: f64,
-    pub last: f64,
+    pub slowest: f64,
+    pub fastest: f64,
 }
 
 impl Drift {
-    /// As a share of the beginning.
+    /// As a share of the fastest.
     pub fn change(&self) -> f64 {
-        self.last / self.first - 1.0
+        1.0 - self.slowest / self.fastest
     }
 }
 
@@ -170,11 +174,25 @@ impl Report {
         self.cells.iter().find(|cell| cell.peer == peer && cell.image == image)
     }
 
-    /// Good answers a second in the closed loop. For the bare library the better of its two runs: it is the limit.
+    /// Good answers a second in the closed loop.
     pub fn rate(&self, peer: Peer, image: Picture) -> Option<f64> {
-        let rate = self.cell(peer, image)?.closed.rate;
-        let later = self.drift.iter().find(|drift| peer == Peer::Bare && drift.image == image);
-        Some(later.map_or(rate, |drift| rate.max(drift.last)))
+        Some(self.cell(peer, image)?.closed.rate)
+    }
+
+    /// How far the bare library's rates are apart, of images for which there are several.
+    pub(super) fn drifts(&self) -> Vec<Drift> {
+        let of = |image: Picture| {
+            let rates: Vec<f64> = self
+                .cells
+                .iter()
+                .filter(|cell| cell.image == image)
+                .filter_map(|cell| cell.bare_rate)
+                .collect();
+            let slowest = rates.iter().copied().reduce(f64::min)?;
+            let fastest = rates.iter().copied().reduce(f64::max)?;
+            (rates.len() > 1).then_some(Drift { image, slowest, fastest })
+        };
+        Picture::ALL.into_iter().filter_map(of).collect()
     }
 
     /// An error where a target was missed or a peer could not be measured.
@@ -184,9 +202,13 @@ impl Report {
         verdict(missed.chain(failed), "cargo xtask bench ocr --seconds 15")
     }
 
-    /// How many times as many images a second.
+    /// How many times as many images a second, each held against the bare library beside it where it was measured.
     pub fn ratio(&self, peer: Peer, than: Peer, image: Picture) -> Option<f64> {
-        let (own, other) = (self.rate(peer, image)?, self.rate(than, image)?);
-        (other > 0.0).then(|| own / other)
+        let (own, other) = (self.cell(peer, image)?, self.cell(than, image)?);
+        let machine = match (own.bare_rate, other.bare_rate) {
+            (Some(own), Some(other)) if own > 0.0 => other / own,
+            _ => 1.0,
+        };
+        (other.closed.rate > 0.0).then(|| own.closed.rate / other.closed.rate * machine)
     }
 }

@@ -1,7 +1,7 @@
 //! Ratios and verdicts from made-up measurements.
 
 use super::*;
-use crate::bench::report::{Cell, Closed, Drift, Hop, Processes, Reading};
+use crate::bench::report::{Cell, Closed, Hop, Processes, Reading};
 use crate::load::{Counts, Latencies};
 
 fn cell(peer: Peer, image: Picture, rate: f64, alone_ms: u64) -> Cell {
@@ -9,6 +9,7 @@ fn cell(peer: Peer, image: Picture, rate: f64, alone_ms: u64) -> Cell {
     Cell {
         peer,
         image,
+        bare_rate: None,
         closed: Closed { rate, latency: None, counts: Counts::default() },
         open: None,
         alone: alone.summary(),
@@ -59,12 +60,20 @@ fn what_was_not_measured_is_neither_met_nor_missed() {
 }
 
 #[test]
-fn the_limit_is_the_better_of_the_bare_librarys_two_runs() {
-    let cells =
-        vec![cell(Peer::Bare, Picture::Line, 80.0, 12), cell(Peer::PlatenPlain, Picture::Line, 80.0, 12)];
-    let drift = vec![Drift { image: Picture::Line, first: 80.0, last: 100.0 }];
-    let targets = judged(&Report { cells, drift, ..Report::default() });
-    assert_eq!(missed(&targets), ["line: throughput of the bare library's"]);
+fn each_peer_is_held_against_the_bare_library_beside_it() {
+    let beside =
+        |peer, rate, bare_rate| Cell { bare_rate: Some(bare_rate), ..cell(peer, Picture::Line, rate, 12) };
+    let cells = vec![
+        beside(Peer::Bare, 100.0, 100.0),
+        // The machine was at half its speed meanwhile.
+        beside(Peer::PlatenPlain, 49.0, 50.0),
+        beside(Peer::Flask, 7.0, 100.0),
+    ];
+    let report = Report { cells, ..Report::default() };
+    let targets = judged(&report);
+    close(found(&targets, "line: throughput of the bare library").measured, 0.98);
+    close(found(&targets, "line: throughput of Flask").measured, 14.0);
+    close(report.drifts().first().map(crate::bench::report::Drift::change), 0.5);
 }
 
 #[test]

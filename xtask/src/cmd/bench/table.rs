@@ -19,9 +19,10 @@ pub fn report(report: &Report) -> String {
     parts.push(processes(report));
     parts.extend(report.drift.iter().map(|drift| {
         format!(
-            "{}: the bare library again at the end: {:.1}/s, {:+.1} % of the beginning",
+            "{}: the bare library read between {:.1} and {:.1} a second over the run ({:.1} % apart)",
             drift.image,
-            drift.last,
+            drift.slowest,
+            drift.fastest,
             drift.change() * 100.0
         )
     }));
