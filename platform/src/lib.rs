@@ -25,6 +25,7 @@ pub mod observe;
 pub mod ports;
 pub mod process;
 pub mod registry;
+pub mod report;
 pub mod room;
 pub mod service;
 pub mod status;

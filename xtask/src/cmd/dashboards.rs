@@ -9,7 +9,7 @@ use comfy_table::{Table, presets};
 use platform::host::{Host, write_atomically};
 use platform::observe::grafana::{self, Grafana, Import, Login};
 use platform::observe::lint::{self, Exceptions, Finding};
-use platform::observe::render::{self, Range};
+use platform::observe::render;
 use platform::observe::verify::{self, Checked, Query};
 use platform::observe::{Dashboard, Prometheus, alerts, dashboard, sidecar};
 use platform::{Error, Exit, Result, up};
@@ -224,7 +224,7 @@ fn config_map(dashboards: &[Dashboard], args: ConfigMapArgs, printer: &Printer) 
 }
 
 async fn draw(host: &Host, dashboards: &[Dashboard], args: RenderArgs, printer: &Printer) -> Result<Exit> {
-    let range = Range::new(args.last, args.end)?;
+    let range = render::range(args.last, args.end)?;
     let file = args.out.unwrap_or_else(|| host.state_dir().join("dashboards.html"));
     let url = match args.prometheus.url {
         Some(url) => url,

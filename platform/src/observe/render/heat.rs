@@ -2,10 +2,9 @@
 
 use serde_json::Value;
 
-use super::draw::{Frame, add, bands, x, y};
-use super::series::{Curve, steps, told};
-use super::{Asked, Firing, Range, unit};
+use super::Asked;
 use crate::observe::dashboard::Panel;
+use crate::report::plot::{Band, Curve, Frame, Range, add, bands, steps, told, unit, x, y};
 
 /// A bucket of a histogram: its upper bound, and how many fell into it at each step.
 #[derive(Debug, PartialEq)]
@@ -14,7 +13,7 @@ struct Bucket {
     counts: Vec<Option<f64>>,
 }
 
-pub(super) fn map(panel: &Panel, asked: &[Asked<'_>], range: Range, firing: &[Firing]) -> String {
+pub(super) fn map(panel: &Panel, asked: &[Asked<'_>], range: Range, firing: &[Band]) -> String {
     let unit = panel.options.pointer("/yAxis/unit").and_then(Value::as_str).unwrap_or("short");
     let buckets = filled(buckets(asked, range));
     let most = buckets.iter().flat_map(|it| it.counts.iter().flatten()).copied().fold(0.0, f64::max);
@@ -100,10 +99,11 @@ mod tests {
     use super::*;
     use crate::observe::dashboard::Target;
     use crate::observe::prometheus::Series;
+    use crate::report::plot::Clock;
 
     #[test]
     fn buckets_count_what_lies_between_two_bounds() {
-        let range = Range { start: 0.0, end: 15.0, step: 15.0 };
+        let range = Range { start: 0.0, end: 15.0, step: 15.0, clock: Clock::Utc };
         let target = Target::default();
         let series = |le: &str, values: [f64; 2]| Series {
             labels: BTreeMap::from([("le".into(), le.into())]),

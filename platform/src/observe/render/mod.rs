@@ -1,12 +1,9 @@
 //! The dashboards drawn from Prometheus without Grafana: one HTML file that needs nothing else, for looking at, sending
 //! on and keeping.
 
-mod axis;
-mod draw;
 mod heat;
 mod page;
 mod series;
-mod unit;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,6 +16,8 @@ use super::prometheus::{Prometheus, QueryError, Series};
 use super::promql;
 use crate::error::{Error, Result};
 use crate::event::Step;
+pub use crate::report::plot::Range;
+use crate::report::plot::{Band, Clock};
 
 /// Panels asked for at a time: Prometheus answers up to twenty queries at once, and others ask it too.
 const AT_ONCE: usize = 4;
@@ -27,40 +26,19 @@ const POINTS: f64 = 240.0;
 /// A cluster's scrapes are 15 s apart; nothing happens between them.
 const SHORTEST_STEP: f64 = 15.0;
 
-/// What time is shown.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Range {
-    /// Unix seconds.
-    pub start: f64,
-    pub end: f64,
-    /// Seconds between two points.
-    pub step: f64,
-}
-
-impl Range {
-    /// The time of this length before `end`, or before now.
-    pub fn new(length: Duration, end: Option<SystemTime>) -> Result<Self> {
-        let length = length.as_secs_f64();
-        if length < SHORTEST_STEP {
-            return Err(Error::usage(
-                format!("{length} s are too short: nothing is measured more often than every 15 s"),
-                "ask for at least a minute: --last 1m",
-            ));
-        }
-        let end = end.unwrap_or_else(SystemTime::now);
-        let end = end.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64().floor();
-        let step = (length / POINTS).ceil().max(SHORTEST_STEP);
-        Ok(Self { start: end - length, end, step })
+/// The time of this length before `end`, or before now.
+pub fn range(length: Duration, end: Option<SystemTime>) -> Result<Range> {
+    let length = length.as_secs_f64();
+    if length < SHORTEST_STEP {
+        return Err(Error::usage(
+            format!("{length} s are too short: nothing is measured more often than every 15 s"),
+            "ask for at least a minute: --last 1m",
+        ));
     }
-
-    pub fn length(&self) -> Duration {
-        Duration::from_secs_f64(self.end - self.start)
-    }
-
-    /// Where a moment lies, from 0 to 1.
-    fn place(&self, time: f64) -> f64 {
-        (time - self.start) / (self.end - self.start)
-    }
+    let end = end.unwrap_or_else(SystemTime::now);
+    let end = end.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64().floor();
+    let step = (length / POINTS).ceil().max(SHORTEST_STEP);
+    Ok(Range { start: end - length, end, step, clock: Clock::Utc })
 }
 
 /// A length of time as it is typed: 90s, 30m, 6h, 2d.
@@ -180,6 +158,13 @@ async fn firing(prometheus: &Prometheus, range: Range) -> Result<Vec<Firing>> {
     }
 }
 
+impl Firing {
+    /// From the step in which it began.
+    fn band(&self, range: Range) -> Band {
+        Band { from: self.from - range.step, to: self.to }
+    }
+}
+
 /// A gap of more than a step ends a time.
 fn times(series: &Series, step: f64) -> Vec<Firing> {
     let label = |name: &str| series.labels.get(name).cloned().unwrap_or_default();
@@ -226,10 +211,13 @@ mod tests {
 
     #[test]
     fn a_range_has_a_point_for_each_scrape_or_as_many_as_can_be_seen() {
-        let range = |length| Range::new(length, Some(UNIX_EPOCH + Duration::from_hours(24))).unwrap();
+        let range = |length| range(length, Some(UNIX_EPOCH + Duration::from_hours(24))).unwrap();
         let short = range(Duration::from_mins(30));
         assert_eq!((short.start, short.end, short.step), (84_600.0, 86_400.0, 15.0));
-        assert_eq!(range(Duration::from_hours(24)), Range { start: 0.0, end: 86_400.0, step: 360.0 });
-        assert!(Range::new(Duration::from_secs(1), None).unwrap_err().hint().unwrap().contains("--last"));
+        assert_eq!(
+            range(Duration::from_hours(24)),
+            Range { start: 0.0, end: 86_400.0, step: 360.0, clock: Clock::Utc }
+        );
+        assert!(super::range(Duration::from_secs(1), None).unwrap_err().hint().unwrap().contains("--last"));
     }
 }

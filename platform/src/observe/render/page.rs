@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
-use super::axis::clock;
-use super::{Firing, Range, Shown, draw, has_values, heat, series};
+use super::{Firing, Shown, has_values, heat, series};
 use crate::error::{Error, Result};
 use crate::observe::dashboard::{Dashboard, Panel};
 use crate::observe::prometheus::Prometheus;
+use crate::report::plot::{Range, clock, escaped};
+use crate::report::{CSS, JS};
 
 /// By dashboard and panel.
 type Answers<'a> = BTreeMap<(usize, u32), Shown<'a>>;
@@ -76,8 +77,8 @@ pub(super) fn html(content: &Content<'_>) -> Result<String> {
     environment.add_template("page.html", include_str!("page.html.j2")).map_err(broken)?;
     let range = content.range;
     let values = Values {
-        css: include_str!("page.css"),
-        js: include_str!("page.js"),
+        css: CSS,
+        js: JS,
         source: content.prometheus.address(),
         day: clock(range.end, "%Y-%m-%d"),
         from: clock(range.start, "%Y-%m-%d %H:%M:%S"),
@@ -127,7 +128,7 @@ fn sheet(content: &Content<'_>, index: usize, dashboard: &Dashboard) -> Sheet {
 
 fn figure(content: &Content<'_>, index: usize, panel: &Panel) -> Figure {
     let body = match content.answers.get(&(index, panel.id)) {
-        Some(Err(why)) => format!(r#"<p class="empty">Prometheus refuses it: {}</p>"#, draw::escaped(why)),
+        Some(Err(why)) => format!(r#"<p class="empty">Prometheus refuses it: {}</p>"#, escaped(why)),
         Some(shown) if has_values(shown) => drawn(content, panel, shown),
         _ => r#"<p class="empty">no data in this time</p>"#.into(),
     };
@@ -142,9 +143,10 @@ fn figure(content: &Content<'_>, index: usize, panel: &Panel) -> Figure {
 
 fn drawn(content: &Content<'_>, panel: &Panel, shown: &Shown<'_>) -> String {
     let asked = shown.as_deref().unwrap_or_default();
-    let (range, firing) = (content.range, content.firing);
+    let range = content.range;
+    let firing: Vec<_> = content.firing.iter().map(|it| it.band(range)).collect();
     match panel.kind.as_str() {
-        "heatmap" => heat::map(panel, asked, range, firing),
+        "heatmap" => heat::map(panel, asked, range, &firing),
         "table" => series::table(panel, asked),
         "stat" | "gauge" => series::stat(panel, &series::curves(panel, asked, range), range),
         _ => series::lines(panel, &series::curves(panel, asked, range), range, firing),

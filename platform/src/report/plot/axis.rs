@@ -2,11 +2,11 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::Range;
+use super::{Clock, Range};
 
 /// A scale of values from `low` to `high`, and where it has lines.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Scale {
+pub(crate) struct Scale {
     pub low: f64,
     pub high: f64,
     pub ticks: Vec<f64>,
@@ -46,10 +46,12 @@ fn nice(step: f64, base: f64) -> f64 {
     factor.unwrap_or(10.0) * power
 }
 
-/// Moments with a label, at whole minutes or hours of UTC.
-pub(super) fn moments(range: Range) -> Vec<(f64, String)> {
-    let steps =
-        [15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 43200.0, 86400.0];
+/// Moments with a label, at whole seconds, minutes or hours.
+pub(crate) fn moments(range: Range) -> Vec<(f64, String)> {
+    let steps = [
+        1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0,
+        43200.0, 86400.0,
+    ];
     let wanted = (range.end - range.start) / 5.0;
     let step = steps.into_iter().find(|it| *it >= wanted).unwrap_or(86400.0 * (wanted / 86400.0).ceil());
     let form = match step {
@@ -57,7 +59,11 @@ pub(super) fn moments(range: Range) -> Vec<(f64, String)> {
         step if step < 43200.0 => "%H:%M",
         _ => "%m-%d %H:%M",
     };
-    every((range.start / step).ceil() * step, step, range.end).map(|at| (at, clock(at, form))).collect()
+    let label = |at: f64| match range.clock {
+        Clock::Utc => clock(at, form),
+        Clock::FromStart => format!("{at:.0} s"),
+    };
+    every((range.start / step).ceil() * step, step, range.end).map(|at| (at, label(at))).collect()
 }
 
 fn every(first: f64, step: f64, last: f64) -> impl Iterator<Item = f64> {
@@ -65,7 +71,7 @@ fn every(first: f64, step: f64, last: f64) -> impl Iterator<Item = f64> {
 }
 
 /// A moment in UTC, in strftime's words.
-pub(super) fn clock(seconds: f64, form: &str) -> String {
+pub(crate) fn clock(seconds: f64, form: &str) -> String {
     #[expect(clippy::cast_possible_truncation, reason = "times of the present are far from the ends of i64")]
     Timestamp::from_second(seconds as i64).map(|it| it.strftime(form).to_string()).unwrap_or_default()
 }
@@ -93,8 +99,11 @@ mod tests {
 
     #[test]
     fn moments_lie_at_whole_minutes() {
-        let range = Range { start: 1_000_000_010.0, end: 1_000_001_810.0, step: 15.0 };
+        let range = Range { start: 1_000_000_010.0, end: 1_000_001_810.0, step: 15.0, clock: Clock::Utc };
         let labels: Vec<String> = moments(range).into_iter().map(|(_, label)| label).collect();
         assert_eq!(labels, ["01:50", "02:00", "02:10"]);
+        let run = Range { start: 0.0, end: 10.0, step: 1.0, clock: Clock::FromStart };
+        let labels: Vec<String> = moments(run).into_iter().map(|(_, label)| label).collect();
+        assert_eq!(labels, ["0 s", "2 s", "4 s", "6 s", "8 s", "10 s"]);
     }
 }

@@ -3,8 +3,8 @@
 
 use std::fmt::Write;
 
+use super::Range;
 use super::axis::{Scale, moments};
-use super::{Firing, Range};
 
 /// Width and height of a plot in its own units.
 const SIDE: f64 = 1000.0;
@@ -12,7 +12,7 @@ const SIDE: f64 = 1000.0;
 const COLORS: usize = 8;
 
 /// A plot, ready but for what is drawn in it.
-pub(super) struct Frame<'a> {
+pub(crate) struct Frame<'a> {
     pub range: Range,
     /// Heights from 0 to 1, with their labels.
     pub ys: Vec<(f64, String)>,
@@ -52,16 +52,16 @@ impl Frame<'_> {
 }
 
 /// Lines of a scale with their values.
-pub(super) fn labels(scale: &Scale, unit: &str) -> Vec<(f64, String)> {
+pub(crate) fn labels(scale: &Scale, unit: &str) -> Vec<(f64, String)> {
     scale.ticks.iter().map(|tick| (scale.place(*tick), super::unit::text(*tick, unit))).collect()
 }
 
-pub(super) fn x(range: Range, time: f64) -> String {
+pub(crate) fn x(range: Range, time: f64) -> String {
     short(range.place(time) * SIDE)
 }
 
 /// From the height, 0 at the bottom and 1 at the top.
-pub(super) fn y(place: f64) -> String {
+pub(crate) fn y(place: f64) -> String {
     short((1.0 - place) * SIDE)
 }
 
@@ -70,27 +70,33 @@ fn short(value: f64) -> String {
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }
 
-/// The times in which alerts fired, from the step in which each began.
-pub(super) fn bands(firing: &[Firing], range: Range) -> String {
+/// A time that is marked.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Band {
+    pub from: f64,
+    pub to: f64,
+}
+
+pub(crate) fn bands(bands: &[Band], range: Range) -> String {
     let mut text = String::new();
-    for it in firing {
-        let (from, to) = (x(range, (it.from - range.step).max(range.start)), x(range, it.to));
-        add(&mut text, format_args!(r#"<path class="firing" d="M{from} 0H{to}V{SIDE}H{from}Z"/>"#));
+    for it in bands {
+        let (from, to) = (x(range, it.from.max(range.start)), x(range, it.to.min(range.end)));
+        add(&mut text, format_args!(r#"<path class="band" d="M{from} 0H{to}V{SIDE}H{from}Z"/>"#));
     }
     text
 }
 
 /// The class of the colour of a series; from the ninth on the colours come again, dashed.
-pub(super) fn color(index: usize) -> String {
+pub(crate) fn color(index: usize) -> String {
     let dashed = if index < COLORS { "" } else { " again" };
     format!("c{}{dashed}", index % COLORS + 1)
 }
 
-pub(super) fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     minijinja::HtmlEscape(text).to_string()
 }
 
 /// Writing to a String cannot fail.
-pub(super) fn add(text: &mut String, what: std::fmt::Arguments<'_>) {
+pub(crate) fn add(text: &mut String, what: std::fmt::Arguments<'_>) {
     let _ = text.write_fmt(what);
 }

@@ -1,8 +1,9 @@
 //! Curves as they are drawn.
 
 use super::*;
+use crate::report::plot::Clock;
 
-const RANGE: Range = Range { start: 0.0, end: 60.0, step: 15.0 };
+const RANGE: Range = Range { start: 0.0, end: 60.0, step: 15.0, clock: Clock::Utc };
 
 fn curve(values: &[Option<f64>]) -> Curve {
     Curve { name: "a".into(), values: values.to_vec() }
@@ -23,15 +24,6 @@ fn stacked_curves_stand_on_one_another() {
     let below = stack(&[one, two.clone()]);
     assert_eq!(below, [vec![0.0, 0.0], vec![1.0, 2.0], vec![4.0, 2.0]]);
     assert_eq!(sums(&below[1], &below[2], &two), [Some((1.0, 4.0)), None]);
-}
-
-#[test]
-fn a_legend_is_filled_as_grafana_does() {
-    let labels = BTreeMap::from([("pod".into(), "m-1".into()), ("role".into(), "model".into())]);
-    assert_eq!(name("{{role}} {{pod}}", &labels, "T"), "model m-1");
-    assert_eq!(name("p95 {{node}}", &labels, "T"), "p95");
-    assert_eq!(name("", &labels, "T"), "pod=m-1 role=model");
-    assert_eq!(name("", &BTreeMap::new(), "T"), "T");
 }
 
 #[test]

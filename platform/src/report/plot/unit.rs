@@ -1,7 +1,7 @@
 //! Values as a person reads them, by the names that Grafana has for units.
 
 /// A value with its unit, with three digits that count.
-pub(super) fn text(value: f64, unit: &str) -> String {
+pub(crate) fn text(value: f64, unit: &str) -> String {
     if value.is_nan() {
         return "–".into();
     }

@@ -35,8 +35,9 @@
         .filter(([, , values]) => values[at] != null)
         .map(([name, color, values]) =>
           element("p", {}, element("span", {}, element("i", { className: color }), name), element("b", {}, values[at])));
-      const time = new Date((data.start + at * data.step) * 1000).toISOString().slice(11, 19);
-      told.replaceChildren(element("p", {}, element("b", {}, `${time} UTC`)), ...rows.slice(0, 16));
+      const seconds = data.start + at * data.step;
+      const time = data.clock === "utc" ? `${new Date(seconds * 1000).toISOString().slice(11, 19)} UTC` : `${seconds} s`;
+      told.replaceChildren(element("p", {}, element("b", {}, time)), ...rows.slice(0, 16));
       cross.hidden = told.hidden = false;
       const box = plot.getBoundingClientRect();
       const x = (at * data.step) / (data.end - data.start) * box.width;
