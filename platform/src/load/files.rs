@@ -1,4 +1,4 @@
-//! The files of a run: report.json, junit.xml, latencies.hlog.
+//! The files of a run: report.json, report.html, junit.xml, latencies.hlog.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -13,6 +13,7 @@ use crate::error::{Doing, Error, Result};
 use crate::host::write_atomically;
 
 const REPORT: &str = "report.json";
+const PAGE: &str = "report.html";
 const JUNIT: &str = "junit.xml";
 const HDR: &str = "latencies.hlog";
 
@@ -35,6 +36,7 @@ impl Files {
         let json =
             serde_json::to_vec_pretty(report).unwrap_or_else(|error| unreachable!("plain values: {error}"));
         write_atomically(&self.0.join(REPORT), &json)?;
+        write_atomically(&self.0.join(PAGE), crate::report::load(report, run)?.as_bytes())?;
         write_atomically(&self.0.join(JUNIT), junit(report)?.as_bytes())?;
         let lasting = Duration::from_secs_f64(report.seconds);
         write_atomically(&self.0.join(HDR), &hdr_log(run, begun, lasting)?)

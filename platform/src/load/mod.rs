@@ -93,7 +93,7 @@ impl Counts {
 
 /// A number of events, to calculate with.
 #[expect(clippy::cast_precision_loss, reason = "no run has two to the 52 requests")]
-fn number(events: u64) -> f64 {
+pub(crate) fn number(events: u64) -> f64 {
     events as f64
 }
 

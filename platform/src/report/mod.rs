@@ -1,8 +1,8 @@
 //! What a run found, as one HTML file that needs nothing else, with its plots inside: for looking at, sending on and
 //! keeping.
 
+mod load;
+pub(crate) mod page;
 pub mod plot;
 
-/// How such pages look, and what they do under the pointer.
-pub(crate) const CSS: &str = include_str!("page.css");
-pub(crate) const JS: &str = include_str!("page.js");
+pub(crate) use load::load;

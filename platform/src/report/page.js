@@ -35,8 +35,12 @@
         .filter(([, , values]) => values[at] != null)
         .map(([name, color, values]) =>
           element("p", {}, element("span", {}, element("i", { className: color }), name), element("b", {}, values[at])));
-      const seconds = data.start + at * data.step;
-      const time = data.clock === "utc" ? `${new Date(seconds * 1000).toISOString().slice(11, 19)} UTC` : `${seconds} s`;
+      const along = data.start + at * data.step;
+      const time = {
+        utc: () => `${new Date(along * 1000).toISOString().slice(11, 19)} UTC`,
+        fromstart: () => `${along} s`,
+        quantile: () => `${((1 - 10 ** -along) * 100).toFixed(Math.max(1, Math.ceil(along - 1)))} %`,
+      }[data.clock]();
       told.replaceChildren(element("p", {}, element("b", {}, time)), ...rows.slice(0, 16));
       cross.hidden = told.hidden = false;
       const box = plot.getBoundingClientRect();

@@ -1,16 +1,13 @@
-//! The page around the plots.
+//! The dashboards as a page.
 
 use std::collections::BTreeMap;
 
-use minijinja::{Environment, UndefinedBehavior};
-use serde::Serialize;
-
 use super::{Firing, Shown, has_values, heat, series};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::observe::dashboard::{Dashboard, Panel};
 use crate::observe::prometheus::Prometheus;
+use crate::report::page::{Figure, Notice, Notices, Page, Section, Sheet};
 use crate::report::plot::{Range, clock, escaped};
-use crate::report::{CSS, JS};
 
 /// By dashboard and panel.
 type Answers<'a> = BTreeMap<(usize, u32), Shown<'a>>;
@@ -24,81 +21,28 @@ pub(super) struct Content<'a> {
     pub firing: &'a [Firing],
 }
 
-/// What the template is filled with.
-#[derive(Serialize)]
-struct Values<'a> {
-    css: &'a str,
-    js: &'a str,
-    source: &'a str,
-    day: String,
-    from: String,
-    to: String,
-    alerts: Vec<Alert<'a>>,
-    sheets: Vec<Sheet>,
-}
-
-#[derive(Serialize)]
-struct Sheet {
-    uid: String,
-    title: String,
-    description: String,
-    sections: Vec<Section>,
-}
-
-#[derive(Serialize, Default)]
-struct Section {
-    title: String,
-    panels: Vec<Figure>,
-}
-
-#[derive(Serialize)]
-struct Figure {
-    title: String,
-    description: String,
-    kind: String,
-    /// In units of Grafana's grid.
-    width: u32,
-    /// HTML.
-    body: String,
-}
-
-#[derive(Serialize)]
-struct Alert<'a> {
-    name: &'a str,
-    about: &'a str,
-    from: String,
-    to: String,
-}
-
 pub(super) fn html(content: &Content<'_>) -> Result<String> {
-    let broken = |error: minijinja::Error| Error::malformed("the template of the page", error, "");
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.add_template("page.html", include_str!("page.html.j2")).map_err(broken)?;
     let range = content.range;
-    let values = Values {
-        css: CSS,
-        js: JS,
-        source: content.prometheus.address(),
-        day: clock(range.end, "%Y-%m-%d"),
-        from: clock(range.start, "%Y-%m-%d %H:%M:%S"),
-        to: clock(range.end, "%H:%M:%S"),
-        alerts: content.firing.iter().map(|it| alert(it, range)).collect(),
+    let titles: Vec<&str> = content.dashboards.iter().map(|it| it.model.title.as_str()).collect();
+    let (from, to) = (clock(range.start, "%Y-%m-%d %H:%M:%S"), clock(range.end, "%H:%M:%S"));
+    let firing: Vec<Notice> = content.firing.iter().map(|it| notice(it, range)).collect();
+    let page = Page {
+        title: format!("Platen: {} · {}", titles.join(", "), clock(range.end, "%Y-%m-%d")),
+        about: format!("{from} to {to} UTC, from {}", content.prometheus.address()),
+        verdict: None,
+        notices: (!firing.is_empty()).then_some(Notices { title: "Alerts in this time", list: firing }),
         sheets: content.dashboards.iter().enumerate().map(|(index, it)| sheet(content, index, it)).collect(),
     };
-    environment
-        .get_template("page.html")
-        .and_then(|it| it.render(minijinja::value::Serde(&values)))
-        .map_err(broken)
+    page.html()
 }
 
-fn alert(firing: &Firing, range: Range) -> Alert<'_> {
+fn notice(firing: &Firing, range: Range) -> Notice {
     let goes_on = firing.to + range.step > range.end;
-    Alert {
-        name: &firing.name,
-        about: &firing.about,
-        from: clock(firing.from, "%H:%M:%S"),
-        to: if goes_on { "the end".into() } else { clock(firing.to, "%H:%M:%S") },
+    let to = if goes_on { "the end".into() } else { clock(firing.to, "%H:%M:%S") };
+    Notice {
+        name: firing.name.clone(),
+        about: firing.about.clone(),
+        when: format!("{} to {to}", clock(firing.from, "%H:%M:%S")),
     }
 }
 

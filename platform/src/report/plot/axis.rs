@@ -46,7 +46,7 @@ fn nice(step: f64, base: f64) -> f64 {
     factor.unwrap_or(10.0) * power
 }
 
-/// Moments with a label, at whole seconds, minutes or hours.
+/// Moments with a label, at whole seconds, minutes, hours or nines.
 pub(crate) fn moments(range: Range) -> Vec<(f64, String)> {
     let steps = [
         1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0,
@@ -62,6 +62,7 @@ pub(crate) fn moments(range: Range) -> Vec<(f64, String)> {
     let label = |at: f64| match range.clock {
         Clock::Utc => clock(at, form),
         Clock::FromStart => format!("{at:.0} s"),
+        Clock::Quantile => format!("{} %", (1.0 - 10_f64.powf(-at)) * 100.0),
     };
     every((range.start / step).ceil() * step, step, range.end).map(|at| (at, label(at))).collect()
 }

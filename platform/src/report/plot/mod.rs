@@ -1,4 +1,4 @@
-//! Plots as HTML and SVG that need nothing else: curves over time, on scales with round numbers.
+//! Plots as HTML and SVG that need nothing else: curves over time or over quantiles, on scales with round numbers.
 
 mod axis;
 mod draw;
@@ -13,10 +13,10 @@ pub(crate) use axis::clock;
 pub(crate) use draw::{Band, Frame, add, bands, escaped, x, y};
 pub(crate) use lines::{Curve, Lines, spark, steps, told};
 
-/// What time is shown.
+/// What is shown from left to right.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Range {
-    /// Seconds, since 1970 or since the start of a run.
+    /// Seconds, or what `clock` says.
     pub start: f64,
     pub end: f64,
     /// Between two points.
@@ -24,13 +24,16 @@ pub struct Range {
     pub clock: Clock,
 }
 
-/// How moments are written.
+/// What stands under a plot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Clock {
+    /// Seconds since 1970, as a time of day.
     Utc,
     /// As seconds since the start of a run.
     FromStart,
+    /// Nines: 0 is none of all, 1 is 90 %, 2 is 99 %.
+    Quantile,
 }
 
 impl Range {
