@@ -6,6 +6,7 @@ use crate::config::{Config, ProfileName};
 use crate::error::{Doing, Error, Result};
 use crate::event::Events;
 use crate::process::Processes;
+use crate::registry::Credentials;
 
 /// Passed first to everything that acts.
 #[derive(Clone)]
@@ -19,6 +20,8 @@ pub struct Host {
     pub config: Config,
     /// Whether packages and programs may be installed on this machine.
     pub may_install: bool,
+    /// A registry's login that the command was given; it goes before all others.
+    pub login: Option<Credentials>,
 }
 
 impl Host {
@@ -26,7 +29,15 @@ impl Host {
     pub fn new(root: PathBuf, config: Config, events: Events) -> Result<Self> {
         let cache = cache_dir(|name| std::env::var_os(name).map(PathBuf::from))?;
         std::fs::create_dir_all(&cache).doing(format!("creating the cache folder {}", cache.display()))?;
-        Ok(Self { processes: Processes::system(), events, root, cache, config, may_install: true })
+        Ok(Self {
+            processes: Processes::system(),
+            events,
+            root,
+            cache,
+            config,
+            may_install: true,
+            login: None,
+        })
     }
 
     /// What runs in this checkout made: records, reports, journals.

@@ -72,8 +72,13 @@ spec:
       labels:
         {{- include "ocr-app.selector" . | nindent 8 }}
         app.kubernetes.io/part-of: platen
-      {{- if .root.Values.monitoring.annotations }}
+      {{- if or .root.Values.monitoring.annotations .values.envChecksum }}
       annotations:
+        {{- with .values.envChecksum }}
+        checksum/env: {{ . }}
+        {{- end }}
+      {{- end }}
+      {{- if .root.Values.monitoring.annotations }}
         prometheus.io/scrape: "true"
         prometheus.io/port: {{ .values.port | quote }}
         prometheus.io/path: /metrics

@@ -17,6 +17,7 @@ fn host(root: &std::path::Path, script: Vec<Expect>) -> (Host, Recorded) {
         cache: root.join("cache"),
         config: Config::default(),
         may_install: false,
+        login: None,
     };
     (host, recorded)
 }

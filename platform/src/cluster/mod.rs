@@ -1,11 +1,14 @@
 //! Where the platform runs: embedded processes, kind, and the Kubernetes API of any cluster.
 
 pub mod client;
+pub mod consoles;
 pub mod doors;
 pub mod embedded;
+pub mod forward;
 pub mod kind;
 pub mod objects;
 pub mod relay;
+pub mod secrets;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 

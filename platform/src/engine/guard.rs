@@ -147,6 +147,7 @@ mod tests {
             cache: cache.into(),
             config: crate::config::Config::default(),
             may_install: true,
+            login: None,
         }
     }
 

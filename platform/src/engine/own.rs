@@ -314,6 +314,7 @@ mod tests {
             cache: cache.path().into(),
             config: crate::config::Config::default(),
             may_install: true,
+            login: None,
         };
         let paths = Paths::new(&host);
         let socket = format!("unix://{}/docker.sock", cache.path().display());

@@ -19,6 +19,7 @@ pub fn mirror() -> (tempfile::TempDir, Host, Mirror) {
         cache: dir.path().join("cache"),
         config: Config::default(),
         may_install: false,
+        login: None,
     };
     let mirror = Mirror::new(&host).unwrap();
     (dir, host, mirror)

@@ -35,6 +35,11 @@ impl fmt::Debug for Credentials {
 }
 
 impl Credentials {
+    /// `server` as a registry is named anywhere: with or without a scheme.
+    pub fn new(server: &str, user: String, password: String, email: Option<String>) -> Self {
+        Self { server: bare(server).to_owned(), user, password, email }
+    }
+
     pub(super) fn auth(&self) -> RegistryAuth {
         RegistryAuth::Basic(self.user.clone(), self.password.clone())
     }
@@ -45,7 +50,7 @@ impl Credentials {
         match (read(SERVER), read(USER), read(PASSWORD)) {
             (None, None, None) => Ok(None),
             (Some(server), Some(user), Some(password)) => {
-                Ok(Some(Self { server: bare(&server).to_owned(), user, password, email: read(EMAIL) }))
+                Ok(Some(Self::new(&server, user, password, read(EMAIL))))
             }
             _ => Err(Error::usage(
                 format!("a registry's login needs {SERVER}, {USER} and {PASSWORD}; not all of them are set"),
@@ -65,9 +70,11 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// Those of this machine: `.env` and the environment (which goes before), then Docker's configuration.
+    /// Those of this machine: what the command was given, `.env` and the environment (which goes before), then Docker's
+    /// configuration.
     pub fn of(host: &Host) -> Result<Self> {
-        let named = Credentials::of_variables(variables(host)?)?.into_iter().collect();
+        let named =
+            host.login.clone().into_iter().chain(Credentials::of_variables(variables(host)?)?).collect();
         Ok(Self { named, docker: docker_configuration() })
     }
 

@@ -14,6 +14,7 @@ fn host() -> Host {
         cache: "/nowhere".into(),
         config: Config::default(),
         may_install: false,
+        login: None,
     }
 }
 

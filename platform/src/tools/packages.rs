@@ -133,6 +133,7 @@ mod tests {
             cache: "/c".into(),
             config: crate::config::Config::default(),
             may_install: true,
+            login: None,
         }
     }
 

@@ -7,6 +7,7 @@ mod delivery;
 mod deploy;
 mod down;
 mod embedded_provider;
+mod env_secrets;
 mod existing_provider;
 mod kind_plan;
 mod kind_provider;
@@ -84,7 +85,7 @@ pub async fn prometheus(host: &Host) -> Result<String> {
 }
 
 /// The provider of what `up` made, and its profile.
-fn recorded(host: &Host) -> Result<(ProfileName, Box<dyn Provider>)> {
+pub(crate) fn recorded(host: &Host) -> Result<(ProfileName, Box<dyn Provider>)> {
     let profile = host.config.cluster.profile.clone();
     let record = read_record(host, &profile)?.ok_or_else(|| {
         Error::unhealthy(format!("nothing runs under the profile {profile}"), "start it: cargo xtask up")

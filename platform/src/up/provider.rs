@@ -7,6 +7,7 @@ use super::existing_provider::ExistingProvider;
 use super::kind_provider::KindProvider;
 use super::plan::{Action, StepId};
 use crate::cluster::Endpoint;
+use crate::cluster::consoles::Console;
 use crate::error::{Error, Result};
 use crate::event::Step;
 use crate::host::Host;
@@ -35,6 +36,12 @@ pub trait Provider: Send + Sync {
     /// Where Prometheus answers on this machine, if there is one.
     async fn prometheus(&self) -> Result<Option<String>> {
         Ok(None)
+    }
+
+    /// The pages of what runs beside the service, on ports that this process keeps open.
+    async fn consoles(&self) -> Result<Vec<Console>> {
+        let prometheus = self.prometheus().await?;
+        Ok(prometheus.into_iter().map(|url| Console { name: "Prometheus", url, login: None }).collect())
     }
 
     /// Deploys the service anew, or as it was before.

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use platform::registry::Credentials;
 use platform::up::{DeployOptions, DeployReport, deploy, roll_back};
-use platform::{Exit, Result, gitops};
+use platform::{Error, Exit, Result, gitops};
 use serde::Serialize;
 
 use super::host;
@@ -17,6 +18,8 @@ use crate::printer::Printer;
 /// refused before anything changes; what fails later is told with its cause, and the pods that served go on.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cargo xtask deploy\n  cargo xtask deploy --set model.replicas=3\n  \
+                        cargo xtask deploy --registry-server registry.example.org --registry-user me \
+                        --registry-password-stdin < token\n  \
                         cargo xtask deploy --rollback\n  cargo xtask deploy --package /tmp/charts")]
 pub struct DeployArgs {
     /// By Helm from this machine alone; the next `up` gives it back to Argo CD
@@ -31,9 +34,47 @@ pub struct DeployArgs {
     /// Only pack the chart into this folder; needs no cluster
     #[arg(long, value_name = "DIR", conflicts_with_all = ["direct", "set"])]
     package: Option<PathBuf>,
+    #[command(flatten)]
+    login: LoginArgs,
     /// Check everything, say what would change, and change nothing
     #[arg(long, conflicts_with = "package")]
     dry_run: bool,
+}
+
+/// A login that nodes pull with: the Secret `regcred`. Without it that of .env, the environment or Docker's configuration.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Private registry")]
+#[expect(clippy::struct_field_names, reason = "as the flags are called")]
+struct LoginArgs {
+    /// The registry, as in the image's name
+    #[arg(long, value_name = "HOST", requires_all = ["registry_user", "registry_password_stdin"])]
+    registry_server: Option<String>,
+    /// Who pulls
+    #[arg(long, value_name = "NAME", requires = "registry_server")]
+    registry_user: Option<String>,
+    /// Read the password or access token from stdin
+    #[arg(long, requires = "registry_server")]
+    registry_password_stdin: bool,
+    /// The e-mail address of the account, where the registry wants one
+    #[arg(long, value_name = "ADDRESS", requires = "registry_server")]
+    registry_email: Option<String>,
+}
+
+impl LoginArgs {
+    /// Asks stdin for the password, so that no list of processes shows it.
+    fn read(self) -> Result<Option<Credentials>> {
+        let (Some(server), Some(user)) = (self.registry_server, self.registry_user) else { return Ok(None) };
+        let mut password = String::new();
+        std::io::stdin()
+            .read_line(&mut password)
+            .map_err(|error| Error::usage(format!("the password cannot be read from stdin: {error}"), ""))?;
+        let password = password.trim_end_matches(['\r', '\n']).to_owned();
+        if password.is_empty() {
+            let hint = "pass it on: cargo xtask deploy --registry-password-stdin … < FILE";
+            return Err(Error::usage("there is no password on stdin", hint));
+        }
+        Ok(Some(Credentials::new(&server, user, password, self.registry_email)))
+    }
 }
 
 #[derive(Serialize)]
@@ -42,7 +83,8 @@ struct Packed {
 }
 
 pub async fn run(global: &GlobalArgs, args: DeployArgs, printer: &Printer) -> Result<Exit> {
-    let host = host(global, printer.events())?;
+    let mut host = host(global, printer.events())?;
+    host.login = args.login.read()?;
     if let Some(folder) = &args.package {
         let packed = Packed { file: gitops::package(&host, folder).await? };
         printer.result(&packed, || packed.file.display().to_string());

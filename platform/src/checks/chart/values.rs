@@ -25,6 +25,10 @@ fn of_gateway_and_model() -> Vec<Values> {
         ("endpoints by DNS", json!({"gateway": {"endpoints": "dns"}})),
         ("endpoints by the Service alone", json!({"gateway": {"endpoints": "service"}})),
         ("a model of another namespace", json!({"gateway": {"modelUrl": "k8s://models/model-server:8080"}})),
+        (
+            "settings in a Secret",
+            json!({"ocrServer": {"envChecksum": "0123"}, "monitoring": {"annotations": false}}),
+        ),
         ("single pods", json!({"gateway": {"replicas": 1}, "model": {"replicas": 1}})),
         (
             "the gateway alone",

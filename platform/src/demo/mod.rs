@@ -1,20 +1,52 @@
-//! Shows that it works: sends an image through the gateway.
+//! Shows that it works: sends an image through the gateway, or many, and opens what there is to look at.
+
+mod stress;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::cluster::consoles::{self, Console};
 use crate::cluster::{Endpoint, doors};
 use crate::error::{Doing, Error, Result};
 use crate::host::Host;
 use crate::up;
+pub use stress::{Moved, StressReport};
 
 /// Longer than the service's own deadline, so that its answer is what is seen.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
+/// Between two looks at a page that is kept open.
+const LOOK: Duration = Duration::from_secs(10);
+
 /// The sample that is sent when no image is named: a letter in English and Korean.
-pub const SAMPLE: &[u8] = include_bytes!("../stack/sample.jpg");
+pub const SAMPLE: &[u8] = include_bytes!("../../stack/sample.jpg");
+
+/// What is shown.
+#[derive(Debug, Clone, Default)]
+pub struct DemoOptions<'a> {
+    /// Without it the sample.
+    pub image: Option<&'a Path>,
+    /// How many images are sent after the first, in a row.
+    pub stress: u32,
+    /// Whether the pages of what runs beside the service are opened.
+    pub consoles: bool,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Shown {
+    #[serde(flatten)]
+    pub first: DemoReport,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stress: Option<StressReport>,
+    /// Doors to the gateway on this machine.
+    pub endpoints: Vec<Endpoint>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<String>,
+    /// Open as long as this process runs.
+    pub consoles: Vec<Console>,
+}
 
 #[derive(Debug, Clone, Serialize)]
 pub struct DemoReport {
@@ -25,6 +57,48 @@ pub struct DemoReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub served_by: Option<String>,
     pub elapsed_ms: u128,
+}
+
+/// Everything that is asked for, one after the other.
+pub async fn show(host: &Host, options: &DemoOptions<'_>) -> Result<Shown> {
+    let (_, provider) = up::recorded(host)?;
+    let consoles = if options.consoles {
+        let step = host.events.step("doors", "open the pages of what runs beside the service", None);
+        let consoles = provider.consoles().await?;
+        step.done();
+        consoles
+    } else {
+        Vec::new()
+    };
+    let first = demo(host, options.image).await?;
+    let stress = match options.stress {
+        0 => None,
+        count => {
+            let step = host.events.step("stress", format!("send {count} images in a row"), None);
+            let prometheus = provider.prometheus().await?;
+            let report = stress::stress(host, prometheus.as_deref(), count, &step).await?;
+            step.done();
+            Some(report)
+        }
+    };
+    Ok(Shown { first, stress, endpoints: provider.endpoints(), page: provider.page(), consoles })
+}
+
+/// Keeps the doors open, and tells when a page goes away or comes back; never ends.
+pub async fn follow(host: &Host, consoles: &[Console]) -> Result<std::convert::Infallible> {
+    let mut away = vec![false; consoles.len()];
+    let mut looks = tokio::time::interval(LOOK);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        for (console, away) in consoles.iter().zip(&mut away) {
+            let gone = !consoles::answers(console).await?;
+            if std::mem::replace(away, gone) != gone {
+                let how = if gone { "does not answer; its port stays open" } else { "answers again" };
+                host.events.note(format!("{} {how}", console.name));
+            }
+        }
+    }
 }
 
 pub async fn demo(host: &Host, image: Option<&Path>) -> Result<DemoReport> {
