@@ -43,8 +43,8 @@ impl Frame<'_> {
         text.push_str(drawn);
         text.push_str(r#"</svg><div class="xs" aria-hidden="true">"#);
         for (time, label) in moments(self.range) {
-            let place = self.range.place(time) * 100.0;
-            add(&mut text, format_args!(r#"<span style="left:{place:.2}%">{label}</span>"#));
+            let place = spot(self.range, time);
+            add(&mut text, format_args!(r#"<span style="left:{place}">{label}</span>"#));
         }
         text.push_str("</div></div>");
         text
@@ -56,8 +56,13 @@ pub(crate) fn labels(scale: &Scale, unit: &str) -> Vec<(f64, String)> {
     scale.ticks.iter().map(|tick| (scale.place(*tick), super::unit::text(*tick, unit))).collect()
 }
 
+/// Where a moment lies, for CSS.
+pub(crate) fn spot(range: Range, time: f64) -> String {
+    format!("{:.2}%", range.share(time) * 100.0)
+}
+
 pub(crate) fn x(range: Range, time: f64) -> String {
-    short(range.place(time) * SIDE)
+    short(range.share(time) * SIDE)
 }
 
 /// From the height, 0 at the bottom and 1 at the top.

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub(crate) use axis::clock;
-pub(crate) use draw::{Band, Frame, add, bands, escaped, x, y};
+pub(crate) use axis::{clock, moments};
+pub(crate) use draw::{Band, Frame, add, bands, escaped, spot, x, y};
 pub(crate) use lines::{Curve, Lines, spark, steps, told};
 
 /// What is shown from left to right.
@@ -42,7 +42,7 @@ impl Range {
     }
 
     /// Where a moment lies, from 0 to 1.
-    fn place(&self, time: f64) -> f64 {
+    pub(crate) fn share(&self, time: f64) -> f64 {
         (time - self.start) / (self.end - self.start)
     }
 }
