@@ -5,11 +5,13 @@ mod apps;
 mod choose;
 mod delivery;
 mod deploy;
+mod docker_plan;
+mod docker_provider;
 mod down;
 mod embedded_provider;
 mod existing_provider;
-mod kind_plan;
 mod kind_provider;
+mod maker;
 mod parts;
 mod plan;
 mod provider;
@@ -51,6 +53,8 @@ pub struct UpOptions {
     /// Nothing but these steps; empty: all.
     pub only: Vec<StepId>,
     pub skip: Vec<StepId>,
+    /// Whether a cluster that is not as asked for is deleted and made anew.
+    pub recreate: bool,
 }
 
 /// How a run of `up` ended.
@@ -101,7 +105,11 @@ pub async fn up(host: &Host, options: &UpOptions) -> Result<UpReport> {
     let host = &settled;
     host.config.ports.check(host.config.cluster.nodes)?;
     let choice = choose::choose_for(host, recorded).await?;
-    let provider = provider(host, &choice.target)?;
+    let mut provider = provider(host, &choice.target)?;
+    if options.recreate {
+        provider.recreate()?;
+    }
+    let provider = provider;
     let wanted = |action: &Action| {
         (options.only.is_empty() || options.only.contains(&action.step))
             && !options.skip.contains(&action.step)

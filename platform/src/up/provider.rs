@@ -45,6 +45,14 @@ pub trait Provider: Send + Sync {
         ))
     }
 
+    /// Lets a cluster that is not as asked for be deleted and made anew.
+    fn recreate(&mut self) -> Result<()> {
+        Err(Error::usage(
+            "only a cluster of kind or minikube is made anew",
+            "leave --recreate out, or name one: --provider kind",
+        ))
+    }
+
     async fn status(&self) -> Result<StatusReport>;
 
     /// What is there of it, a phrase each; empty where nothing is.

@@ -34,6 +34,9 @@ pub struct UpArgs {
     /// Where images come from
     #[arg(long, value_enum)]
     images: Option<Images>,
+    /// Delete a cluster (kind, minikube) that is not as asked for, with all that is in it, and make it anew
+    #[arg(long)]
+    recreate: bool,
     /// Show what would be done and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -102,7 +105,13 @@ pub async fn run(global: &GlobalArgs, args: UpArgs, printer: &Printer) -> Result
     if let Some(images) = args.images {
         host.config.images.source = images.into();
     }
-    let options = UpOptions { dry_run: args.dry_run, nodes: args.nodes, only: args.only, skip: args.skip };
+    let options = UpOptions {
+        dry_run: args.dry_run,
+        nodes: args.nodes,
+        only: args.only,
+        skip: args.skip,
+        recreate: args.recreate,
+    };
     let report = up(&host, &options).await?;
     printer.result(&report, || text(&report));
     Ok(Exit::Done)
