@@ -5,6 +5,7 @@ pub mod containers;
 pub mod doors;
 pub mod embedded;
 pub mod kind;
+pub mod minikube;
 pub mod objects;
 mod progress;
 mod proxy;

@@ -46,7 +46,6 @@ pub use pull::{PullOptions, Pulled, upstream_chart};
 pub use stack::Versions;
 pub use transfer::Imported;
 pub use verify::{Fault, Verified};
-pub(crate) use wire::ensure_reads;
 pub use wire::{CERTS_D, Wired, hosts_files, write as write_hosts_files};
 
 use crate::error::{Error, Result};

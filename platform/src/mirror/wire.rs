@@ -128,7 +128,7 @@ fn network_of(name: &str, container: Option<ContainerInspectResponse>) -> Result
 }
 
 /// containerd reads the files only where its configuration names their folder.
-pub(crate) async fn ensure_reads(docker: &bollard::Docker, node: &str) -> Result<()> {
+async fn ensure_reads(docker: &bollard::Docker, node: &str) -> Result<()> {
     let argv = ["containerd", "config", "dump"];
     let configured = docker::exec(docker, node, &argv).await?;
     if configured.contains(CERTS_D) {

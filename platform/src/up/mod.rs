@@ -12,6 +12,7 @@ mod embedded_provider;
 mod existing_provider;
 mod kind_provider;
 mod maker;
+mod minikube_provider;
 mod parts;
 mod plan;
 mod provider;
@@ -152,7 +153,7 @@ pub async fn up(host: &Host, options: &UpOptions) -> Result<UpReport> {
 /// existing cluster holds cannot be asked so early, and is never lost sight of.
 async fn made(host: &Host, recorded: Option<UpRecord>) -> Result<Option<UpRecord>> {
     let Some(record) = recorded else { return Ok(None) };
-    let local = matches!(record.choice.target, Target::Embedded | Target::Kind { .. });
+    let local = !matches!(record.choice.target, Target::Existing { .. });
     if local && provider(&record.host(host), &record.choice.target)?.remains().await?.is_empty() {
         return Ok(None);
     }

@@ -9,7 +9,6 @@ use crate::cluster::{HostTraits, NODE_PORTS};
 use crate::config::Config;
 use crate::error::{Error, Result};
 
-
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Cluster {
