@@ -121,12 +121,11 @@ pub(super) async fn choose_for(host: &Host, recorded: Option<UpRecord>) -> Resul
     let mut seen = Seen { recorded, docker_answers, minikube, supply: Supply::Source };
     let choice = choose(cluster.provider, cluster.context.as_deref(), &seen);
     // Only a new cluster asks whether images can be pulled, or one that is asked for otherwise than it was made.
-    let made = seen.recorded.as_ref().map(|recorded| &recorded.choice.target);
+    let made = seen.recorded.as_ref().and_then(|recorded| recorded.choice.target.images());
+    let has_images = choice.as_ref().is_ok_and(|choice| choice.target.images().is_some());
     seen.supply = match (made, host.config.images.source) {
-        (Some(made), ImageSource::Auto) if let Some(images) = made.images() => images,
-        (_, ImageSource::Auto) if !choice.as_ref().is_ok_and(|it| it.target.images().is_some()) => {
-            return choice;
-        }
+        (Some(images), ImageSource::Auto) => images,
+        (None, ImageSource::Auto) if !has_images => return choice,
         _ => Supply::decide(host).await?,
     };
     choose(cluster.provider, cluster.context.as_deref(), &seen)

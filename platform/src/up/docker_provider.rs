@@ -155,6 +155,7 @@ impl<M: Maker> DockerProvider<M> {
                 push: format!("127.0.0.1:{}", self.host.config.ports.registry),
                 // The name that Docker's DNS has for it, by way of the cluster's own.
                 pull: format!("{}:{}", registry::NAME, registry::PORT),
+                foreign: false,
             }
         } else {
             Delivery::Direct

@@ -1,28 +1,24 @@
 //! The provider minikube, with the real command against doubles: a real process in minikube's place, whose arguments are
 //! checked, and servers in the places of Docker and of the cluster. As far as doubles go: the cluster itself.
 
+mod bench;
 mod double;
 mod servers;
 mod world;
 
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::{ExitCode, Stdio};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use serde_json::Value;
 
-use world::World;
-
-/// Where the doubles keep what they know.
-const HOME: &str = "PLATEN_TEST_DOUBLE";
+use bench::{Bench, DOUBLE, eventually};
 
 fn main() -> ExitCode {
     let mut args = std::env::args();
     let own = args.next().unwrap_or_default();
     let name = Path::new(&own).file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-    if let (Ok(dir), "minikube" | "docker") = (std::env::var(HOME), name.as_str()) {
+    if let (Ok(dir), "minikube" | "docker") = (std::env::var(DOUBLE), name.as_str()) {
         let args: Vec<String> = args.collect();
         let dir = Path::new(&dir);
         let code = if name == "docker" { double::docker(dir, &args) } else { double::run(dir, &args) };
@@ -37,6 +33,7 @@ fn main() -> ExitCode {
         ),
         trial("one node publishes its ports itself, with all that platen.toml says", one_node),
         trial("a dead node is repaired by the next up, with what is there kept", dead_node),
+        trial("doors whose process was killed are opened again by the next up", killed_doors),
         trial("stopped and started again, and down leaves nothing", stop_and_down),
         trial("other settings are refused with what differs, until --recreate", mismatch),
         trial("a profile of somebody else is refused and outlives down", foreign),
@@ -55,176 +52,6 @@ fn trial(name: &str, test: fn(&Bench)) -> Trial {
         test(&Bench::new(&profile));
         Ok::<(), Failed>(())
     })
-}
-
-/// The command with doubles on its PATH, in a profile and on ports of its own.
-struct Bench {
-    dir: tempfile::TempDir,
-    profile: String,
-    docker_host: String,
-    ports: u16,
-}
-
-/// As in the configuration that is written.
-const STRIDE: u16 = 20;
-
-impl Bench {
-    fn new(profile: &str) -> Self {
-        let dir = tempfile::tempdir().expect("a folder");
-        let bin = dir.path().join("bin");
-        std::fs::create_dir(&bin).expect("making it");
-        let own = std::env::current_exe().expect("this program");
-        for name in ["minikube", "docker"] {
-            std::os::unix::fs::symlink(&own, bin.join(name)).expect("a link");
-        }
-        // By it, what a killed run started ends with it.
-        if let Some(setpriv) =
-            ["/usr/bin/setpriv", "/bin/setpriv"].into_iter().find(|it| Path::new(it).exists())
-        {
-            std::os::unix::fs::symlink(setpriv, bin.join("setpriv")).expect("a link");
-        }
-        let docker_host = servers::serve(dir.path());
-        let bench = Self { dir, profile: profile.to_owned(), docker_host, ports: free_block() };
-        bench.configure(3, "", "");
-        let _ = std::fs::remove_dir_all(bench.records());
-        bench
-    }
-
-    fn world(&self) -> World {
-        World::at(self.dir.path())
-    }
-
-    /// What the command keeps of the profile.
-    fn records(&self) -> PathBuf {
-        root().join(".platen").join(&self.profile)
-    }
-
-    fn configure(&self, nodes: u16, cluster: &str, minikube: &str) {
-        let base = self.ports;
-        let text = format!(
-            "[cluster]\nprovider = \"minikube\"\nnodes = {nodes}\n{cluster}\n[images]\nsource = \"source\"\n\
-             [minikube]\n{minikube}\n[ports]\ngateway = {base}\nmodel = {}\nocr_server = {}\ntranslate = {}\n\
-             frontend = {}\nexperiments = {}\nprometheus = {}\nnode_metrics = {}\nnode_ports = [{}, {}, {}]\n\
-             stride = {STRIDE}\nregistry = {}\n",
-            base + 1,
-            base + 2,
-            base + 3,
-            base + 4,
-            base + 5,
-            base + 6,
-            base + 7,
-            base + 8,
-            base + 9,
-            base + 10,
-            base + 11,
-        );
-        std::fs::write(self.dir.path().join("platen.toml"), text).expect("the configuration");
-    }
-
-    fn door(&self, node: u16) -> u16 {
-        self.ports + 8 + node * STRIDE
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-        command
-            .args(args)
-            .args(["-o", "json", "--profile", &self.profile, "--config"])
-            .arg(self.dir.path().join("platen.toml"))
-            .current_dir(root())
-            .stdin(Stdio::null())
-            // Nothing of this machine: neither its programs nor its routes.
-            .env("PATH", self.dir.path().join("bin"))
-            .env("HOME", self.dir.path())
-            .env("PLATEN_CACHE", self.dir.path().join("cache"))
-            .env("DOCKER_HOST", &self.docker_host)
-            .env("KUBECONFIG", self.world().kubeconfig())
-            .env(HOME, self.dir.path());
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Ran {
-        Ran { what: args.join(" "), output: self.command(args).output().expect("starting xtask") }
-    }
-
-    /// `up` as far as the doubles go.
-    fn up(&self, more: &[&str]) -> Ran {
-        self.run(&[&["up", "--only", "cluster"], more].concat())
-    }
-
-    /// Calls of `minikube start` so far.
-    fn starts(&self) -> Vec<String> {
-        self.world().calls().into_iter().filter(|call| call.starts_with("start ")).collect()
-    }
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        self.world().set_fault(None);
-        // Also after a failed test no process of it stays behind.
-        let _ = self.command(&["down"]).output();
-        let _ = std::fs::remove_dir_all(self.records());
-    }
-}
-
-struct Ran {
-    what: String,
-    output: Output,
-}
-
-impl Ran {
-    #[track_caller]
-    fn expect(self, code: i32) -> Self {
-        assert_eq!(self.output.status.code(), Some(code), "xtask {}:\n{}", self.what, self.stderr());
-        self
-    }
-
-    fn stderr(&self) -> String {
-        String::from_utf8_lossy(&self.output.stderr).into_owned()
-    }
-
-    #[track_caller]
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.output.stdout)
-            .unwrap_or_else(|error| panic!("xtask {}: {error}", self.what))
-    }
-
-    fn events(&self) -> Vec<Value> {
-        self.stderr().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
-    }
-
-    #[track_caller]
-    fn says(&self, words: &[&str]) {
-        let said = self.stderr();
-        for word in words {
-            assert!(said.contains(word), "{word:?} is not in: {said}");
-        }
-    }
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the project")
-}
-
-/// The first of a block of ports that nobody listens on; tests run side by side, each from a place of its own.
-fn free_block() -> u16 {
-    static NEXT: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(18_000);
-    loop {
-        let base = NEXT.fetch_add(100, std::sync::atomic::Ordering::Relaxed);
-        assert!(base < 20_000, "no free ports");
-        if (base..base + 100).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
-            return base;
-        }
-    }
-}
-
-#[track_caller]
-fn eventually(what: &str, mut look: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(20);
-    while !look() {
-        assert!(Instant::now() < until, "not in time: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 fn dry_run(bench: &Bench) {
@@ -336,6 +163,20 @@ fn dead_node(bench: &Bench) {
     assert_eq!(bench.starts().len(), 2, "started, and never deleted");
     assert!(!world.calls().iter().any(|call| call.starts_with("delete")));
     assert!(world.node_runs(&format!("{}-m02", bench.profile)));
+}
+
+fn killed_doors(bench: &Bench) {
+    bench.up(&[]).expect(0);
+    let process = std::fs::read(bench.records().join("doors/process.json")).expect("its record");
+    let process: serde_json::Value = serde_json::from_slice(&process).expect("JSON");
+    let kill = std::process::Command::new("kill").args(["-KILL", &process["pid"].to_string()]).status();
+    assert!(kill.expect("kill").success());
+    let closed = || TcpStream::connect(("127.0.0.1", bench.door(1))).is_err();
+    eventually("the doors are closed", closed);
+    let again = bench.up(&[]).expect(0).json();
+    assert_eq!(again["plan"]["actions"][0]["why"], "the doors on loopback to its nodes are closed");
+    assert!(!closed());
+    assert_eq!(bench.starts().len(), 1, "the nodes were left alone");
 }
 
 fn stop_and_down(bench: &Bench) {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use bollard::Docker;
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::error::{Doing, Error, Result};
 use crate::host::write_atomically;
@@ -154,7 +155,6 @@ impl Doors {
         for (listener, door) in listeners {
             tokio::spawn(accept(listener, door, Arc::clone(&nodes)));
         }
-        use tokio::signal::unix::{SignalKind, signal};
         let mut end = signal(SignalKind::terminate()).doing("listening for the end")?;
         end.recv().await;
         Ok(())

@@ -4,6 +4,7 @@ mod doors;
 mod event;
 mod failure;
 mod images;
+mod names;
 mod network;
 mod profile;
 mod spec;
@@ -15,17 +16,18 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 
 pub use doors::Doors;
+pub use names::{endpoints, is_own, network_name};
 
 use doors::{Door, Plan};
 use event::parse;
+use names::node_names;
 use profile::{NodeStatus, Profile, as_nodes, judge};
 use spec::Spec;
 use tracker::Tracker;
 
 use super::progress::{Progress, ProgressFile};
 use super::wiring::{self, RegistryWiring};
-use super::{ClusterState, Endpoint, NODE_PORTS, containers, proxy, ready, shared};
-use crate::config::{Config, ProfileName};
+use super::{ClusterState, NODE_PORTS, containers, proxy, ready, shared};
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::event::Step;
@@ -283,9 +285,19 @@ impl Minikube {
         Ok(names)
     }
 
+    /// The program, where there is anything that it must stop or delete.
+    async fn program_for_what_is_there(&self) -> Result<Option<PathBuf>> {
+        match self.program_if_there().await? {
+            None if !self.containers().await?.is_empty() => {
+                tools::ensure(&self.host, Tool::Minikube).await.map_err(unobtainable).map(Some)
+            }
+            found => Ok(found),
+        }
+    }
+
     pub async fn stop(&self, tell: &Step) -> Result<()> {
         self.close_doors().await?;
-        let Some(program) = self.program_if_there().await? else { return Ok(()) };
+        let Some(program) = self.program_for_what_is_there().await? else { return Ok(()) };
         let cmd = self.cmd(&program).args(["stop", "-p", self.name(), "-o", "json"]).deadline(STOPS_WITHIN);
         self.run(&cmd, 1, STOPS_WITHIN, tell).await
     }
@@ -295,13 +307,12 @@ impl Minikube {
         self.close_doors().await?;
         // minikube cannot remove a network in which the registry still is.
         registry::disconnect(&self.engine.docker, &network_name(&self.host.config)).await?;
-        if let Some(program) = self.program_if_there().await? {
+        if let Some(program) = self.program_for_what_is_there().await? {
             if let Some(node) = self.containers().await?.first() {
                 shared::empty(&self.host, self.engine.docker_host(), node).await;
             }
-            let cmd =
-                self.cmd(&program).args(["delete", "-p", self.name(), "-o", "json"]).deadline(STOPS_WITHIN);
-            self.run(&cmd, 1, STOPS_WITHIN, tell).await?;
+            let cmd = self.cmd(&program).args(["delete", "-p", self.name(), "-o", "json"]);
+            self.run(&cmd.deadline(STOPS_WITHIN), 1, STOPS_WITHIN, tell).await?;
         }
         if let Some(left) = self.containers().await?.first() {
             let what = format!("minikube has deleted the profile {}, and {left} is still there", self.name());
@@ -359,56 +370,4 @@ fn unobtainable(error: Error) -> Error {
 /// Whether this checkout ever began to make a cluster in the profile, and did not remove it since.
 pub fn was_begun(host: &Host) -> bool {
     ProgressFile::of(host, "minikube").exists()
-}
-
-/// Whether a node's container, by its label, is of this profile's cluster: `NAME`, `NAME-m02`, …
-pub fn is_own(profile: &ProfileName, label: &str, value: &str) -> bool {
-    let numbered = |rest: &str| {
-        rest.strip_prefix("-m")
-            .is_some_and(|number| number.len() > 1 && number.bytes().all(|b| b.is_ascii_digit()))
-    };
-    label == containers::MINIKUBE
-        && value.strip_prefix(profile.as_str()).is_some_and(|rest| rest.is_empty() || numbered(rest))
-}
-
-/// minikube names the network as the profile.
-pub fn network_name(config: &Config) -> String {
-    config.cluster.profile.to_string()
-}
-
-/// The names that minikube gives to nodes and to their containers.
-fn node_names(config: &Config) -> Vec<String> {
-    let profile = &config.cluster.profile;
-    (1..=config.cluster.nodes.get())
-        .map(|number| if number == 1 { profile.to_string() } else { format!("{profile}-m{number:02}") })
-        .collect()
-}
-
-/// Doors to the gateway by node, in the order of minikube's names.
-pub fn endpoints(config: &Config) -> Vec<Endpoint> {
-    let ports = &config.ports;
-    let named = (0..).zip(node_names(config));
-    named
-        .map(|(index, name)| Endpoint::on_loopback(name, ports.on_node(ports.node_ports[0], index)))
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nodes_and_their_doors_are_named_as_minikube_names_them() {
-        let named: Vec<_> = endpoints(&Config::default()).into_iter().map(|it| it.node).collect();
-        assert_eq!(named, ["platen", "platen-m02", "platen-m03"]);
-    }
-
-    #[test]
-    fn containers_of_another_profile_are_not_ours() {
-        let profile: ProfileName = "pipe".parse().unwrap();
-        let own = |value| is_own(&profile, containers::MINIKUBE, value);
-        assert!(own("pipe") && own("pipe-m02") && own("pipe-m11"));
-        assert!(!own("pipe-main") && !own("pipe-m02-m02") && !own("pipeline-m02") && !own("pip"));
-        assert!(!is_own(&profile, containers::KIND, "pipe"));
-    }
 }

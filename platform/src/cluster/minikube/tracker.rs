@@ -55,7 +55,9 @@ impl Tracker {
             }
             Event::Info(_) => return None,
         };
-        Some(Shown { message: message.trim().to_owned(), done: self.done, total: self.total })
+        // One line is shown; some warnings have a box around them.
+        let message = message.lines().map(str::trim).find(|line| !line.is_empty())?.to_owned();
+        Some(Shown { message, done: self.done, total: self.total })
     }
 
     /// The complaint that ended the run with `code`: the last that names this code, else the last that names any.
