@@ -43,6 +43,10 @@ pub enum Error {
     #[error("timed out after {} s waiting for {awaited}", waited.as_secs())]
     TimedOut { awaited: String, waited: Duration, hint: String },
 
+    /// An external program failed, and what it said is understood.
+    #[error("{what}")]
+    Program { what: String, hint: String },
+
     #[error("{doing}: {}", chain(source))]
     Docker { doing: String, source: bollard::errors::Error },
 
@@ -99,6 +103,7 @@ impl Error {
             // A full disk is the machine's lack; any other failed read or write is told as a failed program.
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => Exit::Machine,
             Self::Process(_)
+            | Self::Program { .. }
             | Self::Docker { .. }
             | Self::Build { .. }
             | Self::Kube { .. }
@@ -114,6 +119,7 @@ impl Error {
             Self::Usage { hint, .. }
             | Self::Machine { hint, .. }
             | Self::Unhealthy { hint, .. }
+            | Self::Program { hint, .. }
             | Self::TimedOut { hint, .. }
             | Self::Malformed { hint, .. } => Some(hint.clone()).filter(|h| !h.is_empty()),
             Self::Process(error) => error.hint(),

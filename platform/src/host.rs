@@ -47,9 +47,14 @@ impl Host {
 
     /// This same program, as the supervisor of the embedded provider.
     pub fn supervisor(&self) -> crate::process::Cmd {
+        self.internal("supervise")
+    }
+
+    /// This same program, as what keeps something of the profile running.
+    pub fn internal(&self, what: &str) -> crate::process::Cmd {
         let program = std::env::current_exe().unwrap_or_else(|_| "xtask".into());
         crate::process::Cmd::new(program)
-            .args(["internal", "supervise", "--profile", self.config.cluster.profile.as_str()])
+            .args(["internal", what, "--profile", self.config.cluster.profile.as_str()])
             .cwd(&self.root)
     }
 

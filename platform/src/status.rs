@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::cluster::client::client;
 use crate::cluster::{ClusterState, Endpoint, NodeState};
 use crate::diagnose::{self, Scope};
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Error, Result};
 use crate::gitops;
 use crate::host::Host;
 use crate::up;
@@ -96,7 +96,12 @@ pub(crate) async fn kubernetes_status(
         }
     }
     let beside: Vec<&str> = up::Component::ALL.into_iter().map(up::Component::namespace).collect();
-    for finding in diagnose::explain_scope(&client, &Scope::all(&beside)).await? {
+    let found = match diagnose::explain_scope(&client, &Scope::all(&beside)).await {
+        // An account of somebody else's cluster may not look there; what is there is not ours.
+        Err(Error::Kube { source, .. }) if is_forbidden(&source) => Vec::new(),
+        found => found?,
+    };
+    for finding in found {
         let finding = finding.in_context(context);
         findings.push(format!("{finding}; run: {}", finding.command));
     }
@@ -115,6 +120,10 @@ pub(crate) async fn kubernetes_status(
     let healthy = healthy && applications.iter().all(gitops::Summary::is_well);
     let cluster = Some(cluster);
     Ok(StatusReport { summary, healthy, cluster, workloads, applications, findings, endpoints, page: None })
+}
+
+fn is_forbidden(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(refused) if refused.code == 403)
 }
 
 fn workload(pod: &Pod, namespace: &str) -> Workload {

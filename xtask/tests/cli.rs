@@ -45,6 +45,12 @@ fn an_invalid_profile_name_is_refused() {
 }
 
 #[test]
+fn only_what_up_makes_of_containers_is_made_anew() {
+    let refused_there = xtask("", &["up", "--provider", "embedded", "--recreate", "--dry-run"]);
+    refused(&refused_there, 2, &["only a cluster of kind or minikube", "leave --recreate out"]);
+}
+
+#[test]
 fn an_unknown_step_is_refused_with_those_that_exist() {
     refused(&xtask("", &["up", "--only", "everything"]), 2, &["everything", "cluster", "apps"]);
 }

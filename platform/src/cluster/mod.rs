@@ -1,18 +1,28 @@
-//! Where the platform runs: embedded processes, kind, and the Kubernetes API of any cluster.
+//! Where the platform runs: embedded processes, kind, minikube, and the Kubernetes API of any cluster.
 
 pub mod client;
 pub mod consoles;
+pub mod containers;
 pub mod doors;
 pub mod embedded;
 pub mod forward;
 pub mod kind;
+pub mod minikube;
 pub mod objects;
+mod progress;
+mod proxy;
+mod ready;
 pub mod relay;
 pub mod secrets;
+mod shared;
+pub mod wiring;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use serde::{Deserialize, Serialize};
+
+/// NodePorts inside a cluster: gateway, frontend, experiments.
+pub const NODE_PORTS: [u16; 3] = [30001, 30080, 31112];
 
 /// What this machine lets a node do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! `platen.toml`: every key has a default, an unknown key is refused with the nearest one that exists.
 
+mod minikube;
 mod names;
 
 use std::net::SocketAddrV4;
@@ -8,6 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Doing, Error, Result};
+pub use minikube::MinikubeConfig;
 pub use names::{NodeCount, ProfileName};
 
 pub const FILE: &str = "platen.toml";
@@ -19,6 +21,7 @@ pub struct Config {
     pub cluster: ClusterConfig,
     pub components: ComponentsConfig,
     pub images: ImagesConfig,
+    pub minikube: MinikubeConfig,
     pub ports: PortsConfig,
 }
 
@@ -34,9 +37,9 @@ pub struct ClusterConfig {
     pub context: Option<String>,
     /// Where the gateway of an existing cluster answers on this machine, for example a forward.
     pub gateway: Option<SocketAddrV4>,
-    /// Memory of each node in MiB; without it a node may use all of the machine's.
+    /// Memory of each node in MiB; without it a node of kind may use all of the machine's, and one of minikube gets a share.
     pub memory_mib: Option<u32>,
-    /// Processors of each node; without it a node may use all of the machine's.
+    /// Processors of each node; without it a node of kind may use all of the machine's, and one of minikube gets 2.
     pub cpus: Option<u32>,
 }
 
@@ -57,7 +60,7 @@ impl Default for ClusterConfig {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProviderChoice {
-    /// What `up` made before; else a real cluster where Docker answers; else embedded.
+    /// What `up` made before; else, where Docker answers, minikube if it can be had, else kind; else embedded.
     #[default]
     Auto,
     /// Supervised processes on this machine; no Kubernetes.

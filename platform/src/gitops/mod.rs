@@ -12,9 +12,11 @@ pub use crate::manifests::CHART;
 pub use chart::{Pushed, package, push, version};
 pub use explain::Trouble;
 pub use objects::{GitOps, Owned, Repository, application};
-pub use state::{Seen, State, Summary, applications};
+pub use state::{Seen, State, Summary, applications, is_served};
 
 /// Where Argo CD and its objects are.
 pub const NAMESPACE: &str = "argocd";
+/// Of Argo CD's kinds.
+pub const GROUP: &str = "argoproj.io";
 /// The Application of the whole chart.
 pub const APPLICATION: &str = "ocr-app";

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::state::{Seen, State, api, includes, same_source};
+use super::state::{Seen, State, api, includes, is_absent, same_source};
 use super::{APPLICATION, NAMESPACE};
 use crate::error::{Doing, Error, Result};
 use crate::manifests::{self, FIELD_MANAGER, Params, Source};
@@ -29,8 +29,10 @@ const TRIES: usize = 6;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repository {
     pub source: Source,
-    /// A user and a token, for a private Git repository.
+    /// A user and a token, for what is private.
     pub login: Option<(String, String)>,
+    /// Whether a registry speaks plain HTTP, as Platen's does inside a cluster's network.
+    pub plain_http: bool,
 }
 
 impl Repository {
@@ -41,19 +43,20 @@ impl Repository {
             path: ".".into(),
             revision: version.into(),
         };
-        Self { source, login: None }
+        Self { source, login: None, plain_http: true }
     }
 
     fn is_oci(&self) -> bool {
         self.source.repo_url.starts_with("oci://")
     }
 
-    /// Platen's registries inside a cluster's network speak plain HTTP.
     fn secret(&self) -> Value {
         let mut data = json!({"url": self.source.repo_url});
         if self.is_oci() {
             data["type"] = json!("oci");
-            data["insecureOCIForceHttp"] = json!("true");
+            if self.plain_http {
+                data["insecureOCIForceHttp"] = json!("true");
+            }
         } else {
             data["type"] = json!("git");
         }
@@ -238,7 +241,7 @@ impl GitOps {
 
     async fn delete(client: &kube::Client) -> Result<()> {
         match api(client, "Application").delete(APPLICATION, &DeleteParams::default()).await {
-            Err(kube::Error::Api(gone)) if gone.code == 404 => Ok(()),
+            Err(kube::Error::Api(gone)) if is_absent(client, gone.code).await? => Ok(()),
             deleted => deleted.map(drop).doing("removing the Application"),
         }
     }
@@ -269,7 +272,7 @@ pub async fn application(client: &kube::Client) -> Result<Owned> {
     match api(client, "Application").get(APPLICATION).await {
         Ok(found) => Ok(Owned::There(Box::new(found))),
         // So too where Argo CD's definitions are not there.
-        Err(kube::Error::Api(gone)) if gone.code == 404 => Ok(Owned::Absent),
+        Err(kube::Error::Api(gone)) if is_absent(client, gone.code).await? => Ok(Owned::Absent),
         Err(error) => Err(error).doing("looking at the Application"),
     }
 }
@@ -303,6 +306,8 @@ mod tests {
     fn a_registry_is_told_as_oci_over_plain_http_and_a_login_stays_in_the_secret() {
         let repository = Repository::registry("platen-registry:5000", "0.1.0-c1");
         let secret = repository.secret();
+        let secure = Repository { plain_http: false, ..repository }.secret();
+        assert_eq!(secure["stringData"].get("insecureOCIForceHttp"), None);
         assert_eq!(secret["stringData"]["url"], "oci://platen-registry:5000/charts/ocr-app");
         assert_eq!(secret["stringData"]["insecureOCIForceHttp"], "true");
         let source = Source {
@@ -310,7 +315,8 @@ mod tests {
             path: super::super::CHART.into(),
             revision: "main".into(),
         };
-        let private = Repository { source, login: Some(("me".into(), "secret".into())) }.secret();
+        let private =
+            Repository { source, login: Some(("me".into(), "secret".into())), plain_http: false }.secret();
         assert_eq!(private["stringData"]["type"], "git");
         assert_eq!(private["stringData"]["password"], "secret");
         assert_eq!(private["stringData"]["insecureOCIForceHttp"], Value::Null);

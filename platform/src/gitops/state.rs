@@ -4,8 +4,8 @@ use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::NAMESPACE;
 use super::explain::{Trouble, explain};
+use super::{GROUP, NAMESPACE};
 use crate::error::{Doing, Error, Result};
 
 /// An Application's status, as far as it is looked at (argoproj.io/v1alpha1; read leniently: its controller adds fields).
@@ -232,7 +232,7 @@ impl Summary {
 pub async fn applications(client: &kube::Client) -> Result<Vec<Summary>> {
     let ours = ListParams::default().labels("app.kubernetes.io/part-of=platen");
     let list = match api(client, "Application").list(&ours).await {
-        Err(kube::Error::Api(refused)) if refused.code == 404 => return Ok(Vec::new()),
+        Err(kube::Error::Api(refused)) if is_absent(client, refused.code).await? => return Ok(Vec::new()),
         list => list.doing("listing Argo CD's Applications")?,
     };
     list.items.iter().map(summary).collect()
@@ -251,9 +251,24 @@ fn summary(application: &DynamicObject) -> Result<Summary> {
     Ok(Summary { name, sync, health, revision, trouble })
 }
 
+/// Whether a refusal with this code means that the cluster has no Argo CD: an account with few rights is told 403 of kinds
+/// that are not there.
+pub(super) async fn is_absent(client: &kube::Client, code: u16) -> Result<bool> {
+    if code != 403 {
+        return Ok(code == 404);
+    }
+    Ok(!is_served(client).await?)
+}
+
+/// Whether the cluster has Argo CD's kinds.
+pub async fn is_served(client: &kube::Client) -> Result<bool> {
+    let groups = client.list_api_groups().await.doing("asking the cluster for its kinds")?.groups;
+    Ok(groups.iter().any(|group| group.name == GROUP))
+}
+
 /// Argo CD's objects of a kind.
 pub(super) fn api(client: &kube::Client, kind: &str) -> Api<DynamicObject> {
-    let kind = GroupVersionKind::gvk("argoproj.io", "v1alpha1", kind);
+    let kind = GroupVersionKind::gvk(GROUP, "v1alpha1", kind);
     Api::namespaced_with(client.clone(), NAMESPACE, &ApiResource::from_gvk(&kind))
 }
 

@@ -10,8 +10,9 @@ use super::docker::{self, found};
 use super::registry;
 use super::{Mirror, transfer};
 use crate::cluster::client::client;
-use crate::cluster::kind::{RegistryWiring, wire_node};
+use crate::cluster::containers;
 use crate::cluster::objects::nodes;
+use crate::cluster::wiring::{RegistryWiring, wire_node};
 use crate::engine;
 use crate::error::{Doing, Error, Result};
 use crate::host::{Host, write_atomically};
@@ -20,7 +21,7 @@ use crate::up::Supply;
 /// Where containerd looks, in a node.
 pub const CERTS_D: &str = "/etc/containerd/certs.d";
 /// On containers that are nodes of kind and of minikube.
-const NODE_LABELS: [&str; 2] = ["io.x-k8s.kind.cluster", "name.minikube.sigs.k8s.io"];
+const NODE_LABELS: [&str; 2] = [containers::KIND, containers::MINIKUBE];
 
 /// A file below [`CERTS_D`].
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -213,6 +213,11 @@ impl Processes {
         self.0.output_with(cmd, &mut |_| {}).await
     }
 
+    /// As [`Processes::output`], with each line shown to `on_line` as it comes.
+    pub async fn output_with(&self, cmd: &Cmd, on_line: OnLine<'_>) -> Result<Output, ProcessError> {
+        self.0.output_with(cmd, on_line).await
+    }
+
     /// Runs to the end; any exit code but 0 is an error.
     pub async fn run(&self, cmd: &Cmd) -> Result<Output, ProcessError> {
         self.run_with(cmd, &mut |_| {}).await

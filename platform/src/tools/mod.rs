@@ -50,6 +50,31 @@ pub async fn find(host: &Host, tool: Tool) -> Result<Option<PathBuf>> {
     Ok(found.is_some_and(|found| spec.accepts(&found)).then_some(path))
 }
 
+/// How a program can be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// On this machine, or in the cache.
+    Here,
+    /// Its publisher answers.
+    Downloadable,
+    /// Not at all, and why.
+    None(String),
+}
+
+/// Whether a program that only its publisher has can be had; nothing is obtained.
+pub async fn reach(host: &Host, tool: Tool) -> Result<Reach> {
+    if find(host, tool).await?.is_some() {
+        return Ok(Reach::Here);
+    }
+    if !host.may_install {
+        return Ok(Reach::None("installing is switched off".into()));
+    }
+    Ok(match obtain::publisher_answers(&tool.spec()?).await {
+        Ok(()) => Reach::Downloadable,
+        Err(error) => Reach::None(error.to_string()),
+    })
+}
+
 /// The first `1.2.3` in a program's own words, with or without a `v`.
 fn first_version(text: &str) -> Option<Version> {
     text.split(|c: char| c.is_whitespace() || c == '"' || c == ',')

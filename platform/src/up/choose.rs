@@ -8,6 +8,7 @@ use crate::config::{ImageSource, ProviderChoice};
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::tools::{self, Reach, Tool};
 
 /// A provider that was settled on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,7 +16,7 @@ use crate::host::Host;
 pub enum Target {
     Embedded,
     Kind { images: Supply },
-    Minikube,
+    Minikube { images: Supply },
     Existing { context: String },
 }
 
@@ -24,8 +25,16 @@ impl Target {
         match self {
             Self::Embedded => "embedded",
             Self::Kind { .. } => "kind",
-            Self::Minikube => "minikube",
+            Self::Minikube { .. } => "minikube",
             Self::Existing { .. } => "existing",
+        }
+    }
+
+    /// Where the images of a cluster that `up` makes come from.
+    fn images(&self) -> Option<Supply> {
+        match self {
+            Self::Kind { images } | Self::Minikube { images } => Some(*images),
+            Self::Embedded | Self::Existing { .. } => None,
         }
     }
 }
@@ -34,8 +43,9 @@ impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Kind { images } => write!(f, "kind with images {images}"),
+            Self::Minikube { images } => write!(f, "minikube with images {images}"),
             Self::Existing { context } => write!(f, "the existing cluster {context}"),
-            Self::Embedded | Self::Minikube => f.write_str(self.name()),
+            Self::Embedded => f.write_str(self.name()),
         }
     }
 }
@@ -53,6 +63,8 @@ pub struct Choice {
 pub struct Seen {
     pub recorded: Option<UpRecord>,
     pub docker_answers: bool,
+    /// Whether minikube is here or can be downloaded.
+    pub minikube: bool,
     /// Where images of a new cluster would come from.
     pub supply: Supply,
 }
@@ -62,7 +74,7 @@ pub fn choose(wanted: ProviderChoice, context: Option<&str>, seen: &Seen) -> Res
         ProviderChoice::Auto => return Ok(automatic(seen)),
         ProviderChoice::Embedded => Target::Embedded,
         ProviderChoice::Kind => Target::Kind { images: seen.supply },
-        ProviderChoice::Minikube => Target::Minikube,
+        ProviderChoice::Minikube => Target::Minikube { images: seen.supply },
         ProviderChoice::Existing => Target::Existing {
             context: context.map(ToOwned::to_owned).ok_or_else(|| {
                 Error::usage(
@@ -84,9 +96,13 @@ pub fn choose(wanted: ProviderChoice, context: Option<&str>, seen: &Seen) -> Res
 fn automatic(seen: &Seen) -> Choice {
     let (target, because) = match &seen.recorded {
         Some(recorded) => (recorded.choice.target.clone(), "as made before"),
+        None if seen.docker_answers && seen.minikube => (
+            Target::Minikube { images: seen.supply },
+            "Docker answers and minikube can be had; the same cluster by kind: cargo xtask up --provider kind",
+        ),
         None if seen.docker_answers => (
             Target::Kind { images: seen.supply },
-            "Docker answers; to serve within seconds and without a cluster: cargo xtask up --provider embedded",
+            "Docker answers, and minikube cannot be had; to serve within seconds and without a cluster: cargo xtask up --provider embedded",
         ),
         None => (
             Target::Embedded,
@@ -99,15 +115,17 @@ fn automatic(seen: &Seen) -> Choice {
 pub(super) async fn choose_for(host: &Host, recorded: Option<UpRecord>) -> Result<Choice> {
     let cluster = &host.config.cluster;
     let docker_answers = matches!(engine::observe(host).await?, engine::State::Ready(_));
-    let mut seen = Seen { recorded, docker_answers, supply: Supply::Source };
+    // Only a choice that is still open depends on it.
+    let open = recorded.is_none() && docker_answers && cluster.provider == ProviderChoice::Auto;
+    let minikube = open && !matches!(tools::reach(host, Tool::Minikube).await?, Reach::None(_));
+    let mut seen = Seen { recorded, docker_answers, minikube, supply: Supply::Source };
     let choice = choose(cluster.provider, cluster.context.as_deref(), &seen);
     // Only a new cluster asks whether images can be pulled, or one that is asked for otherwise than it was made.
-    let made = seen.recorded.as_ref().map(|recorded| &recorded.choice.target);
+    let made = seen.recorded.as_ref().and_then(|recorded| recorded.choice.target.images());
+    let has_images = choice.as_ref().is_ok_and(|choice| choice.target.images().is_some());
     seen.supply = match (made, host.config.images.source) {
-        (Some(Target::Kind { images }), ImageSource::Auto) => *images,
-        (_, ImageSource::Auto) if !matches!(choice, Ok(Choice { target: Target::Kind { .. }, .. })) => {
-            return choice;
-        }
+        (Some(images), ImageSource::Auto) => images,
+        (None, ImageSource::Auto) if !has_images => return choice,
         _ => Supply::decide(host).await?,
     };
     choose(cluster.provider, cluster.context.as_deref(), &seen)
@@ -119,7 +137,8 @@ mod tests {
     use crate::Exit;
     use crate::config::{NodeCount, PortsConfig};
 
-    const NOTHING: Seen = Seen { recorded: None, docker_answers: false, supply: Supply::Source };
+    const NOTHING: Seen =
+        Seen { recorded: None, docker_answers: false, minikube: false, supply: Supply::Source };
     const KIND: Target = Target::Kind { images: Supply::Source };
 
     fn recorded(target: Target) -> Seen {
@@ -145,6 +164,16 @@ mod tests {
     fn with_docker_it_is_a_real_cluster() {
         let seen = Seen { docker_answers: true, ..NOTHING };
         assert_eq!(choose(ProviderChoice::Auto, None, &seen).unwrap().target, KIND);
+    }
+
+    #[test]
+    fn with_docker_minikube_goes_before_kind_where_it_can_be_had() {
+        let seen = Seen { docker_answers: true, minikube: true, ..NOTHING };
+        let choice = choose(ProviderChoice::Auto, None, &seen).unwrap();
+        assert_eq!(choice.target, Target::Minikube { images: Supply::Source });
+        assert!(choice.because.contains("--provider kind"));
+        let without = Seen { docker_answers: false, ..seen };
+        assert_eq!(choose(ProviderChoice::Auto, None, &without).unwrap().target, Target::Embedded);
     }
 
     #[test]

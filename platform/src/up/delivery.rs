@@ -14,7 +14,7 @@ use crate::event::Step;
 use crate::gitops::{self, GitOps, Owned, Repository, State};
 use crate::helm::{Helm, Revision, Status, Upgrade};
 use crate::host::Host;
-use crate::registry::Registries;
+use crate::registry::{Registries, is_loopback};
 
 /// Argo CD looks at an Application at once; pods start within seconds once their image is there.
 const SYNCED_WITHIN: Duration = Duration::from_mins(5);
@@ -26,6 +26,8 @@ pub enum Delivery {
     Argocd {
         push: String,
         pull: String,
+        /// Whether the registry is not Platen's own: then it may want HTTPS and a login.
+        foreign: bool,
     },
 }
 
@@ -61,14 +63,14 @@ impl Delivery {
     /// Why the chart has to be brought there; `None` where it is there as it would be brought now.
     pub async fn lacks(&self, chart: &Brought<'_>) -> Result<Option<String>> {
         let Brought { host, helm, client, upgrade, set } = chart;
-        let Self::Argocd { pull, .. } = self else {
+        let Self::Argocd { pull, foreign, .. } = self else {
             if matches!(gitops::application(client).await?, Owned::There(_)) {
                 return Ok(Some("it is Argo CD's, and is to be Helm's".into()));
             }
             let why = "the release is not there, or not as it would be made now";
             return Ok((!helm.is_current(upgrade).await?).then(|| why.into()));
         };
-        let repository = Repository::registry(pull, &gitops::version(host)?);
+        let repository = repository(host, pull, &gitops::version(host)?, *foreign)?;
         let gitops = GitOps::new((*client).clone(), repository, upgrade.values.clone(), set.clone());
         if let Some(why) = gitops.lacks().await? {
             return Ok(Some(why));
@@ -83,7 +85,7 @@ impl Delivery {
     /// Brings it there, and for Argo CD waits until all of its conditions say so.
     pub async fn deliver(&self, chart: &Brought<'_>, tell: &Step) -> Result<()> {
         let Brought { host, helm, client, upgrade, set } = chart;
-        let Self::Argocd { push, pull } = self else {
+        let Self::Argocd { push, pull, foreign } = self else {
             let released = GitOps::release(client).await?;
             tell.message("applying the chart");
             let history = helm.settled_history(&upgrade.release, upgrade.timeout).await?;
@@ -102,11 +104,26 @@ impl Delivery {
         };
         tell.message("pushing the chart");
         let pushed = gitops::push(host, &Registries::new(host)?, push).await?;
-        let repository = Repository::registry(pull, &pushed.version);
+        let repository = repository(host, pull, &pushed.version, *foreign)?;
         let gitops = GitOps::new((*client).clone(), repository, upgrade.values.clone(), set.clone());
         gitops.apply().await?;
         gitops.wait(&Scope::ours(&NAMESPACES), SYNCED_WITHIN, tell).await
     }
+}
+
+/// Where Argo CD reads the chart. A registry that is not Platen's own is reached as this machine reaches it.
+fn repository(host: &Host, pull: &str, version: &str, foreign: bool) -> Result<Repository> {
+    let repository = Repository::registry(pull, version);
+    if !foreign {
+        return Ok(repository);
+    }
+    let registry = pull.split('/').next().unwrap_or(pull);
+    let login = Registries::new(host)?.keyring().find(registry)?;
+    Ok(Repository {
+        login: login.map(|it| (it.user.clone(), it.password.clone())),
+        plain_http: is_loopback(registry) || host.config.images.insecure.iter().any(|it| it == registry),
+        ..repository
+    })
 }
 
 /// How Helm comes to own what is there.
@@ -205,7 +222,8 @@ mod tests {
 
     #[test]
     fn argo_cd_gets_no_database_whose_password_each_render_would_change() {
-        let argocd = Delivery::Argocd { push: "127.0.0.1:5000".into(), pull: "r:5000".into() };
+        let argocd =
+            Delivery::Argocd { push: "127.0.0.1:5000".into(), pull: "r:5000".into(), foreign: false };
         let bare = json!({"mariadb": {"enabled": true}});
         let error = argocd.check(&bare).unwrap_err();
         assert!(error.hint().unwrap().contains("mariadb.existingSecret="), "{error:?}");

@@ -1,8 +1,13 @@
 //! A cluster that somebody else runs: only the service's image and its chart are ours.
 
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::apps::{Apps, NAMESPACES};
 use super::delivery::Delivery;
 use super::deploy::{Deploy, Outcome};
+use super::existing_found::{self, Classes};
+use super::existing_rights::{self, Argocd, Right};
 use super::parts::Parts;
 use super::plan::{Action, StepId};
 use super::provider::Provider;
@@ -12,21 +17,25 @@ use crate::cluster::objects::{node_platforms, nodes};
 use crate::cluster::{ClusterState, Endpoint};
 use crate::error::{Error, Result};
 use crate::event::Step;
-use crate::host::Host;
+use crate::gitops;
+use crate::host::{Host, write_atomically};
 use crate::images::{self, BuildOptions};
 use crate::registry::{Platform, Reference, Registries};
 use crate::room::Needs;
 use crate::service;
 use crate::status::{StatusReport, kubernetes_status};
+use crate::tools::{self, Tool};
 
 pub struct ExistingProvider {
     host: Host,
     context: String,
+    /// Whether the whole of the cluster was looked at: rights and classes do not change within one run.
+    looked: AtomicBool,
 }
 
 impl ExistingProvider {
     pub fn new(host: &Host, context: &str) -> Self {
-        Self { host: host.clone(), context: context.into() }
+        Self { host: host.clone(), context: context.into(), looked: AtomicBool::new(false) }
     }
 
     /// Its nodes pull from a registry that the user names: there is no other way for an image to get there.
@@ -52,7 +61,68 @@ impl ExistingProvider {
 
     fn apps(&self) -> Apps {
         let parts = Parts::new(&self.host.config, false);
-        Apps::new(&self.host, self.context.clone(), self.endpoints(), parts, Delivery::Direct)
+        Apps::new(&self.host, self.context.clone(), self.endpoints(), parts, self.delivery())
+    }
+
+    /// Through the cluster's own Argo CD where that is asked for; its pods read the chart where nodes pull the image.
+    fn delivery(&self) -> Delivery {
+        match (self.host.config.components.argocd, &self.host.config.images.registry) {
+            (Some(true), Some(registry)) => {
+                Delivery::Argocd { push: registry.clone(), pull: registry.clone(), foreign: true }
+            }
+            _ => Delivery::Direct,
+        }
+    }
+
+    /// What of the cluster decides whether anything may begin: rights first, for without them nothing else can be asked.
+    /// While only a plan is made Helm is not obtained; without it the rights that its chart needs are asked for later.
+    async fn look(&self, image: &Reference, planning: bool) -> Result<()> {
+        if self.looked.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let client = client(&self.context).await?;
+        let has_helm = !planning || tools::find(&self.host, Tool::Helm).await?.is_some();
+        let manifests = if has_helm { self.apps().rendered(image, &client).await? } else { String::new() };
+        let argocd = match (self.delivery(), gitops::is_served(&client).await?) {
+            (Delivery::Argocd { .. }, _) => Argocd::Delivers,
+            (Delivery::Direct, true) => Argocd::IsThere,
+            (Delivery::Direct, false) => Argocd::Absent,
+        };
+        let rights = existing_rights::needed(&manifests, argocd)?;
+        let missing = existing_rights::missing(&client, rights).await?;
+        if !missing.is_empty() {
+            return Err(self.refused(&client, &missing).await?);
+        }
+        // What an earlier run wrote is given.
+        let _ = std::fs::remove_file(self.rights_file());
+        let used = existing_found::components(&client, self.host.config.components).await?;
+        if has_helm {
+            self.looked.store(true, Ordering::Relaxed);
+            used.into_iter().for_each(|used| self.host.events.note(used));
+            self.host.events.note(Classes::of(&client).await?.told());
+        }
+        Ok(())
+    }
+
+    /// Beside the profile's folder, which nothing is in before the cluster is touched.
+    fn rights_file(&self) -> PathBuf {
+        self.host.state_dir().join(format!("{}-rights.yaml", self.host.config.cluster.profile))
+    }
+
+    /// Lists what this account may not do, and writes what an administrator applies to change that.
+    async fn refused(&self, client: &kube::Client, missing: &[Right]) -> Result<Error> {
+        let user = existing_rights::user(client).await;
+        let list: String =
+            existing_rights::lines(missing).iter().map(|line| format!("\n    {line}")).collect();
+        let who = user.as_deref().map_or_else(String::new, |user| format!(" ({user})"));
+        let what = format!("the account of {}{who} lacks rights:{list}", self.context);
+        let file = self.rights_file();
+        let user = user.unwrap_or_else(|| "NAME".into());
+        write_atomically(&file, existing_rights::manifest(missing, &user)?.as_bytes())?;
+        Ok(Error::unhealthy(
+            what,
+            format!("have an administrator give them: kubectl apply -f {}", file.display()),
+        ))
     }
 }
 
@@ -61,6 +131,7 @@ impl Provider for ExistingProvider {
     async fn missing(&self) -> Result<Vec<Action>> {
         let image = self.image()?;
         // Names an unknown context, and finds out whether the cluster answers at all.
+        self.look(&image, true).await?;
         let platforms = self.platforms().await?;
         let mut missing = Vec::new();
         let there = Registries::new(&self.host)?.platforms(&image).await?;
@@ -76,6 +147,7 @@ impl Provider for ExistingProvider {
     }
 
     async fn apply(&self, step: StepId, tell: &Step) -> Result<()> {
+        self.look(&self.image()?, false).await?;
         match step {
             StepId::Image => {
                 tell.message("preparing the builder");

@@ -5,12 +5,17 @@ mod apps;
 mod choose;
 mod delivery;
 mod deploy;
+mod docker_plan;
+mod docker_provider;
 mod down;
 mod embedded_provider;
 mod env_secrets;
+mod existing_found;
 mod existing_provider;
-mod kind_plan;
+mod existing_rights;
 mod kind_provider;
+mod maker;
+mod minikube_provider;
 mod parts;
 mod plan;
 mod provider;
@@ -52,6 +57,8 @@ pub struct UpOptions {
     /// Nothing but these steps; empty: all.
     pub only: Vec<StepId>,
     pub skip: Vec<StepId>,
+    /// Whether a cluster that is not as asked for is deleted and made anew.
+    pub recreate: bool,
 }
 
 /// How a run of `up` ended.
@@ -102,7 +109,11 @@ pub async fn up(host: &Host, options: &UpOptions) -> Result<UpReport> {
     let host = &settled;
     host.config.ports.check(host.config.cluster.nodes)?;
     let choice = choose::choose_for(host, recorded).await?;
-    let provider = provider(host, &choice.target)?;
+    let mut provider = provider(host, &choice.target)?;
+    if options.recreate {
+        provider.recreate()?;
+    }
+    let provider = provider;
     let wanted = |action: &Action| {
         (options.only.is_empty() || options.only.contains(&action.step))
             && !options.skip.contains(&action.step)
@@ -145,7 +156,7 @@ pub async fn up(host: &Host, options: &UpOptions) -> Result<UpReport> {
 /// existing cluster holds cannot be asked so early, and is never lost sight of.
 async fn made(host: &Host, recorded: Option<UpRecord>) -> Result<Option<UpRecord>> {
     let Some(record) = recorded else { return Ok(None) };
-    let local = matches!(record.choice.target, Target::Embedded | Target::Kind { .. });
+    let local = !matches!(record.choice.target, Target::Existing { .. });
     if local && provider(&record.host(host), &record.choice.target)?.remains().await?.is_empty() {
         return Ok(None);
     }

@@ -5,6 +5,7 @@ use super::deploy::{Deploy, Outcome};
 use super::embedded_provider::EmbeddedProvider;
 use super::existing_provider::ExistingProvider;
 use super::kind_provider::KindProvider;
+use super::minikube_provider::MinikubeProvider;
 use super::plan::{Action, StepId};
 use crate::cluster::Endpoint;
 use crate::cluster::consoles::Console;
@@ -52,6 +53,14 @@ pub trait Provider: Send + Sync {
         ))
     }
 
+    /// Lets a cluster that is not as asked for be deleted and made anew.
+    fn recreate(&mut self) -> Result<()> {
+        Err(Error::usage(
+            "only a cluster of kind or minikube is made anew",
+            "leave --recreate out, or name one: --provider kind",
+        ))
+    }
+
     async fn status(&self) -> Result<StatusReport>;
 
     /// What is there of it, a phrase each; empty where nothing is.
@@ -70,9 +79,6 @@ pub fn provider(host: &Host, target: &Target) -> Result<Box<dyn Provider>> {
         Target::Embedded => Ok(Box::new(EmbeddedProvider::new(host)?)),
         Target::Kind { images } => Ok(Box::new(KindProvider::new(host, *images)?)),
         Target::Existing { context } => Ok(Box::new(ExistingProvider::new(host, context))),
-        Target::Minikube => Err(Error::usage(
-            "the provider minikube is not there yet",
-            "use --provider kind, or start minikube yourself and use --provider existing --context NAME",
-        )),
+        Target::Minikube { images } => Ok(Box::new(MinikubeProvider::new(host, *images)?)),
     }
 }

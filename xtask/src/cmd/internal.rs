@@ -1,7 +1,9 @@
-//! `internal`: how this program starts itself as the supervisor of the embedded provider, and as one of its nodes.
+//! `internal`: how this program starts itself as the supervisor of the embedded provider, as one of its nodes, and as the
+//! doors to minikube's nodes.
 
 use clap::{Args, Subcommand};
 use platform::cluster::embedded::supervisor;
+use platform::cluster::minikube::Doors;
 use platform::event::Events;
 use platform::process::Cmd;
 use platform::{Exit, Result};
@@ -19,6 +21,7 @@ pub struct InternalArgs {
 #[derive(Debug, Subcommand)]
 enum Internal {
     Supervise,
+    Doors,
     Node { name: String },
 }
 
@@ -37,6 +40,7 @@ pub async fn run(global: &GlobalArgs, args: InternalArgs) -> Result<Exit> {
             };
             supervisor::supervise(&dir, node).await?;
         }
+        Internal::Doors => Doors::new(&dir).serve().await?,
         Internal::Node { name } => supervisor::run_node(&dir, &name).await?,
     }
     Ok(Exit::Done)

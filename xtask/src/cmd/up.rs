@@ -16,7 +16,7 @@ use crate::printer::Printer;
 #[command(after_help = "Examples:\n  cargo xtask up\n  cargo xtask up --provider kind --nodes 3\n  \
                         cargo xtask up --dry-run -o json\n  cargo xtask up --provider existing --context my-cluster")]
 pub struct UpArgs {
-    /// Where to serve; auto: what was made before, else a cluster where Docker answers, else embedded
+    /// Where to serve; auto: what was made before, else minikube or kind where Docker answers, else embedded
     #[arg(long, value_enum)]
     provider: Option<Provider>,
     /// The kubeconfig context of an existing cluster
@@ -25,15 +25,18 @@ pub struct UpArgs {
     /// How many nodes, 1 to 9
     #[arg(long, value_name = "N")]
     nodes: Option<NodeCount>,
-    /// Memory of each node in MiB (kind)
+    /// Memory of each node in MiB (kind, minikube)
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1024..))]
     memory: Option<u32>,
-    /// Processors of each node (kind)
+    /// Processors of each node (kind, minikube)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     cpus: Option<u32>,
     /// Where images come from
     #[arg(long, value_enum)]
     images: Option<Images>,
+    /// Delete a cluster (kind, minikube) that is not as asked for, with all that is in it, and make it anew
+    #[arg(long)]
+    recreate: bool,
     /// Show what would be done and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -51,7 +54,6 @@ enum Provider {
     Auto,
     Embedded,
     Kind,
-    /// Not there yet: start it yourself, and use existing
     Minikube,
     Existing,
 }
@@ -102,7 +104,13 @@ pub async fn run(global: &GlobalArgs, args: UpArgs, printer: &Printer) -> Result
     if let Some(images) = args.images {
         host.config.images.source = images.into();
     }
-    let options = UpOptions { dry_run: args.dry_run, nodes: args.nodes, only: args.only, skip: args.skip };
+    let options = UpOptions {
+        dry_run: args.dry_run,
+        nodes: args.nodes,
+        only: args.only,
+        skip: args.skip,
+        recreate: args.recreate,
+    };
     let report = up(&host, &options).await?;
     printer.result(&report, || text(&report));
     Ok(Exit::Done)

@@ -3,6 +3,7 @@
 #![expect(clippy::unnecessary_wraps, reason = "all tests have the same shape, so that each may use `?`")]
 
 mod carried;
+mod existing;
 mod gitops;
 mod registry;
 mod serving;
@@ -117,6 +118,10 @@ fn it_ends() -> Vec<Trial> {
     vec![
         trial("another checkout's cluster is not touched", foreign_cluster_is_refused),
         trial("the cluster can be used as an existing one by its context", existing_context),
+        trial(
+            "an account with few rights is refused with the list, and accepted with what it is given",
+            existing::restricted_account,
+        ),
         trial("a stopped cluster starts again", stop_and_start),
         trial("everything that a cluster needs is exported into one folder", carried::export),
         trial("down leaves no container, no context and no record", down_leaves_nothing),

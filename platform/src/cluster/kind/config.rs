@@ -4,14 +4,10 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::cluster::HostTraits;
+use crate::cluster::shared::EXPERIMENTS;
+use crate::cluster::{HostTraits, NODE_PORTS};
 use crate::config::Config;
 use crate::error::{Error, Result};
-
-/// Where a node has the folder of the experiments, as the chart's values name it.
-pub const EXPERIMENTS: &str = "/var/lib/platen/experiments";
-/// NodePorts inside the cluster: gateway, frontend, experiments.
-pub const NODE_PORTS: [u16; 3] = [30001, 30080, 31112];
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

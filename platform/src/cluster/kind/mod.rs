@@ -1,37 +1,32 @@
 //! A real Kubernetes cluster whose nodes are containers, made by kind.
 
 mod config;
-mod shared;
 mod state;
-mod wiring;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, ContainerUpdateBody};
-use bollard::query_parameters::{ListContainersOptions, StartContainerOptions, StopContainerOptions};
+use bollard::models::{ContainerSummaryStateEnum, ContainerUpdateBody};
+use bollard::query_parameters::{StartContainerOptions, StopContainerOptions};
 use k8s_openapi::jiff::Timestamp;
 
-pub use config::{NODE_PORTS, NodeImage};
-pub use state::was_begun;
-pub use wiring::{RegistryWiring, wire_node};
+pub use config::NodeImage;
 
-use state::{Progress, judge, nodes, progress_file};
+use state::{judge, nodes};
 
-use super::{ClusterState, Endpoint, HostTraits, Node, NodeState};
+use super::containers::{self, labelled};
+use super::progress::{Progress, ProgressFile};
+use super::wiring::{self, RegistryWiring};
+use super::{ClusterState, Endpoint, HostTraits, Node, NodeState, proxy, ready, shared};
 use crate::config::{Config, ProfileName};
 use crate::engine;
 use crate::error::{Doing, Error, Result};
 use crate::event::Step;
-use crate::host::{Host, write_atomically};
-use crate::mirror::registry;
+use crate::host::Host;
 use crate::process::Cmd;
 use crate::tools::{self, Tool};
 
-/// kind's own label on each node's container.
-const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";
 const CREATE_WITHIN: Duration = Duration::from_mins(6);
 
 /// The kind cluster of one profile.
@@ -69,11 +64,7 @@ impl Kind {
             Some(program) => program.clone(),
             None => tools::ensure(&self.host, Tool::Kind).await?,
         };
-        let cmd = Cmd::new(program).env("DOCKER_HOST", &self.docker_host);
-        Ok(match without_proxy(|name| std::env::var(name).ok()) {
-            Some(names) => cmd.env("NO_PROXY", &names).env("no_proxy", &names),
-            None => cmd,
-        })
+        Ok(proxy::excepted(Cmd::new(program).env("DOCKER_HOST", &self.docker_host)))
     }
 
     fn name(&self) -> &str {
@@ -81,8 +72,12 @@ impl Kind {
     }
 
     /// The kubeconfig context that kind writes.
-    pub fn context(&self) -> String {
-        format!("kind-{}", self.name())
+    pub fn context(profile: &ProfileName) -> String {
+        format!("kind-{profile}")
+    }
+
+    fn own_context(&self) -> String {
+        Self::context(&self.host.config.cluster.profile)
     }
 
     /// Doors by node, in the order of kind's names.
@@ -100,7 +95,7 @@ impl Kind {
 
     /// The containers of this cluster's nodes, also stopped ones, by name.
     pub async fn containers(&self) -> Result<Vec<NodeContainer>> {
-        let listed = labelled(&self.docker, format!("{CLUSTER_LABEL}={}", self.name())).await?;
+        let listed = labelled(&self.docker, format!("{}={}", containers::KIND, self.name())).await?;
         let mut nodes: Vec<NodeContainer> = listed
             .into_iter()
             .filter_map(|container| {
@@ -115,31 +110,20 @@ impl Kind {
         Ok(nodes)
     }
 
-    /// How far this checkout came with its cluster.
-    fn progress_file(&self) -> PathBuf {
-        progress_file(&self.host)
-    }
-
-    fn tell_progress(&self, progress: Progress) -> Result<()> {
-        write_atomically(&self.progress_file(), progress.as_str().as_bytes())
+    fn progress(&self) -> ProgressFile {
+        ProgressFile::of(&self.host, "kind")
     }
 
     pub async fn observe(&self) -> Result<ClusterState> {
         let containers = self.containers().await?;
-        let state = judge(&containers, Progress::read(&self.progress_file()), &node_names(&self.host.config));
+        let state = judge(&containers, self.progress().read(), &node_names(&self.host.config));
         if !matches!(state, ClusterState::Running { .. }) {
             return Ok(state);
         }
-        let Ok(ready) = self.ready_nodes().await else {
+        let Ok(ready) = ready::names(&self.own_context()).await else {
             return Ok(ClusterState::Running { nodes: nodes(&containers, &[]) });
         };
         Ok(ClusterState::Running { nodes: nodes(&containers, &ready) })
-    }
-
-    /// Names of the nodes that the API server calls Ready.
-    async fn ready_nodes(&self) -> Result<Vec<String>> {
-        let client = super::client::client(&self.context()).await?;
-        super::objects::ready_nodes(&client).await
     }
 
     /// Creates the cluster; the remains of a creation that was cut off are removed first.
@@ -148,7 +132,7 @@ impl Kind {
             tell.message("removing what an interrupted run left");
             self.delete().await?;
         }
-        self.tell_progress(Progress::Creating)?;
+        self.progress().tell(Progress::Creating)?;
         let experiments = shared::folder(&self.host);
         shared::prepare(&experiments)?;
         let config = config::render(&self.host.config, spec.traits, &spec.image, &experiments)?;
@@ -179,7 +163,7 @@ impl Kind {
 
     /// Says that the cluster is whole: created, and wired to its registry.
     pub fn mark_created(&self) -> Result<()> {
-        self.tell_progress(Progress::Created)
+        self.progress().tell(Progress::Created)
     }
 
     /// Starts stopped nodes, the control plane first: in that order Docker gives each its old address.
@@ -217,8 +201,7 @@ impl Kind {
                 format!("kind has deleted the cluster {}, and {} is still there", self.name(), left.name);
             return Err(Error::unhealthy(what, format!("remove it: docker rm -f {}", left.name)));
         }
-        let _ = std::fs::remove_file(self.progress_file());
-        Ok(())
+        self.progress().forget()
     }
 
     /// Tells every node where images come from, and the cluster's users too.
@@ -226,49 +209,24 @@ impl Kind {
         for node in self.containers().await?.iter().filter(|node| node.running) {
             wiring::wire_node(&self.host.processes, &self.docker_host, &node.name, wiring).await?;
         }
-        let client = super::client::client(&self.context()).await?;
+        let client = super::client::client(&self.own_context()).await?;
         wiring::announce(&client, wiring.host_port).await
     }
 
     /// Waits until the API server calls every node Ready, and each has spoken after `since`.
     pub async fn wait_until_ready(&self, within: Duration, since: Timestamp, tell: &Step) -> Result<()> {
-        let wanted = node_names(&self.host.config);
-        crate::wait::until(within, "cargo xtask status", || async {
-            let ready = self.ready_and_alive(since).await.unwrap_or_default();
-            let late: Vec<&str> =
-                wanted.iter().filter(|name| !ready.contains(name)).map(String::as_str).collect();
-            if late.is_empty() {
-                return Ok(crate::wait::Seen::Ready(()));
-            }
-            let awaited = format!("node {} to be Ready", late.join(", "));
-            tell.message(format!("waiting for {awaited}"));
-            Ok(crate::wait::Seen::Awaiting(awaited))
-        })
-        .await
-    }
-
-    async fn ready_and_alive(&self, since: Timestamp) -> Result<Vec<String>> {
-        let client = super::client::client(&self.context()).await?;
-        let alive = super::objects::alive_since(&client, since).await?;
-        let ready = super::objects::ready_nodes(&client).await?;
-        Ok(ready.into_iter().filter(|name| alive.contains(name)).collect())
+        ready::wait(&self.own_context(), &node_names(&self.host.config), within, since, tell).await
     }
 }
 
-/// Whether kind has clusters on this machine besides this profile's.
-pub async fn others_exist(docker: &Docker, profile: &ProfileName) -> Result<bool> {
-    let nodes = labelled(docker, CLUSTER_LABEL.to_owned()).await?;
-    let mut clusters = nodes.into_iter().filter_map(|node| node.labels?.remove(CLUSTER_LABEL));
-    Ok(clusters.any(|cluster| cluster != profile.as_str()))
+/// Whether this checkout ever began to make a cluster in the profile, and did not remove it since.
+pub fn was_begun(host: &Host) -> bool {
+    ProgressFile::of(host, "kind").exists()
 }
 
-async fn labelled(docker: &Docker, label: String) -> Result<Vec<ContainerSummary>> {
-    let options = ListContainersOptions {
-        all: true,
-        filters: Some(HashMap::from([("label".to_owned(), vec![label])])),
-        ..ListContainersOptions::default()
-    };
-    docker.list_containers(Some(options)).await.doing("listing the nodes' containers")
+/// Whether a node's container, by its label, is of this profile's cluster.
+pub fn is_own(profile: &ProfileName, label: &str, value: &str) -> bool {
+    label == containers::KIND && value == profile.as_str()
 }
 
 fn limits(config: &Config) -> Option<ContainerUpdateBody> {
@@ -281,15 +239,6 @@ fn limits(config: &Config) -> Option<ContainerUpdateBody> {
         nano_cpus: cpus,
         ..ContainerUpdateBody::default()
     })
-}
-
-/// kind hands the proxy of this machine on to its nodes, which must reach the local registry without it. None where there
-/// is no proxy.
-fn without_proxy(read: impl Fn(&str) -> Option<String>) -> Option<String> {
-    let any = |names: [&str; 2]| names.into_iter().find_map(|name| read(name).filter(|it| !it.is_empty()));
-    any(["HTTP_PROXY", "http_proxy"]).or_else(|| any(["HTTPS_PROXY", "https_proxy"]))?;
-    let given = any(["NO_PROXY", "no_proxy"]);
-    Some(given.into_iter().chain([registry::NAME.to_owned()]).collect::<Vec<_>>().join(","))
 }
 
 /// The names that kind gives to this many nodes.
@@ -316,19 +265,6 @@ mod tests {
         let limits = limits(&config).unwrap();
         assert_eq!(limits.memory, Some(2 << 30));
         assert_eq!(limits.nano_cpus, Some(2_000_000_000));
-    }
-
-    #[test]
-    fn behind_a_proxy_nodes_reach_the_local_registry_without_it() {
-        let read = |set: &'static [(&str, &str)]| {
-            without_proxy(move |name| {
-                set.iter().find(|(it, _)| *it == name).map(|(_, value)| (*value).into())
-            })
-        };
-        assert_eq!(read(&[("NO_PROXY", "a")]), None);
-        assert_eq!(read(&[("HTTPS_PROXY", "http://p"), ("HTTP_PROXY", "")]).unwrap(), "platen-registry");
-        let both = read(&[("http_proxy", "http://p"), ("no_proxy", "a,b")]);
-        assert_eq!(both.unwrap(), "a,b,platen-registry");
     }
 
     #[test]

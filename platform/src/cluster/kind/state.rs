@@ -1,40 +1,7 @@
 //! What the nodes' containers mean for the state of the cluster.
 
-use std::path::{Path, PathBuf};
-
 use super::{ClusterState, Node, NodeContainer, NodeState};
-use crate::host::Host;
-
-/// How far this checkout came with a cluster. Containers without any were made by somebody else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Progress {
-    /// Written before anything is made: what there is may be the rest of a creation that was cut off.
-    Creating,
-    Created,
-}
-
-impl Progress {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Creating => "creating",
-            Self::Created => "created",
-        }
-    }
-
-    pub(super) fn read(path: &Path) -> Option<Self> {
-        let text = std::fs::read_to_string(path).ok()?;
-        [Self::Creating, Self::Created].into_iter().find(|progress| progress.as_str() == text)
-    }
-}
-
-/// Whether this checkout ever began to make a cluster in the profile, and did not remove it since.
-pub fn was_begun(host: &Host) -> bool {
-    progress_file(host).is_file()
-}
-
-pub(super) fn progress_file(host: &Host) -> PathBuf {
-    host.profile_dir(&host.config.cluster.profile).join("kind")
-}
+use crate::cluster::progress::Progress;
 
 /// What the containers mean.
 pub(super) fn judge(

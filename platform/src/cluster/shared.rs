@@ -4,10 +4,12 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::config::EXPERIMENTS;
 use crate::error::{Doing, Result};
 use crate::host::Host;
 use crate::process::Cmd;
+
+/// Where a node has the folder of the experiments, as the chart's values name it.
+pub const EXPERIMENTS: &str = "/var/lib/platen/experiments";
 
 /// On the host.
 pub fn folder(host: &Host) -> PathBuf {

@@ -1,4 +1,4 @@
-//! What a kind cluster lacks, as a plan: a pure function of what was seen.
+//! What a cluster of Docker containers lacks, as a plan: a pure function of what was seen.
 
 use super::plan::{Action, StepId};
 use crate::cluster::{ClusterState, NodeState};
@@ -12,6 +12,8 @@ pub(super) struct World {
     pub missing: Vec<Artifact>,
     pub registry_runs: bool,
     pub cluster: ClusterState,
+    /// What of it is missing although its nodes run.
+    pub cluster_lacks: Option<String>,
     pub image_is_pushed: bool,
     /// Whether the mirror brought it from elsewhere.
     pub image_is_carried: bool,
@@ -38,7 +40,7 @@ pub(super) fn plan(world: &World, nodes: u16) -> Vec<Action> {
     if !world.registry_runs {
         actions.push(Action::new(StepId::Registry, "start the local registry", "it does not run", 3));
     }
-    actions.extend(cluster_action(&world.cluster, nodes));
+    actions.extend(cluster_action(&world.cluster, world.cluster_lacks.as_deref(), nodes));
     if !world.image_is_pushed {
         let why = "the registry has no image of these sources";
         let (title, seconds) = if world.image_is_carried {
@@ -52,19 +54,21 @@ pub(super) fn plan(world: &World, nodes: u16) -> Vec<Action> {
     actions
 }
 
-fn cluster_action(cluster: &ClusterState, nodes: u16) -> Option<Action> {
+fn cluster_action(cluster: &ClusterState, lacks: Option<&str>, nodes: u16) -> Option<Action> {
     let act = |title: String, why: &str, seconds| Some(Action::new(StepId::Cluster, title, why, seconds));
     match cluster {
         ClusterState::Absent => act(format!("create a cluster of {nodes} nodes"), "there is none", 60),
-        ClusterState::Broken { why } | ClusterState::Mismatched { why } => {
-            act(format!("create the cluster of {nodes} nodes anew"), why, 70)
+        ClusterState::Broken { why } => act(format!("create the cluster of {nodes} nodes anew"), why, 70),
+        // Only where that was asked for.
+        ClusterState::Mismatched { why } => {
+            act(format!("delete the cluster and create one of {nodes} nodes"), why, 75)
         }
         ClusterState::Stopped => act("start the cluster's nodes".into(), "not all of them run", 20),
         ClusterState::Running { nodes } => {
             let late: Vec<&str> =
                 nodes.iter().filter(|n| n.state != NodeState::Ready).map(|n| n.name.as_str()).collect();
             if late.is_empty() {
-                return None;
+                return lacks.and_then(|why| act("complete the cluster".into(), why, 5));
             }
             act("wait for the nodes".into(), &format!("not Ready: {}", late.join(", ")), 30)
         }
@@ -84,6 +88,7 @@ mod tests {
             missing: Vec::new(),
             registry_runs: true,
             cluster: ClusterState::Running { nodes: vec![node] },
+            cluster_lacks: None,
             image_is_pushed: true,
             image_is_carried: false,
             installs: Vec::new(),
@@ -106,6 +111,7 @@ mod tests {
             missing: mirror::CLUSTER.to_vec(),
             registry_runs: false,
             cluster: ClusterState::Absent,
+            cluster_lacks: None,
             image_is_pushed: false,
             image_is_carried: false,
             installs: vec![Apps::to_install("there is no cluster")],
@@ -120,6 +126,19 @@ mod tests {
         let world =
             World { cluster: ClusterState::Broken { why: "its creation was cut off".into() }, ..ready() };
         assert_eq!(steps(&world), [StepId::Cluster]);
+    }
+
+    #[test]
+    fn what_is_missing_beside_the_nodes_is_done_by_the_same_step() {
+        let world = World { cluster_lacks: Some("the doors are closed".into()), ..ready() };
+        assert_eq!(steps(&world), [StepId::Cluster]);
+        assert_eq!(plan(&world, 3)[0].why, "the doors are closed");
+    }
+
+    #[test]
+    fn what_is_deleted_first_is_told_before() {
+        let world = World { cluster: ClusterState::Mismatched { why: "it has 2 nodes".into() }, ..ready() };
+        assert!(plan(&world, 3)[0].title.contains("delete"));
     }
 
     #[test]

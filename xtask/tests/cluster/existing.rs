@@ -1,0 +1,118 @@
+//! The suite's cluster as somebody else's: through an account that may do next to nothing, and then what it was given.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+use crate::support::{self, Json, Outcome, Ran, Xtask};
+use crate::{PROFILE, RUNTIME, client, up};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::{Api, ListParams};
+
+const NAMESPACE: &str = "e2e-deployer";
+const RESTRICTED: &str = "e2e-restricted";
+
+/// Refused with the list, accepted once an administrator applied what it wrote, and the cluster is given back.
+pub fn restricted_account(xtask: &Xtask) -> Outcome {
+    let config = "[components]\nexperiments = true\n[images]\nregistry = \"localhost:5000\"\n";
+    let _ = std::fs::remove_dir_all(support::root().join(".platen").join(RESTRICTED));
+    let existing = Xtask::configured(RESTRICTED, config);
+    account()?;
+    let kubeconfig = kubeconfig()?;
+    let as_account = |args: &[&str]| {
+        let mut command = existing.command(args);
+        command.env("KUBECONFIG", kubeconfig.path());
+        Ran::of(args, &mut command)
+    };
+    let up_there = ["up", "--provider", "existing", "--context", RESTRICTED];
+    let before = generations()?;
+
+    let refused = as_account(&up_there).expect_code(1).stderr();
+    for missing in [
+        "system:serviceaccount:e2e-deployer:deployer",
+        "in the cluster: list nodes",
+        "in the cluster: create, delete, get, list, patch persistentvolumes",
+        "in backend: create, delete, get, list, patch deployments.apps",
+        "in ocr: get, list, watch endpointslices.discovery.k8s.io",
+        "kubectl apply -f ",
+    ] {
+        assert!(refused.contains(missing), "{missing} in {refused}");
+    }
+    assert_eq!(generations()?, before, "nothing was changed");
+
+    let rights = support::root().join(".platen").join(format!("{RESTRICTED}-rights.yaml"));
+    apply(&std::fs::read_to_string(&rights)?)?;
+    let accepted = as_account(&up_there).expect_code(0);
+    assert!(accepted.stderr().contains("found on the cluster: storage class"), "{}", accepted.stderr());
+    assert!(!rights.exists(), "nothing is missing any more");
+    as_account(&["status"]).expect_code(0);
+
+    // Its record names what another profile of the suite goes on with.
+    std::fs::remove_dir_all(support::root().join(".platen").join(RESTRICTED))?;
+    kubectl(&["delete", "namespace", NAMESPACE, "--wait=false"], "")?;
+    kubectl(&["delete", "clusterrole,clusterrolebinding", "platen"], "")?;
+    for namespace in ["ocr", "backend", "argocd"] {
+        kubectl(&["-n", namespace, "delete", "role,rolebinding", "platen"], "")?;
+    }
+    up(xtask).expect_code(0);
+    Ok(())
+}
+
+/// A ServiceAccount without any rights, and a lasting token for it.
+fn account() -> Outcome {
+    let objects = [
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}),
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "deployer", "namespace": NAMESPACE}}),
+    ];
+    for object in objects {
+        apply(&object.to_string())?;
+    }
+    Ok(())
+}
+
+/// With the account's own token, and nothing else.
+fn kubeconfig() -> Result<tempfile::NamedTempFile, libtest_mimic::Failed> {
+    let token = kubectl(&["-n", NAMESPACE, "create", "token", "deployer"], "")?;
+    let admin = kubectl(&["config", "view", "--raw", "--minify", "--flatten", "-o", "json"], "")?;
+    let admin: Json = serde_json::from_str(&admin)?;
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config",
+        "clusters": [{"name": "c", "cluster": admin["clusters"][0]["cluster"]}],
+        "users": [{"name": "deployer", "user": {"token": token}}],
+        "contexts": [{"name": RESTRICTED, "context": {"cluster": "c", "user": "deployer"}}],
+    });
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), config.to_string())?;
+    Ok(file)
+}
+
+/// By which a change of the service's deployments is seen.
+fn generations() -> Result<Vec<Option<i64>>, libtest_mimic::Failed> {
+    let api = Api::<Deployment>::namespaced(client(), "ocr");
+    let found = RUNTIME.block_on(api.list(&ListParams::default()))?;
+    Ok(found.items.into_iter().map(|it| it.metadata.generation).collect())
+}
+
+fn apply(manifest: &str) -> Outcome {
+    kubectl(&["apply", "-f", "-"], manifest).map(drop)
+}
+
+/// As the cluster's administrator.
+fn kubectl(args: &[&str], given: &str) -> Result<String, libtest_mimic::Failed> {
+    let context = format!("kind-{PROFILE}");
+    let mut child = Command::new("kubectl")
+        .args(["--context", &context])
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    child.stdin.take().expect("its input").write_all(given.as_bytes())?;
+    let output = child.wait_with_output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if !output.status.success() {
+        return Err(format!("kubectl {args:?}: {said}").into());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
