@@ -68,6 +68,8 @@ pub enum Command {
     Down(cmd::down::DownArgs),
     Build(cmd::build::BuildArgs),
     Status(cmd::status::StatusArgs),
+    Doctor(cmd::doctor::DoctorArgs),
+    Context(cmd::context::ContextArgs),
     Demo(cmd::demo::DemoArgs),
     Deploy(cmd::deploy::DeployArgs),
     Load(cmd::load::LoadArgs),
@@ -77,6 +79,9 @@ pub enum Command {
     Mirror(cmd::mirror::MirrorArgs),
     Bench(cmd::bench::BenchArgs),
     Test(cmd::test::TestArgs),
+    Config(cmd::config::ConfigArgs),
+    Completions(cmd::completions::CompletionsArgs),
+    Man(cmd::man::ManArgs),
     #[command(hide = true)]
     Internal(cmd::internal::InternalArgs),
 }

@@ -1,6 +1,7 @@
 //! Where the platform runs: embedded processes, kind, and the Kubernetes API of any cluster.
 
 pub mod client;
+pub mod contexts;
 pub mod doors;
 pub mod embedded;
 pub mod kind;

@@ -9,7 +9,7 @@ mod python;
 mod spec;
 mod wheel;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use semver::Version;
 
@@ -48,6 +48,13 @@ pub async fn find(host: &Host, tool: Tool) -> Result<Option<PathBuf>> {
     let output = host.processes.output(&Cmd::new(&path).args(&spec.probe)).await?;
     let found = first_version(&output.stdout_text());
     Ok(found.is_some_and(|found| spec.accepts(&found)).then_some(path))
+}
+
+/// What version a program at hand says it is.
+pub async fn version(host: &Host, tool: Tool, program: &Path) -> Option<Version> {
+    let probe = Cmd::new(program).args(tool.spec().ok()?.probe);
+    let output = host.processes.output(&probe).await.ok()?;
+    first_version(&output.stdout_text())
 }
 
 /// The first `1.2.3` in a program's own words, with or without a `v`.

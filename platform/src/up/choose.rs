@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::UpRecord;
 use super::supply::Supply;
-use crate::config::{ImageSource, ProviderChoice};
+use crate::config::{ImageSource, ProfileName, ProviderChoice};
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::host::Host;
@@ -26,6 +26,16 @@ impl Target {
             Self::Kind { .. } => "kind",
             Self::Minikube => "minikube",
             Self::Existing { .. } => "existing",
+        }
+    }
+
+    /// Its context in the kubeconfig; `None` where it is no Kubernetes.
+    pub fn context(&self, profile: &ProfileName) -> Option<String> {
+        match self {
+            Self::Embedded => None,
+            Self::Kind { .. } => Some(format!("kind-{profile}")),
+            Self::Minikube => Some(profile.to_string()),
+            Self::Existing { context } => Some(context.clone()),
         }
     }
 }

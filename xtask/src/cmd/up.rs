@@ -34,6 +34,9 @@ pub struct UpArgs {
     /// Where images come from
     #[arg(long, value_enum)]
     images: Option<Images>,
+    /// End programs of others that hold the ports that are needed; each is named
+    #[arg(long)]
+    free_ports: bool,
     /// Show what would be done and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -47,7 +50,7 @@ pub struct UpArgs {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Provider {
+pub enum Provider {
     Auto,
     Embedded,
     Kind,
@@ -102,7 +105,13 @@ pub async fn run(global: &GlobalArgs, args: UpArgs, printer: &Printer) -> Result
     if let Some(images) = args.images {
         host.config.images.source = images.into();
     }
-    let options = UpOptions { dry_run: args.dry_run, nodes: args.nodes, only: args.only, skip: args.skip };
+    let options = UpOptions {
+        dry_run: args.dry_run,
+        nodes: args.nodes,
+        only: args.only,
+        skip: args.skip,
+        free_ports: args.free_ports,
+    };
     let report = up(&host, &options).await?;
     printer.result(&report, || text(&report));
     Ok(Exit::Done)

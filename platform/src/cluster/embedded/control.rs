@@ -218,6 +218,11 @@ impl Embedded {
         }
     }
 
+    /// What a role has said.
+    pub fn log(&self, node: &str, role: Role) -> std::path::PathBuf {
+        self.layout.log(&format!("{node}/{}", role.name()))
+    }
+
     /// Forgets the profile's processes; logs go with it.
     pub fn forget(&self) -> Result<()> {
         match std::fs::remove_dir_all(self.layout.dir()) {
