@@ -67,7 +67,7 @@ async fn run(cli: Cli, printer: &Printer) -> Result<Exit, Error> {
         Command::Bench(args) => cmd::bench::run(global, args, printer).await,
         Command::Test(args) => cmd::test::run(global, args, printer).await,
         Command::Config(_) => cmd::config::run(global, printer),
-        Command::Completions(args) => cmd::completions::run(&args, printer),
+        Command::Completions(args) => Ok(cmd::completions::run(&args, printer)),
         Command::Man(args) => cmd::man::run(&args, printer),
         Command::Internal(args) => cmd::internal::run(global, args).await,
     }

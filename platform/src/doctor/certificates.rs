@@ -55,7 +55,7 @@ pub async fn of_the_way(world: &World) -> Result<Verdict> {
             Err(error) => failures.push(error),
         }
     }
-    Ok(judged(found, &failures, "no certificate is used on the way"))
+    Ok(judged(&found, &failures, "no certificate is used on the way"))
 }
 
 fn client_certificate(user: &AuthInfo) -> Option<Result<Vec<u8>, String>> {
@@ -137,7 +137,7 @@ pub async fn in_the_cluster(world: &World) -> Result<Verdict> {
     for it in &mut found {
         it.command = it.command.replacen("kubectl ", &format!("kubectl --context {context} "), 1);
     }
-    Ok(judged(found, &failures, "there is none"))
+    Ok(judged(&found, &failures, "there is none"))
 }
 
 async fn webhooks(client: &kube::Client, found: &mut Vec<Found>, failures: &mut Vec<String>) -> Result<()> {
@@ -198,7 +198,7 @@ fn of_secret(secret: &Secret, found: &mut Vec<Found>, failures: &mut Vec<String>
     }
 }
 
-fn judged(found: Vec<Found>, failures: &[String], none: &str) -> Verdict {
+fn judged(found: &[Found], failures: &[String], none: &str) -> Verdict {
     let now = Timestamp::now().as_second();
     let findings: Vec<Finding> = found
         .iter()
@@ -245,7 +245,7 @@ mod tests {
     fn checked(secret: &Secret) -> Verdict {
         let (mut found, mut failures) = (Vec::new(), Vec::new());
         of_secret(secret, &mut found, &mut failures);
-        judged(found, &failures, "none")
+        judged(&found, &failures, "none")
     }
 
     #[test]

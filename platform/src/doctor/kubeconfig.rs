@@ -3,16 +3,15 @@
 use super::report::{Finding, Severity, Verdict};
 use super::world::{Cluster, World};
 use crate::cluster::contexts;
-use crate::error::Result;
 use crate::up::Target;
 
-pub async fn check(world: &World) -> Result<Verdict> {
+pub fn check(world: &World) -> Verdict {
     let held = match contexts::read() {
         Ok(held) => held,
         Err(error) => {
             let finding =
                 Finding::new(Severity::Error, "kubeconfig", error.to_string(), "kubectl config view");
-            return Ok(Verdict::Found(vec![finding]));
+            return Verdict::Found(vec![finding]);
         }
     };
     let known: Vec<&str> = held.contexts.iter().map(|context| context.name.as_str()).collect();
@@ -37,8 +36,8 @@ pub async fn check(world: &World) -> Result<Verdict> {
         findings.push(Finding::new(Severity::Error, format!("context {context}"), why.clone(), command));
     }
     if known.is_empty() && findings.is_empty() {
-        return Ok(Verdict::Skipped("it holds no context".into()));
+        return Verdict::Skipped("it holds no context".into());
     }
     let current = current.map_or_else(|| "none is current".to_owned(), |name| format!("current is {name}"));
-    Ok(Verdict::of(findings, format!("{} contexts, {current}", known.len())))
+    Verdict::of(findings, format!("{} contexts, {current}", known.len()))
 }

@@ -7,7 +7,6 @@ use super::report::{Finding, Severity, Verdict};
 use super::world::World;
 use crate::config::ProviderChoice;
 use crate::engine::{Lack, State};
-use crate::error::Result;
 use crate::room;
 
 /// The oldest Docker that kind's nodes have been seen to run on.
@@ -16,20 +15,20 @@ const MIB: u64 = 1 << 20;
 /// With less than this free, what runs is killed sooner or later.
 const SCARCE_MEMORY: u64 = 256 * MIB;
 
-pub async fn docker(world: &World) -> Result<Verdict> {
+pub fn docker(world: &World) -> Verdict {
     let lack = match &world.engine {
-        State::Ready(ready) => return Ok(fit(world, &ready.facts.version, &world.engine.to_string())),
+        State::Ready(ready) => return fit(world, &ready.facts.version, &world.engine.to_string()),
         State::NotThere(lack) => lack,
     };
     if !world.needs_docker() {
         let away = matches!(lack, Lack::NotInstalled) || world.wanted != ProviderChoice::Auto;
         if away {
-            return Ok(Verdict::Passed(format!("{lack}, and nothing here needs it")));
+            return Verdict::Passed(format!("{lack}, and nothing here needs it"));
         }
     }
     let severity = if world.needs_docker() { Severity::Lack } else { Severity::Warning };
     let finding = Finding::new(severity, "docker", lack.to_string(), command_of(lack));
-    Ok(Verdict::Found(vec![finding]))
+    Verdict::Found(vec![finding])
 }
 
 /// The hint of an engine's lack, as one command.
@@ -75,42 +74,41 @@ fn version_of(text: &str) -> Option<(u64, u64)> {
     Some((parts.next()?.ok()?, parts.next()?.ok()?))
 }
 
-pub async fn cgroup(world: &World) -> Result<Verdict> {
+pub fn cgroup(world: &World) -> Verdict {
     let v1 = match &world.engine {
         State::Ready(ready) => ready.traits.cgroup_v1,
         State::NotThere(_) => !Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
     };
     if !cfg!(target_os = "linux") {
-        return Ok(Verdict::Skipped("nodes run in a virtual machine here, which has its own".into()));
+        return Verdict::Skipped("nodes run in a virtual machine here, which has its own".into());
     }
     if !v1 {
-        return Ok(Verdict::Passed("version 2".into()));
+        return Verdict::Passed("version 2".into());
     }
     if world.wanted == ProviderChoice::Minikube {
         let sentence = "control groups are of version 1, which a kubelet of 1.36 refuses unless it is told failCgroupV1=false";
-        return Ok(Verdict::Found(vec![Finding::new(
+        return Verdict::Found(vec![Finding::new(
             Severity::Warning,
             "cgroup",
             sentence,
             "cargo xtask up --provider kind",
-        )]));
+        )]);
     }
-    Ok(Verdict::Passed("version 1; nodes of kind are told to accept it".into()))
+    Verdict::Passed("version 1; nodes of kind are told to accept it".into())
 }
 
-pub async fn memory(world: &World) -> Result<Verdict> {
+pub fn memory(world: &World) -> Verdict {
     let Some((free, total)) = room::memory() else {
-        return Ok(Verdict::Unknown("the system does not tell how much there is".into()));
+        return Verdict::Unknown("the system does not tell how much there is".into());
     };
     let seen = format!("{} of {} MiB are free", free / MIB, total / MIB);
     let needed = match (world.made.is_some(), world.wanted) {
-        (true, _) => 0,
+        (true, _) | (false, ProviderChoice::Existing) => 0,
         (false, ProviderChoice::Kind | ProviderChoice::Minikube) => 3072 * MIB,
-        (false, ProviderChoice::Existing) => 0,
         (false, ProviderChoice::Auto | ProviderChoice::Embedded) => 1024 * MIB,
     };
     let top = "ps -eo pid,rss,comm --sort=-rss | head";
-    Ok(Verdict::of(
+    Verdict::of(
         if free < needed {
             let sentence = format!("{seen}, and {} needs {} MiB", world.provider_name(), needed / MIB);
             vec![Finding::new(Severity::Lack, "memory", sentence, top)]
@@ -121,13 +119,13 @@ pub async fn memory(world: &World) -> Result<Verdict> {
             Vec::new()
         },
         seen,
-    ))
+    )
 }
 
-pub async fn proxies(world: &World) -> Result<Verdict> {
+pub fn proxies(world: &World) -> Verdict {
     let var =
         |name: &str| [name.to_owned(), name.to_lowercase()].iter().find_map(|name| std::env::var(name).ok());
-    Ok(judge_proxies(world.wanted, var))
+    judge_proxies(world.wanted, var)
 }
 
 fn judge_proxies(wanted: ProviderChoice, var: impl Fn(&str) -> Option<String>) -> Verdict {
@@ -184,28 +182,28 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_stopped_docker_is_a_lack_only_where_nodes_run_in_it() {
+    #[test]
+    fn a_stopped_docker_is_a_lack_only_where_nodes_run_in_it() {
         let (_dir, mut world) = bare();
         world.engine = State::NotThere(Lack::NotRunning);
         world.wanted = ProviderChoice::Kind;
-        let found = findings(docker(&world).await.unwrap());
+        let found = findings(docker(&world));
         assert_eq!(found[0].severity, Severity::Lack);
         assert_eq!(found[0].command, "sudo systemctl start docker");
         world.wanted = ProviderChoice::Embedded;
-        assert!(matches!(docker(&world).await.unwrap(), Verdict::Passed(_)));
+        assert!(matches!(docker(&world), Verdict::Passed(_)));
         world.wanted = ProviderChoice::Auto;
-        assert_eq!(findings(docker(&world).await.unwrap())[0].severity, Severity::Warning);
+        assert_eq!(findings(docker(&world))[0].severity, Severity::Warning);
     }
 
-    #[tokio::test]
-    async fn a_socket_that_this_user_may_not_use_names_the_group() {
+    #[test]
+    fn a_socket_that_this_user_may_not_use_names_the_group() {
         let (_dir, mut world) = bare();
         let endpoint = Endpoint { host: "unix:///var/run/docker.sock".into(), chosen: Chosen::Usual };
         let why = "this user may not use it".into();
         world.engine = State::NotThere(Lack::Unreachable { endpoint, why, hint: String::new() });
         world.wanted = ProviderChoice::Kind;
-        assert!(findings(docker(&world).await.unwrap())[0].command.contains("usermod"));
+        assert!(findings(docker(&world))[0].command.contains("usermod"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What runs: the API server, nodes and pods of a cluster, or the embedded processes.
 
+use bollard::query_parameters::InspectContainerOptions;
 use futures_util::future::join_all;
 use k8s_openapi::api::core::v1::{ContainerStatus, Event, Node, Pod};
 use kube::api::{Api, ListParams, LogParams};
@@ -9,6 +10,7 @@ use super::world::{Cluster, World, namespaces};
 use crate::cluster::ClusterState;
 use crate::cluster::embedded::Embedded;
 use crate::diagnose;
+use crate::engine::State;
 use crate::error::{Doing, Result};
 use crate::up::Target;
 
@@ -84,8 +86,25 @@ pub async fn nodes(world: &World) -> Result<Verdict> {
     let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await;
     let nodes = nodes.doing("listing the nodes")?.items;
     let findings = nodes.iter().filter_map(diagnose::explain_node);
-    let findings = findings.map(|found| Finding::of(found, Severity::Error, context)).collect();
+    let mut findings: Vec<Finding> =
+        findings.map(|found| Finding::of(found, Severity::Error, context)).collect();
+    for finding in &mut findings {
+        unpause(world, finding).await;
+    }
     Ok(Verdict::of(findings, format!("{} are Ready and short of nothing", nodes.len())))
+}
+
+/// A node whose container is paused is not started but made to go on.
+async fn unpause(world: &World, finding: &mut Finding) {
+    let (State::Ready(ready), Some(name)) = (&world.engine, finding.command.strip_prefix("docker start "))
+    else {
+        return;
+    };
+    let container = ready.docker.inspect_container(name, None::<InspectContainerOptions>).await;
+    let state = container.ok().and_then(|container| container.state);
+    if state.and_then(|state| state.paused) == Some(true) {
+        finding.command = format!("docker unpause {name}");
+    }
 }
 
 pub async fn pods(world: &World) -> Result<Verdict> {

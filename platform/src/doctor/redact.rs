@@ -123,16 +123,13 @@ fn without_value_of(line: &str, word: &str) -> String {
         let begin = line[..start].rfind([' ', '"', '\'', ',', '&', '?', '{']).map_or(0, |at| at + 1);
         let is_flag = line[begin..].starts_with("--");
         let value = if HARMLESS_ENDS.contains(&suffix) { None } else { value_at(line, name_end, is_flag) };
-        match value {
-            Some((value_start, value_end)) => {
-                out.push_str(&line[from..value_start]);
-                out.push_str(GONE);
-                from = value_end;
-            }
-            None => {
-                out.push_str(&line[from..name_end]);
-                from = name_end;
-            }
+        if let Some((value_start, value_end)) = value {
+            out.push_str(&line[from..value_start]);
+            out.push_str(GONE);
+            from = value_end;
+        } else {
+            out.push_str(&line[from..name_end]);
+            from = name_end;
         }
     }
     out.push_str(&line[from..]);
@@ -153,15 +150,12 @@ fn value_at(line: &str, at: usize, is_flag: bool) -> Option<(usize, usize)> {
     }
     start += spaces(&line[start..]);
     let quote = line[start..].chars().next().filter(|c| matches!(c, '"' | '\''));
-    let (start, end) = match quote {
-        Some(quote) => {
-            let start = start + 1;
-            (start, line[start..].find(quote).map_or(line.len(), |end| start + end))
-        }
-        None => {
-            let end = line[start..].find([' ', ',', '&', '}', '"', '\'', ';']).unwrap_or(line.len() - start);
-            (start, start + end)
-        }
+    let (start, end) = if let Some(quote) = quote {
+        let start = start + 1;
+        (start, line[start..].find(quote).map_or(line.len(), |end| start + end))
+    } else {
+        let end = line[start..].find([' ', ',', '&', '}', '"', '\'', ';']).unwrap_or(line.len() - start);
+        (start, start + end)
     };
     // A reference to a file or a structure below is no value; a path in a URL is none either.
     let value = &line[start..end];

@@ -1,5 +1,6 @@
 //! What the checks found, in the shape that `-o json` shows (docs/doctor.md).
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -148,9 +149,9 @@ impl Report {
             if findings == 1 { "finding" } else { "findings" },
         );
         if unknown > 0 {
-            summary.push_str(&format!(", {unknown} could not be made"));
+            let _ = write!(summary, ", {unknown} could not be made");
         }
-        summary.push_str(&format!(", {} have nothing to look at here", count(Outcome::Skipped)));
+        let _ = write!(summary, ", {} have nothing to look at here", count(Outcome::Skipped));
         Self {
             format: FORMAT,
             profile: world.host.config.cluster.profile.to_string(),

@@ -75,7 +75,7 @@ mod tests {
 
     use super::*;
 
-    fn seen(spec: serde_json::Value, ingress: serde_json::Value) -> ServiceSeen {
+    fn seen(spec: &serde_json::Value, ingress: &serde_json::Value) -> ServiceSeen {
         let it: Service = serde_json::from_value(json!({
             "metadata": {"name": "s", "namespace": "ocr"}, "spec": spec,
             "status": {"loadBalancer": {"ingress": ingress}},
@@ -87,15 +87,15 @@ mod tests {
     #[test]
     fn each_type_shows_how_it_is_reached() {
         let node_port = seen(
-            json!({"type": "NodePort", "clusterIP": "10.96.0.1", "ports": [{"port": 80, "nodePort": 30001}]}),
-            json!([]),
+            &json!({"type": "NodePort", "clusterIP": "10.96.0.1", "ports": [{"port": 80, "nodePort": 30001}]}),
+            &json!([]),
         );
         assert_eq!((node_port.ports[0].as_str(), node_port.pending), ("80:30001/TCP", false));
-        let waiting = seen(json!({"type": "LoadBalancer", "ports": [{"port": 80}]}), json!([]));
+        let waiting = seen(&json!({"type": "LoadBalancer", "ports": [{"port": 80}]}), &json!([]));
         assert!(waiting.pending && waiting.external.is_empty());
         let balanced =
-            seen(json!({"type": "LoadBalancer"}), json!([{"hostname": "x.example"}, {"ip": "192.0.2.1"}]));
+            seen(&json!({"type": "LoadBalancer"}), &json!([{"hostname": "x.example"}, {"ip": "192.0.2.1"}]));
         assert_eq!(balanced.external, ["x.example", "192.0.2.1"]);
-        assert_eq!(seen(json!({"clusterIP": "None"}), json!([])).cluster_ip, None);
+        assert_eq!(seen(&json!({"clusterIP": "None"}), &json!([])).cluster_ip, None);
     }
 }

@@ -1,7 +1,7 @@
 //! `completions`: what a shell needs to complete this command, also behind `cargo`.
 
 use clap::{Args, CommandFactory, ValueEnum};
-use platform::{Exit, Result};
+use platform::Exit;
 
 use crate::cli::Cli;
 use crate::printer::Printer;
@@ -27,7 +27,7 @@ enum Shell {
     Fish,
 }
 
-pub fn run(args: &CompletionsArgs, printer: &Printer) -> Result<Exit> {
+pub fn run(args: &CompletionsArgs, printer: &Printer) -> Exit {
     let (shell, behind_cargo) = match args.shell {
         Shell::Bash => (clap_complete::Shell::Bash, BASH),
         Shell::Zsh => (clap_complete::Shell::Zsh, ZSH),
@@ -37,7 +37,7 @@ pub fn run(args: &CompletionsArgs, printer: &Printer) -> Result<Exit> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, NAME, &mut script);
     printer.verbatim(&format!("{}\n{behind_cargo}", String::from_utf8_lossy(&script)));
-    Ok(Exit::Done)
+    Exit::Done
 }
 
 /// `cargo xtask …` is completed as `xtask …`; whatever else stands behind `cargo`, as before.
@@ -69,9 +69,9 @@ _platen_cargo() {
 compdef _platen_cargo cargo
 "#;
 
-const FISH: &str = r#"
+const FISH: &str = r"
 function __platen_cargo_xtask
     complete -C (string replace -r '^\s*cargo\s+xtask' 'xtask' -- (commandline -cp))
 end
 complete -c cargo -n '__fish_seen_subcommand_from xtask' -f -a '(__platen_cargo_xtask)'
-"#;
+";

@@ -100,11 +100,10 @@ async fn draw_on_terminal(mut seen: channel::Receiver<Scene>) -> Result<Exit> {
         tokio::select! {
             changed = seen.changed() => if changed.is_err() { return Ok(Exit::Done) },
             key = keys.recv() => match key {
-                Some(Pressed::Quit) => return Ok(Exit::Done),
                 // The terminal is in raw mode: Ctrl-C is a key there and no signal.
                 Some(Pressed::Interrupt) => return Err(Error::Interrupted),
                 Some(Pressed::Redraw) => {}
-                None => return Ok(Exit::Done),
+                Some(Pressed::Quit) | None => return Ok(Exit::Done),
             },
             _ = ticks.tick() => {}
         }

@@ -2,6 +2,8 @@
 
 pub mod roles;
 pub mod steady;
+pub mod terminal;
+pub mod watching;
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;

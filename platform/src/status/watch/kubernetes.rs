@@ -23,9 +23,9 @@ const EVENTS: usize = 200;
 
 /// One change, of whichever kind.
 enum Told {
-    Node(watcher::Result<watcher::Event<Node>>),
-    Pod(&'static str, watcher::Result<watcher::Event<Pod>>),
-    Event(watcher::Result<watcher::Event<Event>>),
+    Node(Box<watcher::Result<watcher::Event<Node>>>),
+    Pod(&'static str, Box<watcher::Result<watcher::Event<Pod>>>),
+    Event(Box<watcher::Result<watcher::Event<Event>>>),
 }
 
 /// What is known of the cluster, by unique id.
@@ -57,12 +57,15 @@ pub async fn watch(context: &str, scenes: &Sender<Scene>) -> Result<()> {
 }
 
 fn streams(client: &kube::Client) -> SelectAll<BoxStream<'static, Told>> {
-    let nodes = follow(Api::<Node>::all(client.clone())).map(Told::Node).boxed();
+    let nodes = follow(Api::<Node>::all(client.clone())).map(|told| Told::Node(Box::new(told))).boxed();
     let namespaces = NAMESPACES.into_iter().chain(Component::ALL.map(Component::namespace));
     let in_namespaces = namespaces.flat_map(|namespace| {
         let pods = follow(Api::<Pod>::namespaced(client.clone(), namespace));
         let events = follow(Api::<Event>::namespaced(client.clone(), namespace));
-        [pods.map(move |told| Told::Pod(namespace, told)).boxed(), events.map(Told::Event).boxed()]
+        [
+            pods.map(move |told| Told::Pod(namespace, Box::new(told))).boxed(),
+            events.map(|told| Told::Event(Box::new(told))).boxed(),
+        ]
     });
     select_all(std::iter::once(nodes).chain(in_namespaces))
 }
@@ -236,7 +239,7 @@ mod tests {
     fn a_new_beginning_of_one_namespace_forgets_no_other() {
         let mut known = Known::default();
         let begun = Timestamp::now();
-        let mut tell = |namespace, event| known.learn(Told::Pod(namespace, Ok(event)), begun);
+        let mut tell = |namespace, event| known.learn(Told::Pod(namespace, Box::new(Ok(event))), begun);
         tell("ocr", watcher::Event::Apply(pod("a", &ready())));
         tell("backend", watcher::Event::Apply(pod("b", &ready())));
         tell("ocr", watcher::Event::Init);
@@ -257,7 +260,7 @@ mod tests {
         let mut known = Known::default();
         let begun: Timestamp = "2026-11-21T05:00:00Z".parse().unwrap();
         for time in ["2026-11-21T04:00:00Z", "2026-11-21T06:00:00Z"] {
-            known.learn(Told::Event(Ok(watcher::Event::Apply(event(time)))), begun);
+            known.learn(Told::Event(Box::new(Ok(watcher::Event::Apply(event(time))))), begun);
         }
         let events = known.scene("").events;
         assert_eq!(events.len(), 1);
