@@ -73,7 +73,19 @@ fn taken_port(xtask: &Xtask) -> Outcome {
     assert!(said.contains(&format!("port {}", xtask.ports.gateway)), "{said}");
     assert!(said.contains(&format!("pid {}", std::process::id())), "{said}");
     drop(holder);
-    up(xtask).expect_code(0);
+    // Somebody else's program is ended when that is asked for, and named.
+    let script = format!(
+        "import socket,time\ns=socket.socket()\ns.setsockopt(socket.SOL_SOCKET,socket.SO_REUSEADDR,1)\n\
+         s.bind(('127.0.0.1',{}))\ns.listen()\ntime.sleep(300)",
+        xtask.ports.gateway
+    );
+    let mut other = std::process::Command::new("python3").args(["-c", &script]).spawn()?;
+    eventually("it listens", Duration::from_secs(10), || {
+        std::net::TcpStream::connect(("127.0.0.1", xtask.ports.gateway)).is_ok()
+    });
+    let freed = xtask.run(&["up", "--provider", "embedded", "--free-ports"]).expect_code(0);
+    assert!(freed.stderr().contains(&format!("stopping python3 (pid {}", other.id())), "{}", freed.stderr());
+    assert!(!other.wait()?.success());
     xtask.run(&["down"]).expect_code(0);
     Ok(())
 }

@@ -18,11 +18,11 @@ pub async fn watch(host: &Host, scenes: &Sender<Scene>) -> Result<()> {
     while !scenes.is_closed() {
         let roles = embedded.roles().await;
         let spec = embedded.spec();
-        let trouble = match embedded.observe(None).await {
-            ClusterState::Running { .. } => None,
-            ClusterState::Absent => Some("nothing is there any more".to_owned()),
-            ClusterState::Stopped => Some("they are stopped".to_owned()),
-            ClusterState::Broken { why } | ClusterState::Mismatched { why } => Some(why),
+        let trouble = match embedded.supervised() {
+            Ok(_) | Err(ClusterState::Running { .. }) => None,
+            Err(ClusterState::Absent) => Some("nothing is there any more".to_owned()),
+            Err(ClusterState::Stopped) => Some("they are stopped".to_owned()),
+            Err(ClusterState::Broken { why } | ClusterState::Mismatched { why }) => Some(why),
         };
         show(scenes, scene(&title, spec.as_ref(), &roles, trouble));
         tokio::select! {
