@@ -52,10 +52,12 @@ fn free_disk(dir: &Path) -> Option<u64> {
     disk(existing).map(|(free, _)| free)
 }
 
-/// How much of a folder's file system is free for this user, and its size, in bytes.
+/// How much of a folder's file system is free for this user, and how much that is with what is used, in bytes: what is
+/// kept for root, or beyond a quota, is neither.
 pub fn disk(dir: &Path) -> Option<(u64, u64)> {
     let stat = rustix::fs::statvfs(dir).ok()?;
-    Some((stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize))
+    let used = stat.f_blocks.saturating_sub(stat.f_bfree);
+    Some((stat.f_bavail * stat.f_frsize, (used + stat.f_bavail) * stat.f_frsize))
 }
 
 fn free_memory() -> Option<u64> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Trial};
 use serde_json::json;
 use support::roles::{Experiments, expect_translated};
-use support::{Outcome, Ran, Xtask, eventually, letter, post_file, processes_with};
+use support::{Outcome, Ran, Xtask, daily, eventually, letter, post_file, processes_with};
 
 const PROFILE: &str = "e2e-embedded";
 
@@ -35,10 +35,13 @@ fn main() -> ExitCode {
         trial("an image that is no image is refused with its reason", no_image_is_refused),
         trial("status shows every role ready", status_is_healthy),
         trial("a killed role comes back by itself", killed_role_comes_back),
-        trial("the live view shows a killed role leave and come back, and gives the terminal back", watched),
-        trial("the live view without a terminal tells each change on a line", watched_as_lines),
-        trial("status tells versions and no drift", status_tells_versions),
-        trial("doctor finds nothing where all is well, and names what is not", doctor_of_what_runs),
+        trial(
+            "the live view shows a killed role leave and come back, and gives the terminal back",
+            daily::watched,
+        ),
+        trial("the live view without a terminal tells each change on a line", daily::watched_as_lines),
+        trial("status tells versions and no drift", daily::status_tells_versions),
+        trial("doctor finds nothing where all is well, and names what is not", daily::doctor_of_what_runs),
         trial("a killed supervisor takes all with it and up brings all back", killed_supervisor),
         trial("another provider in the same profile is refused", other_provider_is_refused),
         trial("down leaves no process and no record", down_leaves_nothing),
@@ -73,19 +76,7 @@ fn taken_port(xtask: &Xtask) -> Outcome {
     assert!(said.contains(&format!("port {}", xtask.ports.gateway)), "{said}");
     assert!(said.contains(&format!("pid {}", std::process::id())), "{said}");
     drop(holder);
-    // Somebody else's program is ended when that is asked for, and named.
-    let script = format!(
-        "import socket,time\ns=socket.socket()\ns.setsockopt(socket.SOL_SOCKET,socket.SO_REUSEADDR,1)\n\
-         s.bind(('127.0.0.1',{}))\ns.listen()\ntime.sleep(300)",
-        xtask.ports.gateway
-    );
-    let mut other = std::process::Command::new("python3").args(["-c", &script]).spawn()?;
-    eventually("it listens", Duration::from_secs(10), || {
-        std::net::TcpStream::connect(("127.0.0.1", xtask.ports.gateway)).is_ok()
-    });
-    let freed = xtask.run(&["up", "--provider", "embedded", "--free-ports"]).expect_code(0);
-    assert!(freed.stderr().contains(&format!("stopping python3 (pid {}", other.id())), "{}", freed.stderr());
-    assert!(!other.wait()?.success());
+    daily::port_is_freed(xtask)?;
     xtask.run(&["down"]).expect_code(0);
     Ok(())
 }
@@ -252,59 +243,6 @@ fn killed_role_comes_back(xtask: &Xtask) -> Outcome {
     let node = before["node"].as_str().expect("a node");
     let log = std::fs::read_to_string(logs.join(format!("{node}.log")))?;
     assert!(log.contains("ended; it is started again"), "{log}");
-    Ok(())
-}
-
-fn watched(xtask: &Xtask) -> Outcome {
-    let recording = support::root().join(".platen/checks/watch.txt");
-    std::fs::create_dir_all(recording.parent().expect("a folder"))?;
-    support::watching::killed_role_is_seen(xtask, &recording)
-}
-
-fn watched_as_lines(xtask: &Xtask) -> Outcome {
-    support::watching::lines_are_told(xtask)
-}
-
-fn status_tells_versions(xtask: &Xtask) -> Outcome {
-    eventually("all is ready again", Duration::from_secs(20), || xtask.run(&["status"]).code() == Some(0));
-    let status = xtask.run(&["status"]).json();
-    assert_eq!(status["drift"], json!({"actions": []}));
-    let components = status["components"].as_array().expect("components");
-    let service = components.iter().find(|it| it["name"] == "OCR service").expect("the service");
-    assert_eq!(service["version"].as_str().map(str::len), Some(12), "the hash of its sources: {service}");
-    let services = xtask.run(&["status", "--services"]).expect_code(3);
-    assert!(services.stderr().contains("no cluster"), "{}", services.stderr());
-    Ok(())
-}
-
-fn doctor_of_what_runs(xtask: &Xtask) -> Outcome {
-    let check = |report: &support::Json, id: &str| {
-        let checks = report["checks"].as_array().expect("checks").clone();
-        checks.into_iter().find(|it| it["id"] == id).expect("the check")
-    };
-    let well = xtask.run(&["doctor"]).json();
-    for id in ["processes", "ports"] {
-        assert_eq!(check(&well, id)["outcome"], "passed", "{well}");
-    }
-    // A supervisor that stands still: its role, once killed, does not come back.
-    let supervisor = processes_with(&format!("internal node --profile {PROFILE}"));
-    let signal = |name: &str| {
-        let pids = supervisor.iter().map(ToString::to_string);
-        std::process::Command::new("kill").arg(name).args(pids).status().map(drop)
-    };
-    let workloads = xtask.run(&["status"]).json()["workloads"].as_array().expect("workloads").clone();
-    let gateway = workloads.iter().find(|it| it["name"] == "gateway").expect("a gateway");
-    let place = gateway["place"].as_str().expect("a place");
-    let pid = place.trim_start_matches("pid ").split(',').next().expect("a pid").to_owned();
-    signal("-STOP")?;
-    std::process::Command::new("kill").args(["-9", &pid]).status()?;
-    let sick = xtask.run(&["doctor"]);
-    signal("-CONT")?;
-    let found = check(&sick.json(), "processes")["findings"][0].clone();
-    sick.expect_code(1);
-    assert!(found["object"].as_str().expect("an object").starts_with("gateway on "), "{found}");
-    assert!(found["command"].as_str().expect("a command").starts_with("tail "), "{found}");
-    eventually("all is ready again", Duration::from_secs(20), || xtask.run(&["status"]).code() == Some(0));
     Ok(())
 }
 

@@ -53,6 +53,9 @@ pub async fn api(world: &World) -> Result<Verdict> {
             let version = client.apiserver_version().await.doing("asking the API server for its version")?;
             Ok(Verdict::Passed(format!("{context}: Kubernetes {}", version.git_version)))
         }
+        Cluster::Silent { context, unusable: true, .. } => {
+            Ok(Verdict::Unknown(format!("the context {context} cannot be used")))
+        }
         Cluster::Silent { context, why, .. } => {
             let refused = why.contains("Unauthorized") || why.contains("401");
             let (sentence, command) = if refused {

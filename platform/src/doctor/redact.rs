@@ -70,16 +70,34 @@ pub fn is_secret(name: &str) -> bool {
     SECRET_WORDS.iter().any(|word| name.contains(word)) || name.ends_with("_key")
 }
 
-/// `http://user:password@host` as `http://***@host`.
+/// `http://user:password@host` as `http://***@host`, in each address of the text.
 pub fn without_userinfo(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let end = rest.find(['/', '?', '#', '"', '\'', ' ']).unwrap_or(rest.len());
-    match rest[..end].rfind('@') {
-        Some(at) if rest[..at].contains(':') || !rest[..at].is_empty() => {
-            format!("{scheme}://{GONE}{}", &rest[at..])
+    const BEFORE: &str = "://";
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some(found) = rest.find(BEFORE) {
+        let (before, mut after) = rest.split_at(found + BEFORE.len());
+        out.push_str(before);
+        loop {
+            let end = after.find(['/', '?', '#', '"', '\'', ' ']).unwrap_or(after.len());
+            let authority = &after[..end];
+            match authority.rfind('@') {
+                Some(at) => out.extend([GONE, &authority[at..]]),
+                None => out.push_str(authority),
+            }
+            after = &after[end..];
+            // `…@host,http:` is followed by the next address of a list.
+            match after.strip_prefix("//").filter(|_| authority.ends_with(':')) {
+                Some(next) => {
+                    out.push_str("//");
+                    after = next;
+                }
+                None => break,
+            }
         }
-        _ => text.to_owned(),
+        rest = after;
     }
+    out.push_str(rest);
+    out
 }
 
 /// A JSON Web Token (RFC 7519): three parts, the first of which begins an encoded JSON object.
@@ -181,6 +199,8 @@ mod tests {
             ("GET /x?access_token=abc&page=2", "GET /x?access_token=***&page=2"),
             ("authorization: Bearer abcdefghijklmnop", "authorization: Bearer ***"),
             ("pull http://me:pw@registry/x now", "pull http://***@registry/x now"),
+            ("http://a:b@x,http://c:d@y/z", "http://***@x,http://***@y/z"),
+            ("oci://registry/x@sha256:12", "oci://registry/x@sha256:12"),
             ("got eyJhbGciOi.eyJzdWIi.c2ln and went", "got *** and went"),
         ];
         for (text, wanted) in cases {

@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: the real command in a profile of its own, on ports of its own.
 
+pub mod daily;
 pub mod roles;
 pub mod steady;
 pub mod terminal;
