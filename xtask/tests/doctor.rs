@@ -252,17 +252,18 @@ fn bash_completes_the_command_behind_cargo() {
     let checkout = Checkout::new("");
     let script = checkout.path("completions.bash");
     fs::write(&script, checkout.run(&["completions", "bash"]).stdout).expect("the script");
-    let complete = |words: &str, typed: usize| {
+    let complete = |words: &[&str]| {
+        let (words, typed) = (words.join(" "), words.len());
         let line = format!(
-            "source {}; COMP_WORDS=({words}); COMP_CWORD={typed}; _platen_cargo cargo; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            "source {}; COMP_WORDS=(cargo {words}); COMP_CWORD={typed}; _platen_cargo cargo; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
             script.display()
         );
         stdout(&Command::new("bash").args(["--norc", "-c", &line]).output().expect("bash"))
     };
-    assert_eq!(complete("cargo xtask stat", 2), "status\n");
-    let flags = complete("cargo xtask status --", 3);
+    assert_eq!(complete(&["xtask", "stat"]), "status\n");
+    let flags = complete(&["xtask", "status", "--"]);
     assert!(flags.contains("--watch\n") && flags.contains("--services\n"), "{flags}");
-    assert!(complete("cargo xtask up --provider ", 4).contains("embedded\n"));
+    assert!(complete(&["xtask", "up", "--provider", "''"]).contains("embedded\n"));
     for shell in ["zsh", "fish"] {
         let script = stdout(&checkout.run(&["completions", shell]));
         assert!(script.contains("xtask") && script.contains("cargo") && script.contains("doctor"), "{shell}");
