@@ -4,6 +4,8 @@ mod argo;
 mod bundle;
 mod certificates;
 mod clock;
+#[cfg(test)]
+mod cluster_tests;
 mod disk;
 mod dns;
 mod doors;

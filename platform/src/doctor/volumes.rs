@@ -50,7 +50,8 @@ fn explain(
     }
     let class = spec.and_then(|spec| spec.storage_class_name.as_deref()).unwrap_or_default();
     if let Some(known) = classes.filter(|known| !class.is_empty() && !known.iter().any(|it| it == class)) {
-        let sentence = format!("there is no storage class {class}; there is: {}", known.join(", "));
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let sentence = format!("there is no storage class {class}; there is: {known}");
         return found(sentence, format!("kubectl --context {context} get storageclass"));
     }
     let of_it = |event: &&Event| {

@@ -48,7 +48,7 @@ pub fn killed_role_is_seen(xtask: &Xtask, recording: &Path) -> Outcome {
     };
     let back = terminal.expect_that("the OCR server leaves and comes back", |screen| {
         told(screen, ", was ready on ")
-            && told(screen, "1 restarts")
+            && told(screen, "1 restart ")
             && told(screen, " ready, was ")
             && columns.iter().all(|it| screen.contains(it))
     });

@@ -71,7 +71,7 @@ fn of_pod(old: Option<&PodSeen>, pod: &PodSeen) -> Option<String> {
         words.push(format!("placed{}", place(pod)));
     }
     if old.restarts != pod.restarts {
-        words.push(format!("{} restarts", pod.restarts));
+        words.push(format!("{} {}", pod.restarts, if pod.restarts == 1 { "restart" } else { "restarts" }));
     }
     if words.is_empty() {
         return None;
@@ -141,6 +141,6 @@ mod tests {
         let before = scene(NodeState::Ready, vec![pod("a", Some("worker"), PodState::Ready)]);
         let mut again = before.clone();
         again.pods[0].restarts = 1;
-        assert_eq!(changes(&before, &again)[0].to_string(), "pod model-a: 1 restarts on worker");
+        assert_eq!(changes(&before, &again)[0].to_string(), "pod model-a: 1 restart on worker");
     }
 }
