@@ -10,6 +10,7 @@ pub mod config;
 pub mod demo;
 pub mod diagnose;
 mod digest;
+pub mod doctor;
 pub mod engine;
 pub mod error;
 pub mod event;

@@ -1,16 +1,22 @@
-//! Ports of this machine: which are taken, and by whom.
+//! Ports of this machine: which are taken, by whom, and how they become free.
+
+mod holder;
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::wait::{self, Seen};
 
-/// The program that listens on a port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holder {
-    pub pid: u32,
-    pub command: String,
-}
+pub use holder::{Holder, Owner, holder, owner};
+
+/// What is told to end has this long for it, as the service has to drain.
+const ENDS_WITHIN: Duration = Duration::from_secs(15);
+const KILLED_WITHIN: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(50);
 
 /// Whether nobody listens on the port of 127.0.0.1.
 pub fn is_free(port: u16) -> bool {
@@ -28,63 +34,122 @@ pub fn ensure_free(wanted: impl IntoIterator<Item = (u16, String)>) -> Result<()
 }
 
 pub fn taken(port: u16, purpose: &str) -> Error {
-    let by = match holder(port) {
-        Some(holder) => format!("by {} (pid {})", holder.command, holder.pid),
-        None => "by a program of another user".into(),
+    let holder = holder(port);
+    let stop = match &holder {
+        Some(holder) if holder.is_for_a_container() => {
+            format!("stop the container that publishes it (docker ps --filter publish={port})")
+        }
+        _ => "stop that program (up --free-ports does)".to_owned(),
     };
+    let by = holder.map_or_else(|| "a program of another user".to_owned(), |holder| holder.to_string());
     Error::machine(
-        format!("port {port}, wanted for {purpose}, is in use {by}"),
-        "stop that program, or set other ports under [ports] in platen.toml",
+        format!("port {port}, wanted for {purpose}, is in use by {by}"),
+        format!("{stop}, or set other ports under [ports] in platen.toml"),
     )
 }
 
-/// Who listens on the port, where the system lets it be seen (Linux, own processes or root).
-pub fn holder(port: u16) -> Option<Holder> {
-    let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|path| std::fs::read_to_string(path).ok())
-        .flat_map(|table| listening_inodes(&table, port))
-        .collect();
-    let processes = std::fs::read_dir("/proc").ok()?.flatten();
-    processes
-        .filter_map(|entry| Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path())))
-        .find(|(_, dir)| holds_one_of(dir, &inodes))
-        .map(|(pid, dir)| Holder { pid, command: command_of(&dir) })
+/// Frees what of `wanted` a program holds that is in the way: this checkout's own service is stopped, a program of
+/// somebody else only with `by_force`. What the profile itself runs is left to whoever starts it anew.
+pub async fn release(host: &Host, wanted: &[(u16, String)], by_force: bool) -> Result<()> {
+    for (port, purpose) in wanted.iter().filter(|(port, _)| !is_free(*port)) {
+        let Some(holder) = holder(*port) else { return Err(taken(*port, purpose)) };
+        match owner(host, &holder) {
+            // Its own containers may be among them, which the cluster's own steps know.
+            Owner::ThisProfile | Owner::Container => {}
+            Owner::Profile(profile) => return Err(of_another_profile(*port, purpose, &profile)),
+            Owner::Loose => {
+                host.events
+                    .note(format!("stopping {holder}, which has port {port}: it is this checkout's own"));
+                end(&holder, *port).await?;
+            }
+            Owner::Other if by_force => {
+                host.events
+                    .note(format!("stopping {holder}, which has port {port}, as asked for by --free-ports"));
+                end(&holder, *port).await?;
+            }
+            Owner::Other => return Err(taken(*port, purpose)),
+        }
+    }
+    Ok(())
 }
 
-/// The inodes of sockets that listen on `port`, in the kernel's table of TCP sockets (proc_pid_net(5)).
-fn listening_inodes(table: &str, port: u16) -> Vec<String> {
-    const LISTEN: &str = "0A";
-    let suffix = format!(":{port:04X}");
-    table
-        .lines()
-        .skip(1)
-        .filter_map(|line| {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            let (local, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
-            (local.ends_with(&suffix) && *state == LISTEN).then(|| (*inode).to_owned())
-        })
-        .collect()
+fn of_another_profile(port: u16, purpose: &str, profile: &str) -> Error {
+    Error::machine(
+        format!("port {port}, wanted for {purpose}, is in use by the profile {profile}"),
+        format!(
+            "take that down (cargo xtask --profile {profile} down), or set other ports under [ports] in platen.toml"
+        ),
+    )
 }
 
-fn holds_one_of(process: &Path, inodes: &[String]) -> bool {
-    let Ok(descriptors) = std::fs::read_dir(process.join("fd")) else { return false };
-    descriptors.flatten().filter_map(|fd| std::fs::read_link(fd.path()).ok()).any(|link| {
-        let link = link.to_string_lossy();
-        link.strip_prefix("socket:[")
-            .and_then(|rest| rest.strip_suffix(']'))
-            .is_some_and(|inode| inodes.iter().any(|known| known == inode))
-    })
-}
-
-/// The program's name and not its arguments: those may carry secrets.
-fn command_of(process: &Path) -> String {
-    std::fs::read_to_string(process.join("comm")).map(|name| name.trim().to_owned()).unwrap_or_default()
+/// Ends the program in order, after a while by force, and waits until it has left the port.
+async fn end(holder: &Holder, port: u16) -> Result<()> {
+    let stays = || {
+        Error::unhealthy(
+            format!("{holder} does not end and keeps port {port}"),
+            format!("end it by hand: kill -9 {}", holder.pid),
+        )
+    };
+    // The first process of the machine, and this one, are nobody to end.
+    let pid =
+        i32::try_from(holder.pid).ok().filter(|pid| *pid > 1).and_then(Pid::from_raw).ok_or_else(stays)?;
+    if holder.pid == std::process::id() {
+        return Err(stays());
+    }
+    for (signal, within) in [(Signal::TERM, ENDS_WITHIN), (Signal::KILL, KILLED_WITHIN)] {
+        if kill_process(pid, signal) == Err(rustix::io::Errno::PERM) {
+            return Err(Error::machine(
+                format!("{holder} has port {port}, and this user may not end it"),
+                format!("end it as its user or as root: sudo kill {}", holder.pid),
+            ));
+        }
+        let left = wait::until_every(POLL, within, "", || async move {
+            let awaited = || Seen::Awaiting(format!("port {port} to be free"));
+            Ok(if is_free(port) { Seen::Ready(()) } else { awaited() })
+        });
+        if left.await.is_ok() {
+            return Ok(());
+        }
+    }
+    Err(stays())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Child, Command, Stdio};
+
     use super::*;
+    use crate::config::Config;
+    use crate::event::{Event, Events, Recorded};
+    use crate::process::Processes;
+
+    fn host(root: &std::path::Path) -> (Host, Recorded) {
+        let recorded = Recorded::default();
+        let host = Host {
+            processes: Processes::system(),
+            events: Events::new(recorded.clone()),
+            root: root.to_owned(),
+            cache: root.join("cache"),
+            config: Config::default(),
+            may_install: false,
+        };
+        (host, recorded)
+    }
+
+    /// A program of its own that listens.
+    fn listening(program: &std::path::Path) -> (Child, u16) {
+        let script = "import socket,time\ns=socket.socket()\ns.bind(('127.0.0.1',0))\ns.listen()\n\
+                      print(s.getsockname()[1],flush=True)\ntime.sleep(60)";
+        let mut child = Command::new(program).args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        (child, line.trim().parse().unwrap())
+    }
+
+    fn wanted(port: u16) -> Vec<(u16, String)> {
+        vec![(port, "the gateway".into())]
+    }
 
     #[test]
     fn a_taken_port_is_reported_with_its_holder() {
@@ -97,11 +162,45 @@ mod tests {
         }
     }
 
-    #[test]
-    fn only_listening_sockets_count() {
-        let table = "header\n\
-            0: 0100007F:1F41 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4242 1\n\
-            1: 0100007F:1F41 0100007F:9999 01 00000000:00000000 00:00000000 00000000 0 0 4243 1\n";
-        assert_eq!(listening_inodes(table, 8001), ["4242"]);
+    #[tokio::test]
+    async fn the_program_of_somebody_else_is_ended_only_when_that_is_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let (host, recorded) = host(dir.path());
+        let (mut child, port) = listening("python3".as_ref());
+        let refused = release(&host, &wanted(port), false).await.unwrap_err();
+        assert!(refused.to_string().contains(&format!("pid {}", child.id())), "{refused}");
+        assert!(refused.hint().unwrap().contains("--free-ports"));
+        assert!(child.try_wait().unwrap().is_none(), "it goes on");
+        release(&host, &wanted(port), true).await.unwrap();
+        assert!(is_free(port) && !child.wait().unwrap().success());
+        let told = |event: &Event| matches!(event, Event::Note { message } if message.contains("python3"));
+        assert!(recorded.events().iter().any(told), "what is ended is named");
+    }
+
+    #[tokio::test]
+    async fn a_service_of_this_checkout_that_nobody_supervises_is_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let (host, _) = host(&dir.path().canonicalize().unwrap());
+        let bin = host.state_dir().join("bin");
+        std::fs::create_dir_all(&bin).unwrap();
+        // The real interpreter under the service's name: what counts is the file that runs.
+        let python = Command::new("python3")
+            .args(["-c", "import sys,os;print(os.path.realpath(sys.executable))"])
+            .output();
+        let python = String::from_utf8(python.unwrap().stdout).unwrap();
+        let program = bin.join("ocr-service-0123456789ab");
+        std::fs::copy(python.trim(), &program).unwrap();
+        let (mut child, port) = listening(&program);
+        release(&host, &wanted(port), false).await.unwrap();
+        assert!(is_free(port) && !child.wait().unwrap().success());
+    }
+
+    #[tokio::test]
+    async fn this_process_is_never_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let (host, _) = host(dir.path());
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert!(release(&host, &wanted(port), true).await.is_err());
     }
 }

@@ -49,14 +49,26 @@ fn to_gib(bytes: u64) -> f64 {
 
 fn free_disk(dir: &Path) -> Option<u64> {
     let existing = dir.ancestors().find(|dir| dir.exists())?;
-    let stat = rustix::fs::statvfs(existing).ok()?;
-    Some(stat.f_bavail * stat.f_frsize)
+    disk(existing).map(|(free, _)| free)
+}
+
+/// How much of a folder's file system is free for this user, and how much that is with what is used, in bytes: what is
+/// kept for root, or beyond a quota, is neither.
+pub fn disk(dir: &Path) -> Option<(u64, u64)> {
+    let stat = rustix::fs::statvfs(dir).ok()?;
+    let used = stat.f_blocks.saturating_sub(stat.f_bfree);
+    Some((stat.f_bavail * stat.f_frsize, (used + stat.f_bavail) * stat.f_frsize))
 }
 
 fn free_memory() -> Option<u64> {
+    memory().map(|(free, _)| free)
+}
+
+/// How much memory can be had without swapping, and how much there is, in bytes.
+pub fn memory() -> Option<(u64, u64)> {
     let mut system = sysinfo::System::new().ok()?;
     system.refresh_memory();
-    Some(system.available_memory())
+    Some((system.available_memory(), system.total_memory()))
 }
 
 #[cfg(test)]

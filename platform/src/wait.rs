@@ -2,9 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use k8s_openapi::jiff::Zoned;
+
 use crate::error::{Error, Result};
 
 const POLL: Duration = Duration::from_millis(500);
+
+/// The time of day where this machine is, to the second.
+pub fn time_of_day() -> String {
+    Zoned::now().strftime("%H:%M:%S").to_string()
+}
 
 /// What a look at the awaited thing showed.
 pub enum Seen<T> {

@@ -68,6 +68,8 @@ pub enum Command {
     Down(cmd::down::DownArgs),
     Build(cmd::build::BuildArgs),
     Status(cmd::status::StatusArgs),
+    Doctor(cmd::doctor::DoctorArgs),
+    Context(cmd::context::ContextArgs),
     Demo(cmd::demo::DemoArgs),
     Deploy(cmd::deploy::DeployArgs),
     Load(cmd::load::LoadArgs),
@@ -77,6 +79,39 @@ pub enum Command {
     Mirror(cmd::mirror::MirrorArgs),
     Bench(cmd::bench::BenchArgs),
     Test(cmd::test::TestArgs),
+    Config(cmd::config::ConfigArgs),
+    Completions(cmd::completions::CompletionsArgs),
+    Man(cmd::man::ManArgs),
     #[command(hide = true)]
     Internal(cmd::internal::InternalArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn without_examples(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+        let help = command.get_after_help().or(command.get_after_long_help());
+        if !help.is_some_and(|help| help.to_string().contains("Examples:\n")) {
+            found.push(path.to_owned());
+        }
+        let visible = command.get_subcommands().filter(|it| !it.is_hide_set() && it.get_name() != "help");
+        for below in visible {
+            without_examples(below, &format!("{path} {}", below.get_name()), found);
+        }
+    }
+
+    #[test]
+    fn every_command_shows_examples() {
+        let mut found = Vec::new();
+        without_examples(&Cli::command(), "xtask", &mut found);
+        assert_eq!(found, [""; 0], "add #[command(after_help = \"Examples:\\n  …\")]");
+    }
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
 }

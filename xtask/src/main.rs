@@ -5,6 +5,7 @@
 mod cli;
 mod cmd;
 mod printer;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -54,6 +55,8 @@ async fn run(cli: Cli, printer: &Printer) -> Result<Exit, Error> {
         Command::Down(args) => cmd::down::run(global, args, printer).await,
         Command::Build(args) => cmd::build::run(global, args, printer).await,
         Command::Status(args) => cmd::status::run(global, args, printer).await,
+        Command::Doctor(args) => cmd::doctor::run(global, args, printer).await,
+        Command::Context(args) => cmd::context::run(global, args, printer),
         Command::Demo(args) => cmd::demo::run(global, args, printer).await,
         Command::Load(args) => cmd::load::run(global, args, printer).await,
         Command::Deploy(args) => cmd::deploy::run(global, args, printer).await,
@@ -63,6 +66,9 @@ async fn run(cli: Cli, printer: &Printer) -> Result<Exit, Error> {
         Command::Mirror(args) => cmd::mirror::run(global, args, printer).await,
         Command::Bench(args) => cmd::bench::run(global, args, printer).await,
         Command::Test(args) => cmd::test::run(global, args, printer).await,
+        Command::Config(_) => cmd::config::run(global, printer),
+        Command::Completions(args) => Ok(cmd::completions::run(&args, printer)),
+        Command::Man(args) => cmd::man::run(&args, printer),
         Command::Internal(args) => cmd::internal::run(global, args).await,
     }
 }

@@ -47,9 +47,38 @@ impl Printer {
         let _ = writeln!(std::io::stdout(), "{rendered}");
     }
 
+    /// A line of a result that goes on: text, or JSON on one line. False: nobody reads it any more.
+    pub fn line(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> bool {
+        self.finish();
+        let line = match self.format {
+            Format::Json => serde_json::to_string(value).unwrap_or_else(|error| error.to_string()),
+            Format::Text => self.addressed(&text()),
+        };
+        let mut stdout = std::io::stdout();
+        writeln!(stdout, "{line}").and_then(|()| stdout.flush()).is_ok()
+    }
+
+    /// A result that is for another program, as it is.
+    pub fn verbatim(&self, text: &str) {
+        self.finish();
+        let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+    }
+
+    /// Whether a person looks at a terminal that can be drawn on.
+    pub fn may_draw(&self) -> bool {
+        self.format == Format::Text && std::io::stdout().is_terminal() && std::io::stdin().is_terminal()
+    }
+
     /// Commands named in `text` as they must be typed to reach the same profile.
     fn addressed(&self, text: &str) -> String {
-        text.replace(CALL, &self.call)
+        // One that names a profile of its own is meant for that one.
+        let parts: Vec<&str> = text.split(CALL).collect();
+        let mut out = parts[0].to_owned();
+        for rest in &parts[1..] {
+            out.push_str(if rest.starts_with(" --profile") { CALL } else { &self.call });
+            out.push_str(rest);
+        }
+        out
     }
 
     /// Clears the progress bars.

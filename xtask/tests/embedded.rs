@@ -13,7 +13,7 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Trial};
 use serde_json::json;
 use support::roles::{Experiments, expect_translated};
-use support::{Outcome, Ran, Xtask, eventually, letter, post_file, processes_with};
+use support::{Outcome, Ran, Xtask, daily, eventually, letter, post_file, processes_with};
 
 const PROFILE: &str = "e2e-embedded";
 
@@ -35,6 +35,13 @@ fn main() -> ExitCode {
         trial("an image that is no image is refused with its reason", no_image_is_refused),
         trial("status shows every role ready", status_is_healthy),
         trial("a killed role comes back by itself", killed_role_comes_back),
+        trial(
+            "the live view shows a killed role leave and come back, and gives the terminal back",
+            daily::watched,
+        ),
+        trial("the live view without a terminal tells each change on a line", daily::watched_as_lines),
+        trial("status tells versions and no drift", daily::status_tells_versions),
+        trial("doctor finds nothing where all is well, and names what is not", daily::doctor_of_what_runs),
         trial("a killed supervisor takes all with it and up brings all back", killed_supervisor),
         trial("another provider in the same profile is refused", other_provider_is_refused),
         trial("down leaves no process and no record", down_leaves_nothing),
@@ -69,7 +76,7 @@ fn taken_port(xtask: &Xtask) -> Outcome {
     assert!(said.contains(&format!("port {}", xtask.ports.gateway)), "{said}");
     assert!(said.contains(&format!("pid {}", std::process::id())), "{said}");
     drop(holder);
-    up(xtask).expect_code(0);
+    daily::port_is_freed(xtask)?;
     xtask.run(&["down"]).expect_code(0);
     Ok(())
 }

@@ -119,7 +119,7 @@ const CLIENTS: Check = Check::new(
 
 const EMBEDDED: Check =
     Check::new("embedded", "end to end on the embedded provider", Group::EndToEnd, 150, |host, step| {
-        Box::pin(cargo::end_to_end(host, step, "embedded", Duration::from_mins(15)))
+        Box::pin(embedded(host, step))
     });
 
 const BROWSER: Check = Check::new(
@@ -134,6 +134,12 @@ const CLUSTER: Check =
     Check::new("cluster", "end to end on a real Kubernetes cluster", Group::Cluster, 2400, |host, step| {
         Box::pin(cargo::end_to_end(host, step, "cluster", Duration::from_mins(75)))
     });
+
+/// The live view is looked at in a terminal that tmux draws.
+async fn embedded(host: &Host, step: &Step) -> Result<String> {
+    tools::ensure_packages(host, &["tmux"], "the tests of the live view").await?;
+    cargo::end_to_end(host, step, "embedded", Duration::from_mins(15)).await
+}
 
 /// What `cargo xtask test` runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

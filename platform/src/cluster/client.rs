@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::KubeConfigOptions;
 
 use crate::error::{Doing, Error, Result};
 use crate::registry::is_loopback;
 
 /// A client for the context; an unknown context is named with those that exist.
 pub async fn client(context: &str) -> Result<kube::Client> {
-    let kubeconfig = read()?;
+    let kubeconfig = super::contexts::read()?;
     let known: Vec<String> = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
     if !known.iter().any(|name| name == context) {
         let hint = if known.is_empty() {
@@ -30,19 +30,4 @@ pub async fn client(context: &str) -> Result<kube::Client> {
     config.connect_timeout = Some(Duration::from_secs(5));
     config.read_timeout = Some(Duration::from_mins(1));
     kube::Client::try_from(config).doing(format!("connecting to {context}"))
-}
-
-/// The user's kubeconfig; one that is not there holds nothing.
-fn read() -> Result<Kubeconfig> {
-    use kube::config::KubeconfigError::ReadConfig;
-    match Kubeconfig::read() {
-        Ok(kubeconfig) => Ok(kubeconfig),
-        Err(ReadConfig(error, _)) if error.kind() == std::io::ErrorKind::NotFound => {
-            Ok(Kubeconfig::default())
-        }
-        Err(error) => Err(Error::usage(
-            format!("the kubeconfig cannot be read: {error}"),
-            "mend it, or set KUBECONFIG to another file",
-        )),
-    }
 }

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod consoles;
 pub mod containers;
+pub mod contexts;
 pub mod doors;
 pub mod embedded;
 pub mod forward;

@@ -1,6 +1,7 @@
 //! `platen.toml`: every key has a default, an unknown key is refused with the nearest one that exists.
 
 mod minikube;
+mod doors;
 mod names;
 
 use std::net::SocketAddrV4;
@@ -13,6 +14,8 @@ pub use minikube::MinikubeConfig;
 pub use names::{NodeCount, ProfileName};
 
 pub const FILE: &str = "platen.toml";
+/// The file with every key, its default and what it is for.
+pub const DEFAULT_FILE: &str = include_str!("default.toml");
 
 /// The whole file. Flags of the command override it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -284,6 +287,36 @@ mod tests {
         assert!(refused(PortsConfig { gateway: 65500, ..Default::default() }).contains("65600"));
         let meeting = refused(PortsConfig { gateway: 8080, ..Default::default() });
         assert!(meeting.contains("model of node 1 and gateway of node 1"), "{meeting}");
+    }
+
+    /// The keys that the file knows, or those of one of its tables: what is unknown is refused with all of them.
+    fn known(table: Option<&str>) -> Vec<String> {
+        let head = table.map(|table| format!("[{table}]\n")).unwrap_or_default();
+        let refused = toml::from_str::<Config>(&format!("{head}no-such-key = 1\n")).unwrap_err();
+        let keys: Vec<String> =
+            refused.message().split('`').skip(3).step_by(2).map(ToOwned::to_owned).collect();
+        assert!(!keys.is_empty(), "{refused}");
+        keys
+    }
+
+    #[test]
+    fn the_commented_file_is_the_default_and_has_every_key() {
+        assert_eq!(Config::parse(DEFAULT_FILE).unwrap(), Config::default());
+        let is_key = |line: &&str| {
+            line.strip_prefix('#').is_some_and(|it| it.starts_with(|c: char| c.is_ascii_lowercase()))
+        };
+        let whole: Vec<&str> =
+            DEFAULT_FILE.lines().map(|line| if is_key(&line) { &line[1..] } else { line }).collect();
+        let whole = whole.join("\n");
+        Config::parse(&whole).unwrap();
+        let whole: toml::Table = whole.parse().unwrap();
+        for table in known(None) {
+            let keys = whole.get(&table).and_then(toml::Value::as_table);
+            let keys = keys.unwrap_or_else(|| panic!("default.toml has no [{table}]"));
+            for key in known(Some(&table)) {
+                assert!(keys.contains_key(&key), "default.toml has no {key} under [{table}]");
+            }
+        }
     }
 
     #[test]

@@ -119,7 +119,13 @@ pub async fn lasting(client: &kube::Client, scope: &Scope<'_>) -> Result<Option<
 /// As [`explain_namespace`], from objects at hand.
 pub fn explain(pods: &[Pod], events: &[Event], nodes: &[Node]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = nodes.iter().filter_map(explain_node).collect();
-    findings.extend(pod::not_created(events, pods));
+    findings.extend(explain_pods(pods, events, nodes));
+    findings
+}
+
+/// As [`explain`], of the pods alone.
+pub fn explain_pods(pods: &[Pod], events: &[Event], nodes: &[Node]) -> Vec<Finding> {
+    let mut findings = pod::not_created(events, pods);
     for it in pods {
         findings.extend(explain_pod(it, events, nodes));
     }

@@ -7,15 +7,18 @@ use crate::config::PortsConfig;
 use crate::error::{Error, Exit, Result};
 use crate::host::Host;
 use crate::process::{Cmd, run_in_foreground};
-use crate::tools;
+use crate::{ports, tools};
 
 /// Builds the service where its sources changed and runs it until it ends. Ctrl-C stops a build at once; the running
 /// service drains first. What went wrong with the service, it has told by itself: here is only the exit code.
-pub async fn serve(host: &Host, args: &[String]) -> Result<Exit> {
+pub async fn serve(host: &Host, args: &[String], free_ports: bool) -> Result<Exit> {
     let cmd = tokio::select! {
         cmd = prepared(host, args) => cmd?,
         _ = tokio::signal::ctrl_c() => return Err(Error::Interrupted),
     };
+    if free_ports {
+        ports::release(host, &doors(&host.config.ports, args, in_environment), true).await?;
+    }
     Ok(exit(run_in_foreground(&cmd).await?))
 }
 
@@ -28,7 +31,6 @@ async fn prepared(host: &Host, args: &[String]) -> Result<Cmd> {
         build_binary(host, &inputs, &step).await?;
         step.done();
     }
-    let in_environment = |name: &str| std::env::var_os(name).is_some();
     Ok(Cmd::new(binary)
         .arg("serve")
         .args(port_args(&host.config.ports, args, in_environment))
@@ -37,8 +39,27 @@ async fn prepared(host: &Host, args: &[String]) -> Result<Cmd> {
         .cwd(&host.root))
 }
 
+fn in_environment(name: &str) -> bool {
+    std::env::var_os(name).is_some()
+}
+
 /// The ports of the configuration as the service's flags, but for those that the user gave by flag or environment.
 fn port_args(ports: &PortsConfig, given: &[String], in_environment: impl Fn(&str) -> bool) -> Vec<String> {
+    let own = own_ports(ports, given, in_environment).into_iter();
+    own.flat_map(|(flag, port)| [flag.to_owned(), port.to_string()]).collect()
+}
+
+/// The same ports, and what each is for.
+fn doors(ports: &PortsConfig, given: &[String], in_environment: impl Fn(&str) -> bool) -> Vec<(u16, String)> {
+    let own = own_ports(ports, given, in_environment).into_iter();
+    own.map(|(flag, port)| (port, format!("the service ({flag})"))).collect()
+}
+
+fn own_ports(
+    ports: &PortsConfig,
+    given: &[String],
+    in_environment: impl Fn(&str) -> bool,
+) -> Vec<(&'static str, u16)> {
     let flags = [
         ("--gateway-port", "PLATEN_LISTEN_GATEWAY", ports.gateway),
         ("--model-port", "PLATEN_LISTEN_MODEL", ports.model),
@@ -51,7 +72,7 @@ fn port_args(ports: &PortsConfig, given: &[String], in_environment: impl Fn(&str
     flags
         .into_iter()
         .filter(|(flag, variable, _)| !is_given(flag) && !in_environment(variable))
-        .flat_map(|(flag, _, port)| [flag.to_owned(), port.to_string()])
+        .map(|(flag, _, port)| (flag, port))
         .collect()
 }
 

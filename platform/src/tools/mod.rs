@@ -9,7 +9,7 @@ mod python;
 mod spec;
 mod wheel;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use semver::Version;
 
@@ -73,6 +73,13 @@ pub async fn reach(host: &Host, tool: Tool) -> Result<Reach> {
         Ok(()) => Reach::Downloadable,
         Err(error) => Reach::None(error.to_string()),
     })
+}
+
+/// What version a program at hand says it is.
+pub async fn version(host: &Host, tool: Tool, program: &Path) -> Option<Version> {
+    let probe = Cmd::new(program).args(tool.spec().ok()?.probe);
+    let output = host.processes.output(&probe).await.ok()?;
+    first_version(&output.stdout_text())
 }
 
 /// The first `1.2.3` in a program's own words, with or without a `v`.

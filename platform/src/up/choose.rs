@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::UpRecord;
 use super::supply::Supply;
-use crate::config::{ImageSource, ProviderChoice};
+use crate::config::{ImageSource, ProfileName, ProviderChoice};
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::host::Host;
@@ -35,6 +35,16 @@ impl Target {
         match self {
             Self::Kind { images } | Self::Minikube { images } => Some(*images),
             Self::Embedded | Self::Existing { .. } => None,
+        }
+    }
+
+    /// Its context in the kubeconfig; `None` where it is no Kubernetes.
+    pub fn context(&self, profile: &ProfileName) -> Option<String> {
+        match self {
+            Self::Embedded => None,
+            Self::Kind { .. } => Some(format!("kind-{profile}")),
+            Self::Minikube { .. } => Some(profile.to_string()),
+            Self::Existing { context } => Some(context.clone()),
         }
     }
 }

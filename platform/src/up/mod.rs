@@ -31,7 +31,7 @@ use crate::cluster::Endpoint;
 use crate::config::{NodeCount, ProfileName};
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::room;
+use crate::{ports, room};
 use record::lock_profile;
 
 pub use apps::NAMESPACES;
@@ -40,7 +40,7 @@ pub use deploy::{Deploy, DeployOptions, DeployReport, Outcome, deploy, roll_back
 pub use down::{DownOptions, DownReport, down};
 pub use plan::{Action, Plan, StepId};
 pub use provider::{Provider, provider};
-pub use record::{UpRecord, forget_record, read_record};
+pub use record::{UpRecord, contexts, forget_record, read_record};
 pub use stack::Component;
 pub use supply::Supply;
 
@@ -59,6 +59,8 @@ pub struct UpOptions {
     pub skip: Vec<StepId>,
     /// Whether a cluster that is not as asked for is deleted and made anew.
     pub recreate: bool,
+    /// End programs of others that have the ports that are needed.
+    pub free_ports: bool,
 }
 
 /// How a run of `up` ended.
@@ -135,6 +137,9 @@ pub async fn up(host: &Host, options: &UpOptions) -> Result<UpReport> {
     if let Some(needs) = provider.needs(&plan.actions) {
         room::ensure(needs, &host.cache, &format!("the provider {}", plan.choice.target.name()))?;
     }
+    if plan.actions.iter().any(|action| action.step == StepId::Cluster) {
+        ports::release(host, &ports_of(host, &plan.choice.target), options.free_ports).await?;
+    }
     record::write_record(host, &plan.choice)?;
     let mut actions = plan.actions.clone();
     for _ in 0..ROUNDS {
@@ -150,6 +155,16 @@ pub async fn up(host: &Host, options: &UpOptions) -> Result<UpReport> {
     }
     verify(actions)?;
     Ok(report(true))
+}
+
+/// What is about to be listened on here.
+fn ports_of(host: &Host, target: &Target) -> Vec<(u16, String)> {
+    let (ports, nodes) = (&host.config.ports, host.config.cluster.nodes);
+    match target {
+        Target::Embedded => ports.of_processes(nodes),
+        Target::Kind { .. } | Target::Minikube { .. } => ports.of_containers(nodes),
+        Target::Existing { .. } => Vec::new(),
+    }
 }
 
 /// A record counts when something of it is there: a run that failed before it made anything binds nobody. What an

@@ -55,6 +55,23 @@ pub fn read_record(host: &Host, profile: &ProfileName) -> Result<Option<UpRecord
     }
 }
 
+/// The kubeconfig contexts that profiles of this checkout use, each with its profile.
+pub fn contexts(host: &Host) -> Result<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    let Ok(entries) = std::fs::read_dir(host.state_dir()) else { return Ok(found) };
+    for entry in entries.flatten() {
+        let Some(profile) = entry.file_name().to_str().and_then(|name| name.parse::<ProfileName>().ok())
+        else {
+            continue;
+        };
+        if let Some(record) = read_record(host, &profile)? {
+            let context = record.choice.target.context(&profile);
+            found.extend(context.map(|context| (context, profile.to_string())));
+        }
+    }
+    Ok(found)
+}
+
 pub(super) fn write_record(host: &Host, choice: &Choice) -> Result<()> {
     let record = UpRecord {
         choice: choice.clone(),

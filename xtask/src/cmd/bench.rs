@@ -15,6 +15,7 @@ use crate::printer::Printer;
 
 /// Measure the service against what it replaces and against the bare library
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  cargo xtask bench ocr --dry-run\n  cargo xtask bench accuracy")]
 pub struct BenchArgs {
     #[command(subcommand)]
     what: Bench,

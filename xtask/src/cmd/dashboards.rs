@@ -21,6 +21,7 @@ use crate::printer::Printer;
 
 /// Check the dashboards, draw them, put them into a Grafana
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  cargo xtask dashboards lint\n  cargo xtask dashboards render --last 2h")]
 pub struct DashboardsArgs {
     #[command(subcommand)]
     what: Dashboards,

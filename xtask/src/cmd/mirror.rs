@@ -34,6 +34,9 @@ pub struct MirrorArgs {
 #[derive(Debug, Subcommand)]
 enum MirrorCommand {
     /// Build from source what is missing, and push what the mirror holds to the local registry where that runs
+    #[command(
+        after_help = "Examples:\n  cargo xtask mirror build\n  cargo xtask mirror build argocd charts --dry-run"
+    )]
     Build {
         /// Only these, by the ids of `mirror list` [default: all that can be built here]
         names: Vec<String>,
@@ -42,6 +45,9 @@ enum MirrorCommand {
         dry_run: bool,
     },
     /// Pull from upstream, each by the digest in platform/stack/mirror.lock
+    #[command(
+        after_help = "Examples:\n  cargo xtask mirror pull --dry-run\n  cargo xtask mirror pull --platform linux/amd64,linux/arm64"
+    )]
     Pull {
         /// Only these, by their upstream names [default: all of the stack]
         names: Vec<String>,
@@ -56,6 +62,9 @@ enum MirrorCommand {
         dry_run: bool,
     },
     /// Push what the mirror holds to a registry that nodes reach, under upstream's paths
+    #[command(
+        after_help = "Examples:\n  cargo xtask mirror publish\n  cargo xtask mirror publish registry.example:5000 --dry-run"
+    )]
     Publish {
         /// As HOST[:PORT] [default: the local registry]
         registry: Option<String>,
@@ -68,6 +77,9 @@ enum MirrorCommand {
     },
     /// Make the nodes of a cluster that is there ask a registry for images of every host
     #[command(group(clap::ArgGroup::new("nodes").required(true).args(["context", "folder"])))]
+    #[command(
+        after_help = "Examples:\n  cargo xtask mirror wire --context kind-mine\n  cargo xtask mirror wire /tmp/node --registry http://192.0.2.1:5000"
+    )]
     Wire {
         /// The cluster, by its kubeconfig context; its nodes are containers here (kind, minikube), and ask the local
         /// registry
@@ -81,10 +93,13 @@ enum MirrorCommand {
         registry: Option<String>,
     },
     /// Show what the stack needs, what is there, and where it comes from
+    #[command(after_help = "Examples:\n  cargo xtask mirror list\n  cargo xtask mirror list -o json")]
     List,
     /// Check that every image and chart is there with every blob; exits with 1 where one is not
+    #[command(after_help = "Examples:\n  cargo xtask mirror verify\n  cargo xtask mirror verify -o json")]
     Verify,
     /// Serve the mirror as a registry on loopback until Ctrl-C
+    #[command(after_help = "Examples:\n  cargo xtask mirror serve\n  cargo xtask mirror serve --port 5001")]
     Serve {
         /// The port [default: that of the local registry]
         #[arg(long)]
@@ -92,12 +107,16 @@ enum MirrorCommand {
     },
     /// Write everything into one folder, an OCI image layout: images and charts, what a cluster is made of, and the
     /// service's image where the local registry has it
+    #[command(after_help = "Examples:\n  cargo xtask mirror export /media/stick/mirror")]
     Export {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
     /// Take everything out of such a folder, or the images out of an archive of `docker save`; then `up --provider kind
     /// --images mirror` needs no network
+    #[command(
+        after_help = "Examples:\n  cargo xtask mirror import /media/stick/mirror\n  cargo xtask mirror import grafana.tar"
+    )]
     Import {
         #[arg(value_name = "DIR|ARCHIVE")]
         from: PathBuf,

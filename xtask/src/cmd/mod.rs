@@ -2,12 +2,17 @@
 
 pub mod bench;
 pub mod build;
+pub mod completions;
+pub mod config;
+pub mod context;
 pub mod dashboards;
 pub mod demo;
 pub mod deploy;
+pub mod doctor;
 pub mod down;
 pub mod internal;
 pub mod load;
+pub mod man;
 pub mod mirror;
 pub mod render;
 pub mod serve;

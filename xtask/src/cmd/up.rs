@@ -37,6 +37,9 @@ pub struct UpArgs {
     /// Delete a cluster (kind, minikube) that is not as asked for, with all that is in it, and make it anew
     #[arg(long)]
     recreate: bool,
+    /// End programs of others that hold the ports that are needed; each is named
+    #[arg(long)]
+    free_ports: bool,
     /// Show what would be done and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -50,7 +53,7 @@ pub struct UpArgs {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Provider {
+pub enum Provider {
     Auto,
     Embedded,
     Kind,
@@ -110,6 +113,7 @@ pub async fn run(global: &GlobalArgs, args: UpArgs, printer: &Printer) -> Result
         only: args.only,
         skip: args.skip,
         recreate: args.recreate,
+        free_ports: args.free_ports,
     };
     let report = up(&host, &options).await?;
     printer.result(&report, || text(&report));

@@ -4,6 +4,7 @@
 
 mod carried;
 mod existing;
+mod doctor;
 mod gitops;
 mod registry;
 mod serving;
@@ -42,7 +43,8 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // The tests stand on one cluster and follow each other.
     arguments.test_threads = Some(1);
-    let trials = [it_serves(), argocd_delivers(), it_ends()].into_iter().flatten().collect();
+    let trials =
+        [it_serves(), argocd_delivers(), doctor_explains(), it_ends()].into_iter().flatten().collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !arguments.list {
         // Also after a failure: no cluster of the tests stays behind.
@@ -110,6 +112,15 @@ fn argocd_delivers() -> Vec<Trial> {
             "a deploy that cannot work says why and leaves what serves",
             gitops::deploy_that_cannot_work_says_why,
         ),
+    ]
+}
+
+/// Faults that are provoked and undone, and what is said of them.
+fn doctor_explains() -> Vec<Trial> {
+    vec![
+        trial("doctor explains pods that are sick of seven things", doctor::sick_pods_are_explained),
+        trial("doctor explains a cluster without DNS", doctor::lost_dns_is_explained),
+        trial("doctor explains a node that does not answer", doctor::dead_node_is_explained),
     ]
 }
 

@@ -71,6 +71,48 @@ impl<'a> OneArchitecture<'a> {
     }
 }
 
+/// A tag whose index names another processor for each of its images than they are for; dropped, it is gone.
+pub struct OtherPlatform<'a> {
+    registry: OneArchitecture<'a>,
+    digest: String,
+}
+
+impl<'a> OtherPlatform<'a> {
+    const TAG: &'static str = "other-platform";
+
+    pub fn of(runtime: &'a Runtime, repository: &str, architecture: &str) -> Self {
+        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let registry = OneArchitecture { runtime, http, repository: repository.into(), before: Vec::new() };
+        let tags: Json = serde_json::from_str(&registry.get("tags/list")).expect("the tags");
+        let mut tags = tags["tags"].as_array().expect("a list").iter().filter_map(Json::as_str);
+        let tag = tags.find(|tag| *tag != "staging").expect("a tag");
+        let mut index: Json =
+            serde_json::from_str(&registry.get(&format!("manifests/{tag}"))).expect("an index");
+        let entries = index["manifests"].as_array_mut().expect("an index");
+        entries.retain(|entry| entry["platform"]["os"] == "linux");
+        for entry in entries {
+            entry["platform"]["architecture"] = architecture.into();
+        }
+        let text = index.to_string();
+        let digest = platform::registry::digest_of(text.as_bytes());
+        registry.put(Self::TAG, text);
+        Self { registry, digest }
+    }
+
+    pub fn image(&self) -> String {
+        format!("localhost:5000/{}:{}", self.registry.repository, Self::TAG)
+    }
+}
+
+impl Drop for OtherPlatform<'_> {
+    fn drop(&mut self) {
+        let url = format!("{REGISTRY}/v2/{}/manifests/{}", self.registry.repository, self.digest);
+        let removed = async { self.registry.http.delete(url).send().await };
+        let status = self.registry.runtime.block_on(removed).expect("an answer").status();
+        assert!(status.is_success(), "{status}");
+    }
+}
+
 impl Drop for OneArchitecture<'_> {
     fn drop(&mut self) {
         for (tag, index) in std::mem::take(&mut self.before) {

@@ -1,7 +1,10 @@
 //! What the end-to-end tests share: the real command in a profile of its own, on ports of its own.
 
+pub mod daily;
 pub mod roles;
 pub mod steady;
+pub mod terminal;
+pub mod watching;
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;

@@ -92,14 +92,10 @@ impl Embedded {
 
     /// What there is, against `wanted` where that is known.
     pub async fn observe(&self, wanted: Option<&Spec>) -> ClusterState {
-        let Some(spec) = self.spec() else { return ClusterState::Absent };
-        match self.supervisor() {
-            None => return ClusterState::Stopped,
-            Some(record) if !record.is_alive() => {
-                return ClusterState::Broken { why: "their supervisor was killed or crashed".into() };
-            }
-            Some(_) => {}
-        }
+        let spec = match self.supervised() {
+            Ok(spec) => spec,
+            Err(state) => return state,
+        };
         if wanted.is_some_and(|wanted| *wanted != spec) {
             return ClusterState::Broken {
                 why: "what runs differs from the configuration or the sources".into(),
@@ -116,6 +112,18 @@ impl Embedded {
             })
             .collect();
         ClusterState::Running { nodes }
+    }
+
+    /// What runs under its supervisor; else what there is instead. No role is asked for it.
+    pub fn supervised(&self) -> Result<Spec, ClusterState> {
+        let Some(spec) = self.spec() else { return Err(ClusterState::Absent) };
+        match self.supervisor() {
+            None => Err(ClusterState::Stopped),
+            Some(record) if !record.is_alive() => {
+                Err(ClusterState::Broken { why: "their supervisor was killed or crashed".into() })
+            }
+            Some(_) => Ok(spec),
+        }
     }
 
     /// Starts `spec` and waits until every role is ready; what ran before is stopped first.
@@ -216,6 +224,11 @@ impl Embedded {
             }
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// What a role has said.
+    pub fn log(&self, node: &str, role: Role) -> std::path::PathBuf {
+        self.layout.log(&format!("{node}/{}", role.name()))
     }
 
     /// Forgets the profile's processes; logs go with it.

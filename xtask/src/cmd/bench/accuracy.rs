@@ -14,6 +14,9 @@ use crate::printer::Printer;
 /// Both read every picture, one right after the other, by the same engine. Platen's numbers were chosen on seed 1;
 /// other seeds are held out.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cargo xtask bench accuracy\n  cargo xtask bench accuracy --seeds 2,3 --check"
+)]
 pub struct AccuracyArgs {
     /// Seeds of the pictures, separated by commas
     #[arg(long, value_delimiter = ',', default_values_t = Options::default().seeds)]

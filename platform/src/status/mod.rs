@@ -1,5 +1,9 @@
 //! What runs where, and whether it is well.
 
+mod overview;
+mod services;
+pub mod watch;
+
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::Api;
 use serde::Serialize;
@@ -11,6 +15,9 @@ use crate::error::{Doing, Error, Result};
 use crate::gitops;
 use crate::host::Host;
 use crate::up;
+
+pub use overview::{Drift, Overview, Version, overview};
+pub use services::{ServiceSeen, services};
 
 #[derive(Debug, Clone, Serialize)]
 pub struct StatusReport {
