@@ -71,6 +71,7 @@ pub enum Command {
     Demo(cmd::demo::DemoArgs),
     Deploy(cmd::deploy::DeployArgs),
     Load(cmd::load::LoadArgs),
+    Chaos(cmd::chaos::ChaosArgs),
     Serve(cmd::serve::ServeArgs),
     Dashboards(cmd::dashboards::DashboardsArgs),
     Render(cmd::render::RenderArgs),

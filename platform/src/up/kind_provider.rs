@@ -269,6 +269,10 @@ impl Provider for KindProvider {
         Kind::endpoints(&self.host.config)
     }
 
+    fn context(&self) -> Option<String> {
+        Some(Kind::context_of(&self.host.config.cluster.profile))
+    }
+
     fn page(&self) -> Option<String> {
         let config = &self.host.config;
         config.components.page.then(|| format!("http://127.0.0.1:{}/", config.ports.node_ports[1]))

@@ -27,6 +27,11 @@ pub trait Provider: Send + Sync {
     /// Doors to the gateway on this machine, by node.
     fn endpoints(&self) -> Vec<Endpoint>;
 
+    /// The kubeconfig context of its cluster, where it is one.
+    fn context(&self) -> Option<String> {
+        None
+    }
+
     /// Where the frontend's page is, if it runs.
     fn page(&self) -> Option<String> {
         None

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod build;
+pub mod chaos;
 pub mod dashboards;
 pub mod demo;
 pub mod deploy;

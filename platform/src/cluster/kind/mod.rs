@@ -82,7 +82,11 @@ impl Kind {
 
     /// The kubeconfig context that kind writes.
     pub fn context(&self) -> String {
-        format!("kind-{}", self.name())
+        Self::context_of(&self.host.config.cluster.profile)
+    }
+
+    pub fn context_of(profile: &ProfileName) -> String {
+        format!("kind-{profile}")
     }
 
     /// Doors by node, in the order of kind's names.
