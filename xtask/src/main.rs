@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         // These have the signal for their own: the service in the foreground drains, a fault is undone.
-        if matches!(cli.command, Command::Serve(_) | Command::Chaos(_)) {
+        if cli.command.has_its_own_signals() {
             return run(cli, &printer).await;
         }
         tokio::select! {

@@ -7,6 +7,7 @@ mod binaries;
 pub mod building;
 mod cpu;
 pub mod crowd;
+pub mod faults;
 mod hop;
 mod judge;
 mod measure;

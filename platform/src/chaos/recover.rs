@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::embedded::Processes;
 use super::ground::Ground;
-use super::journal::Place;
+use super::journal::{Place, is_left};
 use super::kubernetes::Kubernetes;
 use super::report::UndoneStep;
 use super::run::made;
@@ -30,6 +30,9 @@ pub struct Recovered {
 
 /// Afterwards every node is Ready, everything on it too, and the journal is empty. Where nothing was left, nothing is done.
 pub async fn recover(host: &Host) -> Result<Recovered> {
+    if !is_left(host) {
+        return Ok(Recovered::default());
+    }
     let place = Place::take(host)?;
     let Some(journal) = place.read()? else { return Ok(Recovered::default()) };
     let (host, target, provider) = made(host)?;

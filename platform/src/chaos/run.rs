@@ -88,6 +88,7 @@ pub enum Ran {
 
 pub async fn chaos(host: &Host, options: &ChaosOptions) -> Result<Ran> {
     let begun = Timestamp::now();
+    made(host)?;
     let place = Place::take(host)?;
     if let Some(left) = place.read()? {
         let what = format!("an earlier run was killed before it had undone its fault ({})", left.title);

@@ -23,7 +23,7 @@ use super::verdict::{Ending, verdict};
 use super::victim::Victim;
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::load::Outcome;
+use crate::load::{LostTry, Outcome};
 
 const LOOK: Duration = Duration::from_millis(250);
 /// A fault that does not show by then did not happen.
@@ -240,30 +240,26 @@ impl Scene<'_> {
         Some((from, to.map_or(f64::INFINITY, |(_, at)| *at)))
     }
 
-    fn note_first_try(&self) {
-        let Some((from, to)) = self.outage() else { return };
-        let first = self.traffic.lost_tries().into_iter().find(|lost| (from..to).contains(&lost.at_seconds));
-        if let Some(lost) = first.filter(|_| self.timeline.at(MomentKind::FirstFailedTry).is_none()) {
-            self.timeline.note_at(
-                MomentKind::FirstFailedTry,
-                format!("{}: {}", lost.door, lost.why),
-                lost.at_seconds,
-            );
+    /// Tries that were lost while the victim was away.
+    fn lost_in_outage(&self) -> Vec<LostTry> {
+        let Some((from, to)) = self.outage() else { return Vec::new() };
+        let tries = self.traffic.lost_tries().into_iter();
+        tries.filter(|lost| (from..to).contains(&lost.at_seconds)).collect()
+    }
+
+    fn note_try(&self, kind: MomentKind, lost: Option<&LostTry>) {
+        if let Some(lost) = lost.filter(|_| self.timeline.at(kind).is_none()) {
+            self.timeline.note_at(kind, format!("{}: {}", lost.door, lost.why), lost.at_seconds);
         }
+    }
+
+    fn note_first_try(&self) {
+        self.note_try(MomentKind::FirstFailedTry, self.lost_in_outage().first());
     }
 
     fn note_last_tries(&self) {
         self.note_first_try();
-        let Some((from, to)) = self.outage() else { return };
-        let lost = self.traffic.lost_tries();
-        let last = lost.into_iter().rfind(|lost| (from..to).contains(&lost.at_seconds));
-        if let Some(lost) = last.filter(|_| self.timeline.at(MomentKind::LastFailedTry).is_none()) {
-            self.timeline.note_at(
-                MomentKind::LastFailedTry,
-                format!("{}: {}", lost.door, lost.why),
-                lost.at_seconds,
-            );
-        }
+        self.note_try(MomentKind::LastFailedTry, self.lost_in_outage().last());
     }
 
     /// The load is ended, all is looked at once more, and the report made.

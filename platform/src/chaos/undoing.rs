@@ -26,10 +26,6 @@ impl Undoing {
         if self.journal.steps.is_empty() { Ok(()) } else { self.place.write(&self.journal) }
     }
 
-    pub fn steps(&self) -> &[UndoStep] {
-        &self.journal.steps
-    }
-
     /// Undoes all but the last `keep` of them. What cannot be undone stays in the journal, and what comes after it is
     /// undone all the same.
     pub async fn put_back(&mut self, ground: &dyn Ground, keep: usize) {

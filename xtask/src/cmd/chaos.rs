@@ -111,7 +111,7 @@ struct LimitArgs {
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
-enum ModeArg {
+pub(super) enum ModeArg {
     /// Its programs are ended in order
     Stop,
     /// A crash: everything ends at once

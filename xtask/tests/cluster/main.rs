@@ -3,6 +3,7 @@
 #![expect(clippy::unnecessary_wraps, reason = "all tests have the same shape, so that each may use `?`")]
 
 mod carried;
+mod chaos;
 mod gitops;
 mod registry;
 mod serving;
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // The tests stand on one cluster and follow each other.
     arguments.test_threads = Some(1);
-    let trials = [it_serves(), argocd_delivers(), it_ends()].into_iter().flatten().collect();
+    let trials = [it_serves(), argocd_delivers(), it_breaks(), it_ends()].into_iter().flatten().collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !arguments.list {
         // Also after a failure: no cluster of the tests stays behind.
@@ -108,6 +109,21 @@ fn argocd_delivers() -> Vec<Trial> {
         trial(
             "a deploy that cannot work says why and leaves what serves",
             gitops::deploy_that_cannot_work_says_why,
+        ),
+    ]
+}
+
+/// Faults under load.
+fn it_breaks() -> Vec<Trial> {
+    vec![
+        trial(
+            "a worker that is killed under load fails no request, and all is as before",
+            chaos::killed_worker_fails_no_request,
+        ),
+        trial("the same without retries and failover fails some", chaos::control_run_shows_what_is_prevented),
+        trial(
+            "a run of chaos that is killed in mid-fault is undone by --recover",
+            chaos::killed_run_is_undone,
         ),
     ]
 }

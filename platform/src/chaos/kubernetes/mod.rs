@@ -33,6 +33,7 @@ use crate::host::Host;
 pub struct Kubernetes {
     host: Host,
     provider: &'static str,
+    context: String,
     client: kube::Client,
     /// Nodes as the provider sees them, with their containers.
     nodes: Vec<cluster::Node>,
@@ -58,7 +59,7 @@ impl Kubernetes {
             engine::State::NotThere(_) => None,
         };
         let client = cluster::client::client(context).await?;
-        Ok(Self { host: host.clone(), provider, client, nodes, engine })
+        Ok(Self { host: host.clone(), provider, context: context.to_owned(), client, nodes, engine })
     }
 
     fn engine(&self) -> Result<&engine::Ready> {
@@ -257,7 +258,8 @@ impl Ground for Kubernetes {
     }
 
     async fn displaced(&self, before: &Survey) -> Result<Vec<String>> {
-        Ok(places::displaced(before, &self.survey().await?).iter().map(places::Displaced::sentence).collect())
+        let displaced = places::displaced(before, &self.survey().await?);
+        Ok(displaced.iter().map(|it| it.sentence(&self.context)).collect())
     }
 
     async fn rebalance(&self, before: &Survey, tell: &Step) -> Result<()> {

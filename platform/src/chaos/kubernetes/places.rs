@@ -68,10 +68,12 @@ pub struct Displaced {
 }
 
 impl Displaced {
-    pub fn sentence(&self) -> String {
+    pub fn sentence(&self, context: &str) -> String {
+        let Self { namespace, owner, lacks, surplus } = self;
+        let object = owner.replace("Deployment ", "deployment/");
         format!(
-            "a pod of {} that was on {} is on {} now; spread them again: cargo xtask chaos --rebalance",
-            self.owner, self.lacks, self.surplus
+            "a pod of {owner} that was on {lacks} is on {surplus} now (--rebalance would have moved it back); spread \
+             them: kubectl --context {context} -n {namespace} rollout restart {object}"
         )
     }
 }
@@ -185,6 +187,10 @@ mod tests {
             found,
             [("Deployment gateway", "c-worker2", "c-worker"), ("Deployment model", "c-worker2", "c-worker"),]
         );
-        assert!(displaced[0].sentence().contains("--rebalance"));
+        let sentence = displaced[0].sentence("kind-c");
+        assert!(
+            sentence.ends_with("kubectl --context kind-c -n ocr rollout restart deployment/gateway"),
+            "{sentence}"
+        );
     }
 }

@@ -132,23 +132,23 @@ impl<'a> Eyes<'a> {
         {
             return;
         }
-        let note = |kind| self.timeline.note(kind, &self.victim.node);
+        let comes_to = |kind| self.timeline.note(kind, &self.victim.node);
         if self.is_outage() {
             if !is_ready(node) {
-                note(MomentKind::NotReady);
+                comes_to(MomentKind::NotReady);
             }
             let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
             let evicts = taints
                 .iter()
                 .any(|taint| taint.effect == "NoExecute" && taint.key.starts_with("node.kubernetes.io/"));
             if evicts {
-                note(MomentKind::Taint);
+                comes_to(MomentKind::Taint);
             }
         } else if self.timeline.at(MomentKind::NodeBack).is_some()
             && self.timeline.at(MomentKind::NotReady).is_some()
             && is_ready(node)
         {
-            note(MomentKind::NodeReady);
+            comes_to(MomentKind::NodeReady);
         }
     }
 
