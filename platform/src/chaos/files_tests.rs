@@ -12,6 +12,13 @@ fn summary() -> load::Summary {
     load::Summary { count: 1, mean_ms: 1.5, p50_ms: 1.5, p95_ms: 1.5, p99_ms: 1.5, p999_ms: 1.5, max_ms: 1.5 }
 }
 
+fn preflight() -> Preflight {
+    Preflight {
+        findings: vec![Finding { severity: Severity::Note, sentence: "a door".into() }],
+        headroom: vec![Headroom { resource: "cpu".into(), unit: "m".into(), needed: 1, free: 2, fits: true }],
+    }
+}
+
 /// What a run with everything in it looks like.
 fn whole() -> ChaosReport {
     let point =
@@ -32,16 +39,7 @@ fn whole() -> ChaosReport {
             at: Some(15.5),
             proofs: vec![Proof { what: "c-worker has exited".into(), holds: true, at: 15.75 }],
         },
-        preflight: Preflight {
-            findings: vec![Finding { severity: Severity::Note, sentence: "a door".into() }],
-            headroom: vec![Headroom {
-                resource: "cpu".into(),
-                unit: "m".into(),
-                needed: 1,
-                free: 2,
-                fits: true,
-            }],
-        },
+        preflight: preflight(),
         settings: vec![Setting {
             name: "--node-monitor-period".into(),
             value: "5 s".into(),

@@ -65,7 +65,9 @@ mod tests {
 
     fn moments(times: &[(MomentKind, f64)]) -> Vec<Moment> {
         let timeline = Timeline::new(Clock::start(), Events::silent());
-        times.iter().for_each(|(kind, at)| timeline.note_at(*kind, "it", *at));
+        for (kind, at) in times {
+            timeline.note_at(*kind, "it", *at);
+        }
         timeline.moments()
     }
 

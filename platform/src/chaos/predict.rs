@@ -56,7 +56,7 @@ pub fn predict(fault: &Fault, timings: &Timings, at: f64) -> Predictions {
             predictions.insert(MomentKind::EndpointsUnready, window(at, timings.unready, because));
         }
         (Fault::Node { mode: Mode::Kill | Mode::Stop } | Fault::Pod, None) => {
-            restarted(timings, at, &mut predictions)
+            restarted(timings, at, &mut predictions);
         }
         (Fault::Node { mode: Mode::Pause } | Fault::Hang, None) => {}
     }
@@ -93,11 +93,11 @@ fn node_of_cluster(timings: &Timings, cluster: &ClusterTimings, predictions: &mu
     let because =
         format!("{:.0} s after the last renewal of its lease, the length of the lease", cluster.lease);
     predictions.insert(MomentKind::LeaseStale, Prediction { at: stale, give_or_take: 1.0, because });
-    // The controller notices a renewal at its next look, counts the grace from there, and finds it over at another look.
-    let not_ready =
-        (cluster.renewed + cluster.grace, cluster.renewed + cluster.grace + 2.0 * cluster.monitor);
+    // The controller counts from its look that saw the last renewal, at most one period after it, and finds the grace over
+    // at the look that falls on its end.
+    let not_ready = (cluster.renewed + cluster.grace, cluster.renewed + cluster.grace + cluster.monitor);
     let because = format!(
-        "{:.0} s of grace from the look that saw the last renewal, found over by a look every {:.0} s",
+        "{:.0} s of grace from the look that saw the last renewal; there is one every {:.0} s",
         cluster.grace, cluster.monitor
     );
     let not_ready = window(0.0, not_ready, because);
@@ -191,14 +191,14 @@ pub(super) mod tests {
         assert_eq!(at(&predictions, MomentKind::FirstFailedTry), (20.08, 0.08));
         assert_eq!(at(&predictions, MomentKind::LastFailedTry), (21.25, 0.75));
         assert_eq!(at(&predictions, MomentKind::LeaseStale), (57.0, 1.0));
-        // 17 + 50 at the earliest, two looks of 5 s later at the latest.
-        assert_eq!(at(&predictions, MomentKind::NotReady), (72.0, 5.0));
-        assert_eq!(at(&predictions, MomentKind::Taint), (72.0, 5.0));
-        assert_eq!(at(&predictions, MomentKind::EndpointsUnready), (73.0, 5.0));
-        assert_eq!(at(&predictions, MomentKind::Eviction), (88.0, 5.0));
-        assert_eq!(at(&predictions, MomentKind::Scheduled), (89.0, 6.0));
-        assert_eq!(at(&predictions, MomentKind::Started), (92.0, 6.0));
-        assert_eq!(at(&predictions, MomentKind::Ready), (95.5, 6.0));
+        // 17 + 50 at the earliest, a look of 5 s later at the latest.
+        assert_eq!(at(&predictions, MomentKind::NotReady), (69.5, 2.5));
+        assert_eq!(at(&predictions, MomentKind::Taint), (69.5, 2.5));
+        assert_eq!(at(&predictions, MomentKind::EndpointsUnready), (70.5, 2.5));
+        assert_eq!(at(&predictions, MomentKind::Eviction), (85.5, 2.5));
+        assert_eq!(at(&predictions, MomentKind::Scheduled), (86.5, 3.5));
+        assert_eq!(at(&predictions, MomentKind::Started), (89.5, 3.5));
+        assert_eq!(at(&predictions, MomentKind::Ready), (93.0, 3.5));
     }
 
     #[test]

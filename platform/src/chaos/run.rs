@@ -285,7 +285,7 @@ pub(super) fn fault_report(survey: &Survey, victim: &Victim) -> FaultReport {
         Fault::Pod | Fault::Hang => vec![victim.name.clone()],
     };
     FaultReport {
-        fault: Some(victim.fault.clone()),
+        fault: Some(victim.fault),
         title: victim.title(),
         victim: victim.name.clone(),
         node: victim.node.clone(),

@@ -25,6 +25,7 @@ pub struct Resources {
 }
 
 /// A pod, or a process of the embedded provider.
+#[expect(clippy::struct_excessive_bools, reason = "facts that have nothing to do with each other")]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PodFacts {
     pub namespace: String,

@@ -87,7 +87,9 @@ impl Traffic {
         let samples = std::mem::take(&mut *self.kept.samples.lock().unwrap_or_else(PoisonError::into_inner));
         let schedule = Schedule::steady(self.rate, lasting);
         let mut tally = Tally::new(&schedule);
-        samples.iter().for_each(|sample| tally.note(sample));
+        for sample in &samples {
+            tally.note(sample);
+        }
         let report = load::Report {
             schedule: Some(schedule),
             doors: self.fleet.doors(),

@@ -31,9 +31,9 @@ impl Undoing {
     pub async fn put_back(&mut self, ground: &dyn Ground, keep: usize) {
         let count = self.journal.steps.len().saturating_sub(keep);
         let mut left = Vec::new();
-        for undo in self.journal.steps[..count].to_vec() {
+        for undo in &self.journal.steps[..count] {
             let step = self.host.events.step("undo", undo.title(), None);
-            let undone = ground.undo(&undo).await;
+            let undone = ground.undo(undo).await;
             let error = undone.err().map(|error| error.to_string());
             match &error {
                 None => drop(step.done()),
@@ -41,7 +41,7 @@ impl Undoing {
             }
             self.done.push(UndoneStep { title: undo.title(), done: error.is_none(), error: error.clone() });
             if error.is_some() {
-                left.push(undo);
+                left.push(undo.clone());
             }
         }
         self.journal.steps.splice(..count, left);

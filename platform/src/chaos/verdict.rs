@@ -44,7 +44,7 @@ pub fn verdict(report: &ChaosReport, limits: &Limits, ending: &Ending) -> Verdic
         Ending::Whole => {}
         Ending::Aborted(why) => points.push(point("abort", Standing::Missed, format!("ended early: {why}"))),
         Ending::Interrupted => {
-            points.push(point("end", Standing::Noted, "interrupted before its end".into()))
+            points.push(point("end", Standing::Noted, "interrupted before its end".into()));
         }
         Ending::Broken(why) => points.push(point("end", Standing::Missed, format!("ended early: {why}"))),
     }
@@ -175,12 +175,13 @@ fn predictions(report: &ChaosReport) -> Option<Point> {
         return None;
     }
     let near = held.iter().filter(|(_, deviation)| deviation.abs() <= NEAR).count();
-    let mut sentence = format!("{near} of {} predictions within {NEAR:.0} s", held.len());
-    for (moment, deviation) in held.iter().filter(|(_, deviation)| deviation.abs() > NEAR) {
+    let far = held.iter().filter(|(_, deviation)| deviation.abs() > NEAR).map(|(moment, deviation)| {
         let (by, way) = (deviation.abs(), if *deviation > 0.0 { "later" } else { "earlier" });
-        sentence += &format!("; {} came {by:.1} s {way}", moment.title);
-    }
-    Some(point("predictions", Standing::Noted, sentence))
+        format!("{} came {by:.1} s {way}", moment.title)
+    });
+    let first = format!("{near} of {} predictions within {NEAR:.0} s", held.len());
+    let sentences: Vec<String> = std::iter::once(first).chain(far).collect();
+    Some(point("predictions", Standing::Noted, sentences.join("; ")))
 }
 
 fn undone(report: &ChaosReport) -> Point {

@@ -112,7 +112,7 @@ fn pod(survey: &Survey, named: Option<&str>, fault: Fault) -> Result<Victim> {
         container: survey.node(&pod.node).and_then(|node| node.container.clone()),
         uid: Some(pod.uid.clone()).filter(|uid| !uid.is_empty()),
         why: why.into(),
-        fault: fault.clone(),
+        fault,
     };
     let may = |pod: &&PodFacts| pod.ours && (fault == Fault::Pod || pod.component == "model");
     if let Some(name) = named {

@@ -75,8 +75,11 @@ pub fn control_run_shows_what_is_prevented(xtask: &Xtask) -> Outcome {
     let folder = tempfile::tempdir()?;
     let report = folder.path().display().to_string();
     let args = ["chaos", "--kill-node", "--no-retry", "--no-failover", "--rate", "15", "--image", &image()];
-    let args =
-        [&args[..], &["--steady", "5s", "--timeout", "5s", "--rebalance", "--report", &report]].concat();
+    let args = [
+        &args[..],
+        &["--steady", "5s", "--timeout", "5s", "--abort-percent", "95", "--rebalance", "--report", &report],
+    ]
+    .concat();
     let ran = xtask.run(&args).expect_code(1);
     let report = ran.json();
     assert!(failed(&report) > 10, "a third of the requests go to a dead door: {}", report["load"]["counts"]);

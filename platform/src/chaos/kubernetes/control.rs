@@ -157,7 +157,7 @@ pub async fn restore_args(
 mod tests {
     use super::*;
 
-    fn gateway(status: serde_json::Value) -> Deployment {
+    fn gateway(status: &serde_json::Value) -> Deployment {
         serde_json::from_value(json!({
             "metadata": {"name": GATEWAY, "generation": 2},
             "spec": {
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_rollout_is_over_when_every_pod_is_new_and_ready_and_no_old_one_is_left() {
-        let of = |status: serde_json::Value| behind(&gateway(status));
+        let of = |status: serde_json::Value| behind(&gateway(&status));
         let status = |generation: i64, replicas: i32, updated: i32, available: i32| {
             json!({"observedGeneration": generation, "replicas": replicas,
                    "updatedReplicas": updated, "availableReplicas": available})
@@ -181,6 +181,6 @@ mod tests {
         assert!(of(status(2, 4, 3, 3)).is_some(), "an old one is left");
         assert!(of(status(2, 3, 3, 2)).is_some());
         assert_eq!(of(status(2, 3, 3, 3)), None);
-        assert_eq!(args(&gateway(json!({}))), ["gateway", "--port", "8001"]);
+        assert_eq!(args(&gateway(&json!({}))), ["gateway", "--port", "8001"]);
     }
 }

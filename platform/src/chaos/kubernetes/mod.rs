@@ -71,18 +71,6 @@ impl Kubernetes {
         })
     }
 
-    fn container<'a>(&self, victim: &'a Victim) -> Result<&'a str> {
-        victim.container.as_deref().ok_or_else(|| {
-            Error::machine(
-                format!(
-                    "{} is no container of this machine: what runs on it cannot be reached from here",
-                    victim.node
-                ),
-                "remove a pod instead: cargo xtask chaos --kill-pod",
-            )
-        })
-    }
-
     fn pod_processes<'a>(&'a self, container: &'a str, uid: &'a str) -> Result<PodProcesses<'a>> {
         Ok(PodProcesses { host: &self.host, docker_host: self.engine()?.docker_host(), container, uid })
     }
@@ -90,6 +78,18 @@ impl Kubernetes {
     fn quiet(&self) -> Step {
         self.host.events.step("gateways", "give the gateways their own arguments back", None)
     }
+}
+
+fn container(victim: &Victim) -> Result<&str> {
+    victim.container.as_deref().ok_or_else(|| {
+        Error::machine(
+            format!(
+                "{} is no container of this machine: what runs on it cannot be reached from here",
+                victim.node
+            ),
+            "remove a pod instead: cargo xtask chaos --kill-pod",
+        )
+    })
 }
 
 /// Namespace and name of a pod.
@@ -132,7 +132,7 @@ impl Ground for Kubernetes {
     async fn undo_of(&self, victim: &Victim) -> Result<Vec<UndoStep>> {
         Ok(match &victim.fault {
             Fault::Node { mode } => {
-                let container = self.container(victim)?.to_owned();
+                let container = container(victim)?.to_owned();
                 vec![match mode {
                     Mode::Pause => UndoStep::UnpauseContainer { container },
                     Mode::Stop | Mode::Kill => UndoStep::StartContainer { container },
@@ -141,7 +141,7 @@ impl Ground for Kubernetes {
             // Its owner makes another one.
             Fault::Pod => Vec::new(),
             Fault::Hang => vec![UndoStep::ContinuePod {
-                container: self.container(victim)?.to_owned(),
+                container: container(victim)?.to_owned(),
                 pod: victim.name.clone(),
                 uid: victim.uid.clone().unwrap_or_default(),
             }],
@@ -159,7 +159,7 @@ impl Ground for Kubernetes {
     async fn strike(&self, victim: &Victim) -> Result<()> {
         match victim.fault {
             Fault::Node { mode } => {
-                containers::strike(&self.engine()?.docker, self.container(victim)?, mode).await
+                containers::strike(&self.engine()?.docker, container(victim)?, mode).await
             }
             Fault::Pod => {
                 let (namespace, name) = parts(&victim.name);
@@ -169,7 +169,7 @@ impl Ground for Kubernetes {
             }
             Fault::Hang => {
                 let uid = victim.uid.clone().unwrap_or_default();
-                self.pod_processes(self.container(victim)?, &uid)?.signal("STOP").await
+                self.pod_processes(container(victim)?, &uid)?.signal("STOP").await
             }
         }
     }
@@ -177,7 +177,7 @@ impl Ground for Kubernetes {
     async fn proofs(&self, victim: &Victim, _undo: &[UndoStep]) -> Result<Vec<(String, bool)>> {
         Ok(match victim.fault {
             Fault::Node { mode } => {
-                let container = self.container(victim)?;
+                let container = container(victim)?;
                 let state = containers::state(&self.engine()?.docker, container).await?;
                 vec![match mode {
                     Mode::Pause => {
@@ -197,7 +197,7 @@ impl Ground for Kubernetes {
             }
             Fault::Hang => {
                 let uid = victim.uid.clone().unwrap_or_default();
-                let processes = self.pod_processes(self.container(victim)?, &uid)?.list().await?;
+                let processes = self.pod_processes(container(victim)?, &uid)?.list().await?;
                 let stopped = !processes.is_empty() && processes.iter().all(|(_, state)| *state == 'T');
                 vec![(format!("the {} processes of {} are stopped", processes.len(), victim.name), stopped)]
             }

@@ -26,6 +26,7 @@ const LEASE_EVERY: Duration = Duration::from_secs(1);
 /// How long the API server keeps one watch open; shorter than the client's patience with a silent connection.
 const WATCH_SECONDS: u32 = 45;
 
+#[expect(clippy::large_enum_variant, reason = "one at a time, looked at and dropped")]
 enum Object {
     Node(Node),
     Pod(Pod),
