@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::targets::{Goal, Target};
+use super::traces::Traces;
 use crate::chaos::{
     Abort, ChaosOptions, ChaosReport, Limits, Mode, MomentKind, Outcome, PhaseName, Ran, What, chaos,
 };
@@ -54,11 +55,14 @@ pub struct FaultRun {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Faults {
     pub runs: Vec<FaultRun>,
+    /// What all of them together left otherwise than it was, a phrase each.
+    pub changes: Vec<String>,
     pub targets: Vec<Target>,
 }
 
 pub async fn faults(host: &Host, options: &FaultOptions) -> Result<Faults> {
     let mut runs = Vec::new();
+    let before = Traces::of(host).await?;
     for mode in &options.modes {
         for run in 1..=options.runs {
             host.events.note(format!("a worker {}, run {run} of {}", mode.participle(), options.runs));
@@ -71,7 +75,11 @@ pub async fn faults(host: &Host, options: &FaultOptions) -> Result<Faults> {
             runs.push(FaultRun::of(*mode, &report));
         }
     }
-    Ok(Faults { targets: targets(&options.modes, &runs), runs })
+    let changes = before.changes(&Traces::of(host).await?);
+    let mut targets = targets(&options.modes, &runs);
+    let count = number(changes.len() as u64);
+    targets.push(Target::new("what all runs left otherwise", "things", Goal::AtMost(0.0), Some(count)));
+    Ok(Faults { runs, changes, targets })
 }
 
 fn chaos_options(options: &FaultOptions, mode: Mode) -> ChaosOptions {
@@ -174,7 +182,7 @@ mod tests {
     fn each_mode_is_held_to_its_worst_run() {
         let runs = [run(Mode::Kill, 0.0, 200.0), run(Mode::Kill, 0.0, 350.0), run(Mode::Pause, 1.0, 100.0)];
         let targets = targets(&[Mode::Kill, Mode::Pause], &runs);
-        let faults = Faults { runs: runs.to_vec(), targets };
+        let faults = Faults { runs: runs.to_vec(), changes: Vec::new(), targets };
         let missed = faults.verdict().unwrap_err().to_string();
         assert_eq!(missed, "missed: kill: p99 of the outage, of the steady one; pause: failed for good");
     }

@@ -18,6 +18,7 @@ mod plan;
 pub mod report;
 mod running;
 mod targets;
+mod traces;
 
 pub use peers::{PEERS, Peer};
 pub use picture::Picture;

@@ -120,7 +120,7 @@ impl Ground for Processes {
         Ok((timings, vec![setting]))
     }
 
-    fn ensure_possible(&self, _: &Fault) -> Result<()> {
+    fn ensure_possible(&self, _: Fault) -> Result<()> {
         Ok(())
     }
 
@@ -224,7 +224,7 @@ impl Ground for Processes {
         Ok(())
     }
 
-    fn pace(&self, fault: &Fault, survey: &Survey, victim: &Victim) -> Pace {
+    fn pace(&self, fault: Fault, survey: &Survey, victim: &Victim) -> Pace {
         embedded_pace(fault, survey.replaced(&victim.node).count())
     }
 }

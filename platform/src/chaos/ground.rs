@@ -30,7 +30,7 @@ pub trait Ground: Send + Sync {
     ) -> Result<(Timings, Vec<Setting>)>;
 
     /// An error where this fault cannot be done here, with what can.
-    fn ensure_possible(&self, fault: &Fault) -> Result<()>;
+    fn ensure_possible(&self, fault: Fault) -> Result<()>;
 
     /// What will undo the fault; known before it is done.
     async fn undo_of(&self, victim: &Victim) -> Result<Vec<UndoStep>>;
@@ -63,7 +63,7 @@ pub trait Ground: Send + Sync {
     /// Brings it back to its place.
     async fn rebalance(&self, before: &Survey, tell: &Step) -> Result<()>;
 
-    fn pace(&self, fault: &Fault, survey: &Survey, victim: &Victim) -> Pace;
+    fn pace(&self, fault: Fault, survey: &Survey, victim: &Victim) -> Pace;
 }
 
 /// How the run goes on after the fault.
@@ -80,7 +80,7 @@ pub struct Pace {
 }
 
 /// What ends an outage on a cluster.
-pub fn cluster_pace(fault: &Fault, survey: &Survey, victim: &Victim) -> Pace {
+pub fn cluster_pace(fault: Fault, survey: &Survey, victim: &Victim) -> Pace {
     let seconds = Duration::from_secs;
     let (awaits, hold) = match fault {
         Fault::Node { .. } => (Some((MomentKind::Ready, survey.replaced(&victim.node).count())), seconds(3)),
@@ -96,7 +96,7 @@ pub fn cluster_pace(fault: &Fault, survey: &Survey, victim: &Victim) -> Pace {
 }
 
 /// As [`cluster_pace`], where a supervisor starts again what ends.
-pub fn embedded_pace(fault: &Fault, roles: usize) -> Pace {
+pub fn embedded_pace(fault: Fault, roles: usize) -> Pace {
     let seconds = Duration::from_secs;
     let (awaits, hold) = match fault {
         Fault::Node { mode: Mode::Kill | Mode::Stop } => (Some((MomentKind::Ready, roles)), seconds(1)),

@@ -45,7 +45,7 @@ const CONTAINER: f64 = 3.0;
 const SERVICE: f64 = 2.0;
 
 /// `at`: the fault, on the clock of the run.
-pub fn predict(fault: &Fault, timings: &Timings, at: f64) -> Predictions {
+pub fn predict(fault: Fault, timings: &Timings, at: f64) -> Predictions {
     let mut predictions = Predictions::new();
     tries(fault, timings, at, &mut predictions);
     match (fault, &timings.cluster) {
@@ -64,7 +64,7 @@ pub fn predict(fault: &Fault, timings: &Timings, at: f64) -> Predictions {
 }
 
 /// What the client of a dead door sees.
-fn tries(fault: &Fault, timings: &Timings, at: f64, predictions: &mut Predictions) {
+fn tries(fault: Fault, timings: &Timings, at: f64, predictions: &mut Predictions) {
     match fault {
         Fault::Node { mode: Mode::Kill } => {
             let first = (0.0, timings.between);
@@ -187,7 +187,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_killed_node_goes_the_way_of_lease_grace_and_toleration() {
-        let predictions = predict(&Fault::Node { mode: Mode::Kill }, &timings(), 20.0);
+        let predictions = predict(Fault::Node { mode: Mode::Kill }, &timings(), 20.0);
         assert_eq!(at(&predictions, MomentKind::FirstFailedTry), (20.08, 0.08));
         assert_eq!(at(&predictions, MomentKind::LastFailedTry), (21.25, 0.75));
         assert_eq!(at(&predictions, MomentKind::LeaseStale), (57.0, 1.0));
@@ -203,28 +203,28 @@ pub(super) mod tests {
 
     #[test]
     fn the_five_minutes_are_the_default_toleration() {
-        let own = predict(&Fault::Node { mode: Mode::Kill }, &timings(), 20.0);
+        let own = predict(Fault::Node { mode: Mode::Kill }, &timings(), 20.0);
         let default = Timings { toleration: 300.0, ..timings() };
-        let default = predict(&Fault::Node { mode: Mode::Kill }, &default, 20.0);
+        let default = predict(Fault::Node { mode: Mode::Kill }, &default, 20.0);
         let later = default[&MomentKind::Ready].at - own[&MomentKind::Ready].at;
         assert!((later - 285.0).abs() < 1e-9, "{later}");
     }
 
     #[test]
     fn a_pod_is_replaced_at_once_and_a_hanging_one_found_by_its_probe() {
-        let pod = predict(&Fault::Pod, &timings(), 10.0);
+        let pod = predict(Fault::Pod, &timings(), 10.0);
         assert_eq!((at(&pod, MomentKind::Scheduled).0, at(&pod, MomentKind::Ready).0), (11.0, 17.5));
         assert!(!pod.contains_key(&MomentKind::NotReady));
-        let hang = predict(&Fault::Hang, &timings(), 10.0);
+        let hang = predict(Fault::Hang, &timings(), 10.0);
         assert_eq!(at(&hang, MomentKind::EndpointsUnready), (14.0, 2.0));
     }
 
     #[test]
     fn embedded_processes_come_back_by_their_supervisor() {
         let timings = Timings { cluster: None, ..timings() };
-        let killed = predict(&Fault::Node { mode: Mode::Kill }, &timings, 10.0);
+        let killed = predict(Fault::Node { mode: Mode::Kill }, &timings, 10.0);
         assert_eq!((at(&killed, MomentKind::Started).0, at(&killed, MomentKind::Ready).0), (10.2, 12.2));
-        let paused = predict(&Fault::Node { mode: Mode::Pause }, &timings, 10.0);
+        let paused = predict(Fault::Node { mode: Mode::Pause }, &timings, 10.0);
         assert!(!paused.contains_key(&MomentKind::Started), "nobody starts what has not ended");
     }
 }

@@ -172,7 +172,7 @@ async fn prepare(
 ) -> Result<Prepared> {
     let mut survey = ground.survey().await?;
     let mut victim = options.what.aim(&survey, options.force)?;
-    ground.ensure_possible(&victim.fault)?;
+    ground.ensure_possible(victim.fault)?;
     let doors = load::doors(host, &[])?;
     let names: Vec<String> = doors.iter().map(|door| door.name.clone()).collect();
     let preflight = preflight(&survey, &victim, &names);
@@ -245,7 +245,7 @@ async fn plan(
     let (timings, settings) = ground.timings(survey, victim, Clock::start()).await?;
     let timings = with_client(timings, doors, options.rate.unwrap_or(1.0), victim, options.policy);
     let timeline = Timeline::new(Clock::start(), Events::silent());
-    timeline.predict(predict(&victim.fault, &timings, 0.0));
+    timeline.predict(predict(victim.fault, &timings, 0.0));
     Ok(ChaosPlan {
         provider: ground.provider().into(),
         profile: host.config.cluster.profile.to_string(),

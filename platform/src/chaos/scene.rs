@@ -76,7 +76,7 @@ impl Scene<'_> {
     }
 
     fn pace(&self) -> Pace {
-        let pace = self.ground.pace(&self.victim.fault, self.survey, self.victim);
+        let pace = self.ground.pace(self.victim.fault, self.survey, self.victim);
         Pace { steady: self.options.steady.unwrap_or(pace.steady), ..pace }
     }
 
@@ -113,7 +113,7 @@ impl Scene<'_> {
         let timings = with_client(timings, self.doors, self.rate, self.victim, self.options.policy);
         let undo = self.ground.undo_of(self.victim).await?;
         self.undoing.lock().await.add(&self.victim.title(), undo.clone())?;
-        self.timeline.predict(predict(&self.victim.fault, &timings, self.now()));
+        self.timeline.predict(predict(self.victim.fault, &timings, self.now()));
         {
             let mut noted = self.noted();
             (noted.settings, noted.timings) = (settings, Some(timings));
@@ -346,3 +346,7 @@ pub async fn interrupted() {
         () = wait(SignalKind::hangup()) => {}
     }
 }
+
+#[cfg(test)]
+#[path = "scene_tests.rs"]
+mod tests;

@@ -33,6 +33,8 @@ use crate::printer::Printer;
                   cargo xtask chaos --kill-node --dry-run                  whom it would hit, and what is expected\n  \
                   cargo xtask chaos --recover                              undo what a killed run left"
 )]
+#[expect(clippy::struct_excessive_bools, reason = "flags that have nothing to do with each other")]
+#[expect(clippy::option_option, reason = "clap's form of an option whose value may be left out")]
 pub struct ChaosArgs {
     /// Break a node; without a name the worker that runs the most of what serves
     #[arg(long, value_name = "NODE", num_args = 0..=1)]

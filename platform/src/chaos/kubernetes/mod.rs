@@ -116,7 +116,7 @@ impl Ground for Kubernetes {
         settings::read(&self.client, survey, victim, clock).await
     }
 
-    fn ensure_possible(&self, fault: &Fault) -> Result<()> {
+    fn ensure_possible(&self, fault: Fault) -> Result<()> {
         if matches!(fault, Fault::Pod) || self.nodes.iter().any(|node| node.container.is_some()) {
             return Ok(());
         }
@@ -130,7 +130,7 @@ impl Ground for Kubernetes {
     }
 
     async fn undo_of(&self, victim: &Victim) -> Result<Vec<UndoStep>> {
-        Ok(match &victim.fault {
+        Ok(match victim.fault {
             Fault::Node { mode } => {
                 let container = container(victim)?.to_owned();
                 vec![match mode {
@@ -266,7 +266,7 @@ impl Ground for Kubernetes {
         places::rebalance(&self.client, before, || self.survey(), tell).await
     }
 
-    fn pace(&self, fault: &Fault, survey: &Survey, victim: &Victim) -> Pace {
+    fn pace(&self, fault: Fault, survey: &Survey, victim: &Victim) -> Pace {
         cluster_pace(fault, survey, victim)
     }
 }

@@ -71,5 +71,7 @@ fn text(measured: &Faults) -> String {
             figure(run.deviation_seconds),
         ]);
     }
-    format!("{table}\n\n{}", super::table::targets(&measured.targets))
+    let changes = measured.changes.iter().map(|change| format!("! {change}"));
+    let targets = super::table::targets(&measured.targets);
+    std::iter::once(format!("{table}\n")).chain(changes).chain([targets]).collect::<Vec<_>>().join("\n")
 }
