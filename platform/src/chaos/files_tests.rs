@@ -1,3 +1,5 @@
+//! Files: the form of a report against its schema, and what JUnit is told.
+
 use serde_json::Value;
 
 use super::*;

@@ -10,13 +10,6 @@ pub fn lessons(timeline: &[Moment], timings: &Timings) -> Vec<String> {
     let at = |kind| timeline.iter().find(|moment: &&Moment| moment.kind == kind).and_then(|moment| moment.at);
     let Some(fault) = at(MomentKind::Fault) else { return Vec::new() };
     let mut lessons = Vec::new();
-    if let Some(lost) = at(MomentKind::LastFailedTry) {
-        lessons.push(format!(
-            "the client had found out {:.1} s after the fault which door was dead; Kubernetes needs far longer, so that \
-             what has to answer all the while must find out by itself, as the gateways do",
-            lost - fault
-        ));
-    }
     let Some(cluster) = &timings.cluster else {
         if let (Some(started), Some(ready)) = (at(MomentKind::Started), at(MomentKind::Ready)) {
             lessons.push(format!(
@@ -27,6 +20,13 @@ pub fn lessons(timeline: &[Moment], timings: &Timings) -> Vec<String> {
         }
         return lessons;
     };
+    if let Some(lost) = at(MomentKind::LastFailedTry) {
+        lessons.push(format!(
+            "the client had found out {:.1} s after the fault which door was dead; Kubernetes needs far longer, so that \
+             what has to answer all the while must find out by itself, as the gateways do",
+            lost - fault
+        ));
+    }
     let (Some(not_ready), Some(evicted)) = (at(MomentKind::NotReady), at(MomentKind::Eviction)) else {
         return lessons;
     };

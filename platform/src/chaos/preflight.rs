@@ -37,7 +37,9 @@ pub fn preflight(survey: &Survey, victim: &Victim, doors: &[String]) -> Prefligh
         let sentence = format!("{} is a door for requests from outside; {others}", victim.node);
         findings.push(Finding { severity, sentence });
     }
-    let headroom = if whole_node { headroom(survey, victim) } else { Vec::new() };
+    // Processes of this machine reserve nothing.
+    let reserves = survey.nodes.iter().any(|node| node.free_to_reserve != Resources::default());
+    let headroom = if whole_node && reserves { headroom(survey, victim) } else { Vec::new() };
     for short in headroom.iter().filter(|headroom| !headroom.fits) {
         let Headroom { resource, unit, needed, free, .. } = short;
         let sentence = format!(

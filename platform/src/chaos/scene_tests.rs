@@ -1,3 +1,5 @@
+//! Whatever ends a run, its fault is undone.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -69,7 +71,7 @@ impl Ground for Double {
         Ok(vec![("it still was".into(), self.broken.load(Ordering::SeqCst))])
     }
     async fn follow(&self, _: &Survey, _: &Victim, _: &Timeline) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
     async fn undo(&self, _: &UndoStep) -> Result<()> {
         if self.undo_fails {

@@ -1,3 +1,5 @@
+//! What is said of runs that went well, badly, or nowhere.
+
 use super::*;
 use crate::chaos::report::{FaultReport, Phase, Prediction, Proof, Seen, Undo, UndoneStep};
 use crate::load;

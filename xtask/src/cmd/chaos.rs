@@ -272,16 +272,24 @@ fn timeline(moments: &[Moment]) -> String {
     ]);
     for moment in moments {
         let predicted = moment.predicted.as_ref();
-        let objects: Vec<&str> = moment.objects.iter().map(|seen| seen.name.as_str()).collect();
         table.add_row([
             moment.title.clone(),
             moment.at.map_or_else(|| "-".into(), |at| format!("{at:.1}")),
             predicted.map_or_else(String::new, |it| format!("{:.1} ± {:.1}", it.at, it.give_or_take)),
             moment.deviation.map_or_else(String::new, |deviation| format!("{deviation:+.1}")),
-            objects.join(", "),
+            objects(moment),
         ]);
     }
     table.to_string()
+}
+
+/// All of a few; of many the one that came last.
+fn objects(moment: &Moment) -> String {
+    let last = moment.objects.iter().max_by(|a, b| a.at.total_cmp(&b.at));
+    match (moment.objects.len(), last) {
+        (3.., Some(last)) => format!("{} of them, {} last", moment.objects.len(), last.name),
+        _ => moment.objects.iter().map(|seen| seen.name.as_str()).collect::<Vec<_>>().join(", "),
+    }
 }
 
 fn phases(phases: &[Phase]) -> String {

@@ -1,3 +1,5 @@
+//! Moments from what an API server tells, in the order in which a real one tells it.
+
 use serde_json::{Value, json};
 
 use super::super::survey::tests::gateway;
