@@ -133,6 +133,7 @@ mod tests {
             cache: root.join("cache"),
             config: Config::default(),
             may_install: false,
+            login: None,
         };
         (host, recorded)
     }

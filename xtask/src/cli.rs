@@ -62,6 +62,17 @@ pub struct GlobalArgs {
     pub no_install: bool,
 }
 
+impl Command {
+    /// Whether it is told of Ctrl-C rather than dropped.
+    pub fn has_its_own_signals(&self) -> bool {
+        match self {
+            Self::Serve(_) | Self::Chaos(_) => true,
+            Self::Bench(args) => args.breaks(),
+            _ => false,
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Up(cmd::up::UpArgs),
@@ -73,6 +84,7 @@ pub enum Command {
     Demo(cmd::demo::DemoArgs),
     Deploy(cmd::deploy::DeployArgs),
     Load(cmd::load::LoadArgs),
+    Chaos(cmd::chaos::ChaosArgs),
     Serve(cmd::serve::ServeArgs),
     Dashboards(cmd::dashboards::DashboardsArgs),
     Render(cmd::render::RenderArgs),

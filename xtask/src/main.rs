@@ -27,8 +27,8 @@ fn main() -> ExitCode {
         }
     };
     let result = runtime.block_on(async {
-        // The service in the foreground has the signal for its own: it drains, and is awaited.
-        if matches!(cli.command, Command::Serve(_)) {
+        // These have the signal for their own: the service in the foreground drains, a fault is undone.
+        if cli.command.has_its_own_signals() {
             return run(cli, &printer).await;
         }
         tokio::select! {
@@ -58,6 +58,7 @@ async fn run(cli: Cli, printer: &Printer) -> Result<Exit, Error> {
         Command::Doctor(args) => cmd::doctor::run(global, args, printer).await,
         Command::Context(args) => cmd::context::run(global, args, printer),
         Command::Demo(args) => cmd::demo::run(global, args, printer).await,
+        Command::Chaos(args) => cmd::chaos::run(global, args, printer).await,
         Command::Load(args) => cmd::load::run(global, args, printer).await,
         Command::Deploy(args) => cmd::deploy::run(global, args, printer).await,
         Command::Serve(args) => cmd::serve::run(global, args, printer).await,

@@ -126,6 +126,25 @@ fn an_archive_that_does_not_exist_is_named() {
 }
 
 #[test]
+fn a_fault_that_cannot_be_made_is_refused() {
+    refused(&xtask("", &["chaos"]), 2, &["--kill-node"]);
+    refused(&xtask("", &["chaos", "--kill-node", "--kill-pod"]), 2, &["cannot be used with"]);
+    refused(&xtask("", &["chaos", "--kill-pod", "--mode", "pause"]), 2, &["--kill-node"]);
+    refused(&xtask("", &["chaos", "--kill-node", "--mode", "burn"]), 2, &["stop, kill, pause"]);
+    refused(&xtask("", &["chaos", "--kill-node", "--rate", "0"]), 2, &["no rate above zero"]);
+    refused(&xtask("", &["chaos", "--kill-node", "--abort-percent", "101"]), 2, &["101"]);
+    refused(&xtask("", &["chaos", "--kill-node"]), 1, &["nothing runs under the profile", "cargo xtask"]);
+    refused(
+        &xtask("[chaos]\nload_percnt = 5\n", &["chaos", "--kill-node"]),
+        2,
+        &["did you mean `load_percent`?"],
+    );
+    let nothing = xtask("", &["chaos", "--recover"]);
+    assert!(nothing.status.success());
+    assert!(String::from_utf8_lossy(&nothing.stdout).contains("nothing was left"), "{nothing:?}");
+}
+
+#[test]
 fn a_load_that_cannot_be_made_is_refused_with_an_example() {
     refused(&xtask("", &["load", "--stages", "10s"]), 2, &["10s", "30s:50"]);
     refused(&xtask("", &["load", "--stages", "10s:0"]), 2, &["no request is sent"]);

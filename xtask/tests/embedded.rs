@@ -43,6 +43,11 @@ fn main() -> ExitCode {
         trial("status tells versions and no drift", daily::status_tells_versions),
         trial("doctor finds nothing where all is well, and names what is not", daily::doctor_of_what_runs),
         trial("a killed supervisor takes all with it and up brings all back", killed_supervisor),
+        trial(
+            "a node that is killed under load fails no request and comes back",
+            killed_node_fails_no_request,
+        ),
+        trial("a run of chaos that is killed is undone by --recover", killed_chaos_is_undone),
         trial("another provider in the same profile is refused", other_provider_is_refused),
         trial("down leaves no process and no record", down_leaves_nothing),
         trial("serve drains at Ctrl-C, on the ports of the configuration", serve_drains_at_interrupt),
@@ -256,6 +261,63 @@ fn killed_supervisor(xtask: &Xtask) -> Outcome {
     let status = xtask.run(&["status"]).expect_code(1).json();
     assert!(status["summary"].as_str().expect("a sentence").contains("killed or crashed"), "{status}");
     up(xtask).expect_code(0);
+    xtask.run(&["status"]).expect_code(0);
+    Ok(())
+}
+
+fn killed_node_fails_no_request(xtask: &Xtask) -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let image = support::root().join("platform/stack/bench/images/line.png");
+    let (image, report) = (image.to_str().expect("UTF-8"), folder.path().to_str().expect("UTF-8"));
+    let plan = xtask.run(&["chaos", "--kill-node", "--dry-run"]).expect_code(0).json();
+    let victim = plan["fault"]["victim"].as_str().expect("a victim").to_owned();
+    assert_eq!(victim, format!("{PROFILE}-1"), "of equals the first by name");
+    let ran = xtask.run(&["chaos", "--kill-node", "--image", image, "--rate", "4", "--report", report]);
+    let ran = ran.expect_code(0);
+    assert!(ran.elapsed < Duration::from_mins(1), "took {:?}", ran.elapsed);
+    let found = ran.json();
+    assert_eq!(found["verdict"]["outcome"], "passed", "{found}");
+    assert_eq!(found["fault"]["victim"], victim);
+    assert_eq!(found["fault"]["proofs"][0]["holds"], true);
+    assert!(found["load"]["sent"].as_u64() > Some(50), "{found}");
+    assert_eq!(
+        (&found["load"]["counts"]["failed"], &found["load"]["counts"]["wrong"]),
+        (&json!(0), &json!(0))
+    );
+    let timeline = found["timeline"].as_array().expect("a timeline");
+    let at = |kind: &str| {
+        timeline.iter().find(|moment| moment["kind"] == kind).expect("the moment")["at"].as_f64()
+    };
+    assert!(
+        at("fault") < at("started") && at("started") <= at("ready") && at("ready") <= at("all_ready"),
+        "{timeline:?}"
+    );
+    for file in ["report.json", "junit.xml"] {
+        assert!(folder.path().join(file).is_file(), "{file}");
+    }
+    assert!(ran.stderr().contains("fault: "), "each moment is told as it comes: {}", ran.stderr());
+    let again = xtask.run(&["chaos", "--kill-node", "--report", report]).expect_code(2);
+    assert!(again.stderr().contains("holds a report already"), "{}", again.stderr());
+    xtask.run(&["status"]).expect_code(0);
+    Ok(())
+}
+
+fn killed_chaos_is_undone(xtask: &Xtask) -> Outcome {
+    let image = support::root().join("platform/stack/bench/images/line.png");
+    let image = image.to_str().expect("UTF-8");
+    let nothing = xtask.run(&["chaos", "--recover"]).expect_code(0).json();
+    assert_eq!(nothing["fault"], json!(null));
+    let pause =
+        ["chaos", "--kill-node", "--mode", "pause", "--image", image, "--rate", "2", "--steady", "2s"];
+    assert!(xtask.kill_when(&pause, " fault: ", Duration::from_secs(1))?, "it was to be killed in mid-fault");
+    let journal = support::root().join(".platen/chaos").join(format!("{PROFILE}.json"));
+    assert!(journal.is_file(), "what undoes it was on the disk before");
+    xtask.run(&["status"]).expect_code(1);
+    let refused = xtask.run(&["chaos", "--kill-pod"]).expect_code(1);
+    assert!(refused.stderr().contains("chaos --recover"), "{}", refused.stderr());
+    let recovered = xtask.run(&["chaos", "--recover"]).expect_code(0).json();
+    assert_eq!(recovered["undone"][0]["done"], true, "{recovered}");
+    assert!(!journal.exists());
     xtask.run(&["status"]).expect_code(0);
     Ok(())
 }

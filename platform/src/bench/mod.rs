@@ -7,6 +7,7 @@ mod binaries;
 pub mod building;
 mod cpu;
 pub mod crowd;
+pub mod faults;
 mod hop;
 mod judge;
 mod measure;
@@ -17,6 +18,7 @@ mod plan;
 pub mod report;
 mod running;
 mod targets;
+mod traces;
 
 pub use peers::{PEERS, Peer};
 pub use picture::Picture;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// One fault, with its victim settled on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Fault {
     /// A node: a container of kind or minikube, or a process group of the embedded provider.

@@ -1,11 +1,34 @@
 //! Faults under load: a victim, one timeline of what follows, prediction beside measurement, a verdict, and everything
 //! undone.
 
+mod embedded;
 mod fault;
+mod files;
+mod ground;
+mod journal;
+mod kubernetes;
+mod lessons;
+mod predict;
+mod preflight;
+mod recover;
 mod report;
+mod run;
+mod scene;
+mod survey;
+mod timeline;
+mod traffic;
+mod undoing;
+mod verdict;
+mod victim;
 
 pub use fault::{Fault, Mode};
+pub use files::Files;
+pub(crate) use journal::{forget, warn_of_left};
+pub use recover::{Recovered, recover};
 pub use report::{
     ChaosReport, FaultReport, Finding, Headroom, Moment, MomentKind, Outcome, Phase, PhaseName, Point,
     Prediction, Preflight, Proof, Seen, Setting, Severity, Standing, Undo, UndoneStep, Verdict,
 };
+pub use run::{Abort, ChaosOptions, ChaosPlan, Ran, chaos};
+pub use verdict::Limits;
+pub use victim::What;

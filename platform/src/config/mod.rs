@@ -1,7 +1,7 @@
 //! `platen.toml`: every key has a default, an unknown key is refused with the nearest one that exists.
 
-mod minikube;
 mod doors;
+mod minikube;
 mod names;
 
 use std::net::SocketAddrV4;
@@ -26,6 +26,7 @@ pub struct Config {
     pub images: ImagesConfig,
     pub minikube: MinikubeConfig,
     pub ports: PortsConfig,
+    pub chaos: ChaosConfig,
 }
 
 /// The cluster that `up` makes or uses.
@@ -127,6 +128,24 @@ pub enum ImageSource {
     Source,
     /// As from source, and nothing is fetched for it: all of it must lie in the mirror.
     Mirror,
+}
+
+/// Defaults of `cargo xtask chaos`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChaosConfig {
+    /// How much of what the platform can do is asked of it where no rate is named.
+    pub load_percent: u32,
+    /// A run is ended at once when more of the latest requests fail.
+    pub abort_percent: u32,
+    /// Requests that may fail for good.
+    pub max_errors: u64,
+}
+
+impl Default for ChaosConfig {
+    fn default() -> Self {
+        Self { load_percent: 60, abort_percent: 60, max_errors: 0 }
+    }
 }
 
 /// Ports on the host, all on loopback. On node n (from 0) each is `n * stride` higher.

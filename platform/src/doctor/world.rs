@@ -156,6 +156,7 @@ pub(super) mod tests {
             cache: dir.path().join("cache"),
             config: Config::default(),
             may_install: false,
+            login: None,
         };
         let world = World {
             host,

@@ -105,7 +105,7 @@ fn hdr_log(run: &OpenRun, begun: SystemTime, lasting: Duration) -> Result<Vec<u8
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
     use serde_json::Value;
 
@@ -170,7 +170,7 @@ mod tests {
     }
 
     /// Whether every field is one that the schema has, with everything that it requires, all the way down.
-    fn conforms(value: &Value, schema: &Value, root: &Value) -> Result<(), String> {
+    pub(crate) fn conforms(value: &Value, schema: &Value, root: &Value) -> Result<(), String> {
         if let Some(place) = schema["$ref"].as_str() {
             return conforms(value, root.pointer(&place[1..]).ok_or(place)?, root);
         }

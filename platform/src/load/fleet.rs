@@ -128,6 +128,10 @@ impl Fleet {
         self.doors.iter().map(report).collect()
     }
 
+    pub fn image_names(&self) -> Vec<String> {
+        self.images.iter().map(|image| image.name.clone()).collect()
+    }
+
     /// In the order in which they were lost.
     pub fn lost_tries(&self) -> Vec<LostTry> {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -24,13 +24,17 @@ pub use self::http::{HttpTarget, Judge, Payload, client};
 pub use closed::{Closed, ClosedRun, closed};
 pub use compare::{Comparison, Figure, Verdict, compare};
 pub use fault::Fault;
+#[cfg(test)]
+pub(crate) use files::tests::conforms;
 pub use files::{Files, read_report};
 pub use fleet::{DoorReport, DoorSpec, Fleet, LostTry, Policy};
 pub use images::Image;
 pub use latency::{Latencies, Summary};
 pub use open::{OpenRun, Sample, open, open_watched};
+pub(crate) use report::Tally;
 pub use report::{Report, Second};
 pub use run::{LoadOptions, load};
+pub(crate) use run::{doors, images_or_sample, learn};
 pub use schedule::{Pattern, Schedule, Stage, Towards, duration, stages};
 pub use thresholds::{Checked, Thresholds};
 

@@ -1,6 +1,6 @@
 //! A run of `cargo xtask load`: doors and images found, each image asked for once, the load made, the report written.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -44,10 +44,7 @@ pub async fn load(host: &Host, options: &LoadOptions) -> Result<(Report, Files)>
     }));
     files.ensure_free()?;
     let doors = doors(host, &options.targets)?;
-    let mut images = match &options.images {
-        Some(path) => images::read(path)?,
-        None => vec![Image::new("sample letter", demo::SAMPLE)],
-    };
+    let mut images = images_or_sample(options.images.as_deref())?;
     let step = host.events.step("ask", "ask once for each image", None);
     learn(&mut images, &doors, options.timeout, &step).await?;
     step.done();
@@ -92,7 +89,7 @@ async fn told(tally: &Mutex<Tally>, begun: tokio::time::Instant, step: &Step) {
     }
 }
 
-fn doors(host: &Host, targets: &[Url]) -> Result<Vec<DoorSpec>> {
+pub(crate) fn doors(host: &Host, targets: &[Url]) -> Result<Vec<DoorSpec>> {
     if !targets.is_empty() {
         let named = |url: &Url| {
             let mut health = url.clone();
@@ -120,8 +117,21 @@ fn doors(host: &Host, targets: &[Url]) -> Result<Vec<DoorSpec>> {
     made.into_iter().map(door).collect()
 }
 
+/// The images of a file or folder, or the sample letter.
+pub(crate) fn images_or_sample(path: Option<&Path>) -> Result<Vec<Image>> {
+    match path {
+        Some(path) => images::read(path),
+        None => Ok(vec![Image::new("sample letter", demo::SAMPLE)]),
+    }
+}
+
 /// What an image is read as while there is no load is what it has to be read as under load, where no file says.
-async fn learn(images: &mut [Image], doors: &[DoorSpec], timeout: Duration, step: &Step) -> Result<()> {
+pub(crate) async fn learn(
+    images: &mut [Image],
+    doors: &[DoorSpec],
+    timeout: Duration,
+    step: &Step,
+) -> Result<()> {
     let client = client(timeout)?;
     for image in images {
         step.message(&image.name);

@@ -1,18 +1,18 @@
 //! A run of chaos as a page: the verdict, every step of the recovery beside its prediction, and what the requests saw.
 
-use super::load::{all, over_time, table, tile};
+use super::load::{over_time, table, tables, tile};
 use super::page::{Figure, Page, Section, Sheet, State, Verdict};
 use super::plot::{Band, Clock, Range, add, escaped, moments, spot};
 use crate::chaos::{ChaosReport, Moment, Outcome, Phase, PhaseName, Standing};
 use crate::error::Result;
-use crate::load::{OpenRun, Summary};
+use crate::load::Summary;
 
-/// The page of a run of `cargo xtask chaos`; `run` is its load, if there was any.
-pub(crate) fn chaos(report: &ChaosReport, run: Option<&OpenRun>) -> Result<String> {
+/// The page of a run of `cargo xtask chaos`.
+pub(crate) fn chaos(report: &ChaosReport) -> Result<String> {
     let sections = [
         ("", tiles(report)),
         ("What happened, and when", vec![timeline(report), lessons(report)]),
-        ("What the requests saw", requests(report, run)),
+        ("What the requests saw", requests(report)),
         ("Why this verdict", verdict_tables(report)),
         ("Before and after", before_and_after(report)),
     ];
@@ -172,7 +172,7 @@ fn lessons(report: &ChaosReport) -> Figure {
     }
 }
 
-fn requests(report: &ChaosReport, run: Option<&OpenRun>) -> Vec<Figure> {
+fn requests(report: &ChaosReport) -> Vec<Figure> {
     let mut figures = Vec::new();
     if let Some(load) = &report.load {
         let outage = report.phases.iter().filter(|phase| phase.name == PhaseName::Outage);
@@ -181,9 +181,7 @@ fn requests(report: &ChaosReport, run: Option<&OpenRun>) -> Vec<Figure> {
     }
     let header = ["part", "from", "to", "sent", "failed", "lost tries", "p50", "p99", "slowest"];
     figures.push(Figure { width: 24, ..table("Parts of the run", &header, report.phases.iter().map(phase)) });
-    if let (Some(load), Some(run)) = (&report.load, run) {
-        figures.extend(all(load, run));
-    }
+    figures.extend(report.load.iter().flat_map(tables));
     figures
 }
 
@@ -352,7 +350,7 @@ mod tests {
 
     #[test]
     fn a_moment_stands_beside_its_prediction() {
-        let html = chaos(&report(), None).unwrap();
+        let html = chaos(&report()).unwrap();
         assert!(html.contains(r#"<td>node NotReady</td><td class="number">43.0</td>"#), "{html}");
         assert!(html.contains(r#">42.0</td><td class="number">+1.0</td>"#), "{html}");
         // What did not come about has its prediction alone.
@@ -362,7 +360,7 @@ mod tests {
 
     #[test]
     fn a_page_says_how_it_ended_and_why() {
-        let html = chaos(&report(), None).unwrap();
+        let html = chaos(&report()).unwrap();
         for expected in [
             r#"class="verdict failed"><b>failed</b> 3 requests failed for good"#,
             "CoreDNS has one replica",
@@ -378,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_run_that_ended_before_its_load_has_a_page() {
-        let html = chaos(&ChaosReport::default(), None).unwrap();
+        let html = chaos(&ChaosReport::default()).unwrap();
         assert!(html.contains("verdict inconclusive"), "{html}");
     }
 }

@@ -129,12 +129,15 @@ fn lost_by_second(report: &Report, end: u64) -> Vec<Option<f64>> {
     (0..=end).map(of).collect()
 }
 
-/// What does not depend on time: quantiles, errors, doors, limits.
-pub(super) fn all(report: &Report, run: &OpenRun) -> Vec<Figure> {
+/// What does not depend on time.
+fn all(report: &Report, run: &OpenRun) -> Vec<Figure> {
+    let quantiles = (run.counts.good > 0).then(|| quantiles(run));
+    quantiles.into_iter().chain(tables(report)).collect()
+}
+
+/// Limits, errors and doors.
+pub(super) fn tables(report: &Report) -> Vec<Figure> {
     let mut figures = Vec::new();
-    if run.counts.good > 0 {
-        figures.push(quantiles(run));
-    }
     if !report.thresholds.is_empty() {
         let rows = report
             .thresholds

@@ -53,7 +53,7 @@ impl<M: Maker> DockerProvider<M> {
         })
     }
 
-    fn context(&self) -> String {
+    fn context_name(&self) -> String {
         M::context(&self.host.config)
     }
 
@@ -77,7 +77,7 @@ impl<M: Maker> DockerProvider<M> {
     fn stack(&self) -> Stack {
         Stack {
             host: self.host.clone(),
-            context: self.context(),
+            context: self.context_name(),
             mirror: self.mirror.clone(),
             supply: self.supply,
         }
@@ -161,7 +161,7 @@ impl<M: Maker> DockerProvider<M> {
             Delivery::Direct
         };
         let parts = Parts::new(&self.host.config, M::shares_folder(&self.host.config));
-        Apps::new(&self.host, self.context(), self.endpoints(), parts, delivery)
+        Apps::new(&self.host, self.context_name(), self.endpoints(), parts, delivery)
     }
 
     async fn engine(&self) -> Result<engine::Ready> {
@@ -237,14 +237,23 @@ impl<M: Maker> Provider for DockerProvider<M> {
 
     fn needs(&self, plan: &[Action]) -> Option<Needs> {
         let planned = |step| plan.iter().any(|action| action.step == step);
-        let builds = self.host.config.images.source != ImageSource::Mirror
-            && (planned(StepId::Sources) || planned(StepId::Image));
-        // The Go build of Kubernetes with its cache, the images, and their layers in Docker.
-        planned(StepId::Cluster).then_some(Needs { disk_gib: if builds { 15 } else { 4 }, memory_gib: 3 })
+        let builds = self.host.config.images.source != ImageSource::Mirror;
+        let disk_gib = match (planned(StepId::Sources), planned(StepId::Image)) {
+            // The Go build of Kubernetes with its cache, the images, and their layers in Docker.
+            (true, _) if builds => 15,
+            // The builder's cache and the layers.
+            (_, true) if builds => 8,
+            _ => 4,
+        };
+        planned(StepId::Cluster).then_some(Needs { disk_gib, memory_gib: 3 })
     }
 
     fn endpoints(&self) -> Vec<Endpoint> {
         M::endpoints(&self.host.config)
+    }
+
+    fn context(&self) -> Option<String> {
+        Some(self.context_name())
     }
 
     fn page(&self) -> Option<String> {
@@ -253,7 +262,7 @@ impl<M: Maker> Provider for DockerProvider<M> {
     }
 
     async fn prometheus(&self) -> Result<Option<String>> {
-        stack::prometheus(&self.context()).await
+        stack::prometheus(&self.context_name()).await
     }
 
     async fn deploy(&self, what: &Deploy, tell: &Step) -> Result<Outcome> {
@@ -269,7 +278,7 @@ impl<M: Maker> Provider for DockerProvider<M> {
     async fn status(&self) -> Result<StatusReport> {
         let ready = self.engine().await?;
         let cluster = self.maker(&ready).observe().await?;
-        let report = kubernetes_status(M::NAME, &self.context(), cluster, self.endpoints()).await?;
+        let report = kubernetes_status(M::NAME, &self.context_name(), cluster, self.endpoints()).await?;
         Ok(StatusReport { page: self.page(), ..report })
     }
 

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::provider::provider;
 use super::record::{forget_record, lock_profile, read_record};
+use crate::chaos;
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::host::Host;
@@ -39,6 +40,7 @@ pub async fn down(host: &Host, options: DownOptions) -> Result<DownReport> {
             if !options.dry_run && !options.stop {
                 prove_nothing_left(&provider.remains().await?)?;
                 forget_record(host, &host.config.cluster.profile)?;
+                chaos::forget(host)?;
             }
             there
         }

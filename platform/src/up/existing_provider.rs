@@ -170,6 +170,10 @@ impl Provider for ExistingProvider {
         gateway.map(|address| Endpoint { node: self.context.clone(), address }).into_iter().collect()
     }
 
+    fn context(&self) -> Option<String> {
+        Some(self.context.clone())
+    }
+
     async fn prometheus(&self) -> Result<Option<String>> {
         stack::prometheus(&self.context).await
     }

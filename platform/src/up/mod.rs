@@ -27,6 +27,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use crate::chaos;
 use crate::cluster::Endpoint;
 use crate::config::{NodeCount, ProfileName};
 use crate::error::{Error, Result};
@@ -106,6 +107,7 @@ pub(crate) fn recorded(host: &Host) -> Result<(ProfileName, Box<dyn Provider>)> 
 pub async fn up(host: &Host, options: &UpOptions) -> Result<UpReport> {
     let begun = Instant::now();
     let _lock = lock_profile(host)?;
+    chaos::warn_of_left(host);
     let recorded = made(host, read_record(host, &host.config.cluster.profile)?).await?;
     let settled = recorded.as_ref().map_or_else(|| host.clone(), |record| record.settle(host, options.nodes));
     let host = &settled;

@@ -8,7 +8,8 @@ use super::kind_provider::KindProvider;
 use super::minikube_provider::MinikubeProvider;
 use super::plan::{Action, StepId};
 use crate::cluster::Endpoint;
-use crate::cluster::consoles::Console;
+use crate::cluster::client::client;
+use crate::cluster::consoles::{self, Console};
 use crate::error::{Error, Result};
 use crate::event::Step;
 use crate::host::Host;
@@ -29,6 +30,11 @@ pub trait Provider: Send + Sync {
     /// Doors to the gateway on this machine, by node.
     fn endpoints(&self) -> Vec<Endpoint>;
 
+    /// The kubeconfig context of its cluster, where it is one.
+    fn context(&self) -> Option<String> {
+        None
+    }
+
     /// Where the frontend's page is, if it runs.
     fn page(&self) -> Option<String> {
         None
@@ -41,8 +47,12 @@ pub trait Provider: Send + Sync {
 
     /// The pages of what runs beside the service, on ports that this process keeps open.
     async fn consoles(&self) -> Result<Vec<Console>> {
-        let prometheus = self.prometheus().await?;
-        Ok(prometheus.into_iter().map(|url| Console { name: "Prometheus", url, login: None }).collect())
+        let Some(context) = self.context() else {
+            let prometheus = self.prometheus().await?;
+            let console = |url| Console { name: "Prometheus", url, login: None };
+            return Ok(prometheus.map(console).into_iter().collect());
+        };
+        consoles::open(&client(&context).await?).await
     }
 
     /// Deploys the service anew, or as it was before.

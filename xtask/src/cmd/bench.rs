@@ -3,6 +3,7 @@
 mod accuracy;
 mod build;
 mod crowd;
+mod faults;
 mod table;
 
 use clap::{Args, Subcommand};
@@ -21,12 +22,20 @@ pub struct BenchArgs {
     what: Bench,
 }
 
+impl BenchArgs {
+    /// Whether something is broken that must be undone.
+    pub fn breaks(&self) -> bool {
+        matches!(self.what, Bench::Chaos(_))
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Bench {
     Ocr(OcrArgs),
     Accuracy(accuracy::AccuracyArgs),
     Build(build::BuildArgs),
     Crowd(crowd::CrowdArgs),
+    Chaos(faults::FaultArgs),
 }
 
 /// Speed and memory: Platen, Flask, KServe, both tuned, and Tesseract's library alone, on the same images
@@ -72,6 +81,7 @@ pub async fn run(global: &GlobalArgs, args: BenchArgs, printer: &Printer) -> Res
         Bench::Accuracy(args) => accuracy::run(global, args, printer).await,
         Bench::Build(args) => build::run(global, args, printer).await,
         Bench::Crowd(args) => crowd::run(global, args, printer).await,
+        Bench::Chaos(args) => faults::run(global, args, printer).await,
     }
 }
 

@@ -126,7 +126,7 @@ enum Arrivals {
     Poisson,
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+pub(super) fn rate(text: &str) -> Result<f64, String> {
     let parsed = text.parse::<f64>().ok().filter(|rate| rate.is_finite() && *rate > 0.0);
     parsed.ok_or_else(|| format!("{text:?} is no rate above zero"))
 }

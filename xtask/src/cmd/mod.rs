@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod build;
+pub mod chaos;
 pub mod completions;
 pub mod config;
 pub mod context;

@@ -3,8 +3,9 @@
 #![expect(clippy::unnecessary_wraps, reason = "all tests have the same shape, so that each may use `?`")]
 
 mod carried;
-mod existing;
+mod chaos;
 mod doctor;
+mod existing;
 mod gitops;
 mod registry;
 mod serving;
@@ -43,8 +44,8 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // The tests stand on one cluster and follow each other.
     arguments.test_threads = Some(1);
-    let trials =
-        [it_serves(), argocd_delivers(), doctor_explains(), it_ends()].into_iter().flatten().collect();
+    let trials = [it_serves(), argocd_delivers(), doctor_explains(), it_breaks(), it_ends()];
+    let trials = trials.into_iter().flatten().collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !arguments.list {
         // Also after a failure: no cluster of the tests stays behind.
@@ -121,6 +122,21 @@ fn doctor_explains() -> Vec<Trial> {
         trial("doctor explains pods that are sick of seven things", doctor::sick_pods_are_explained),
         trial("doctor explains a cluster without DNS", doctor::lost_dns_is_explained),
         trial("doctor explains a node that does not answer", doctor::dead_node_is_explained),
+    ]
+}
+
+/// Faults under load.
+fn it_breaks() -> Vec<Trial> {
+    vec![
+        trial(
+            "a worker that is killed under load fails no request, and all is as before",
+            chaos::killed_worker_fails_no_request,
+        ),
+        trial("the same without retries and failover fails some", chaos::control_run_shows_what_is_prevented),
+        trial(
+            "a run of chaos that is killed in mid-fault is undone by --recover",
+            chaos::killed_run_is_undone,
+        ),
     ]
 }
 

@@ -97,14 +97,18 @@ impl Xtask {
     /// Starts the command and kills it (SIGKILL) `after` the beginning of `step`. True: it was killed there; false: it
     /// was done before. The error is what it said when it failed before.
     pub fn kill_in_step(&self, args: &[&str], step: &str, after: Duration) -> Result<bool, String> {
+        self.kill_when(args, &format!("\"event\":\"step_started\",\"id\":\"{step}\""), after)
+    }
+
+    /// As [`Xtask::kill_in_step`], `after` it told a line that holds `wanted`.
+    pub fn kill_when(&self, args: &[&str], wanted: &str, after: Duration) -> Result<bool, String> {
         let mut child =
             self.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("starting xtask");
         // Open until the end: what is killed must not end before, by a pipe that nobody reads.
         let mut stderr = BufReader::new(child.stderr.take().expect("its stderr")).lines();
-        let wanted = format!("\"event\":\"step_started\",\"id\":\"{step}\"");
         let mut said = Vec::new();
         for line in stderr.by_ref().map_while(Result::ok) {
-            let reached = line.contains(&wanted);
+            let reached = line.contains(wanted);
             said.push(line);
             if reached {
                 std::thread::sleep(after);
@@ -119,7 +123,7 @@ impl Xtask {
             Some(status) if status.success() => Ok(false),
             Some(status) => {
                 said.extend(stderr.map_while(Result::ok));
-                Err(format!("{status} before it could be killed in {step}:\n{}", said.join("\n")))
+                Err(format!("{status} before it could be killed at {wanted}:\n{}", said.join("\n")))
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::cluster::{ClusterState, Endpoint, Node, NodeState};
 use crate::config::Config;
 use crate::error::{Doing, Error, Result};
 use crate::host::{Host, write_atomically};
-use crate::process::{Cmd, spawn_detached};
+use crate::process::{Cmd, Started, spawn_detached};
 use crate::wait::{self, Seen};
 use crate::{lock, ports};
 
@@ -67,10 +67,21 @@ impl Embedded {
         Record::read(&self.layout.record("supervisor"))
     }
 
+    /// What was last started under a name: a node, or `node/role`.
+    pub fn process(&self, name: &str) -> Option<Started> {
+        Record::read(&self.layout.record(name)).map(|record| record.process)
+    }
+
     /// Each role that is to run, with what it is now.
     pub async fn roles(&self) -> Vec<RoleStatus> {
+        self.roles_where(|_, _| true).await
+    }
+
+    /// As [`Embedded::roles`], of those nodes and roles alone.
+    pub async fn roles_where(&self, wanted: impl Fn(&str, Role) -> bool) -> Vec<RoleStatus> {
         let Some(spec) = self.spec() else { return Vec::new() };
-        let probes = spec.roles().map(|(node, role)| async move {
+        let roles = spec.roles().filter(|(node, role)| wanted(&node.name, role.role));
+        let probes = roles.map(|(node, role)| async move {
             let record = Record::read(&self.layout.record(&format!("{}/{}", node.name, role.role.name())));
             let alive = record.as_ref().is_some_and(Record::is_alive);
             RoleStatus {

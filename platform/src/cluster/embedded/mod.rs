@@ -10,3 +10,4 @@ mod usage;
 
 pub use control::{Embedded, RoleStatus};
 pub use spec::{NodeSpec, Role, RoleSpec, Spec};
+pub use supervisor::FIRST_PAUSE;

@@ -13,7 +13,8 @@ use crate::error::{Doing, Error, Result};
 use crate::host::write_atomically;
 use crate::process::{Cmd, Group, Started, spawn_child};
 
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// Before what ended is started again; doubled for what does not stay.
+pub const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Who lived this long was well; the pause before its next start is the first one again.
 const WELL: Duration = Duration::from_secs(10);

@@ -61,7 +61,8 @@ pub(crate) fn moments(range: Range) -> Vec<(f64, String)> {
     };
     let label = |at: f64| match range.clock {
         Clock::Utc => clock(at, form),
-        Clock::FromStart => format!("{at:.0} s"),
+        // Without a minus before the zero.
+        Clock::FromStart => format!("{:.0} s", at + 0.0),
         Clock::Quantile => format!("{} %", (1.0 - 10_f64.powf(-at)) * 100.0),
     };
     every((range.start / step).ceil() * step, step, range.end).map(|at| (at, label(at))).collect()

@@ -1,0 +1,272 @@
+//! Chaos on a Kubernetes cluster. What is seen comes from the API server, what is done to nodes goes to the containers
+//! that they are.
+
+mod containers;
+mod control;
+mod places;
+mod quantity;
+mod settings;
+mod survey;
+mod watch;
+
+use kube::api::{Api, DeleteParams};
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
+
+use self::containers::PodProcesses;
+use super::fault::{Fault, Mode};
+use super::ground::{Ground, Pace, cluster_pace};
+use super::journal::UndoStep;
+use super::predict::Timings;
+use super::report::Setting;
+use super::survey::Survey;
+use super::timeline::{Clock, Timeline};
+use super::victim::Victim;
+use crate::cluster::{self, ClusterState};
+use crate::engine;
+use crate::error::{Doing, Error, Result};
+use crate::event::Step;
+use crate::host::Host;
+
+/// A cluster by its kubeconfig context.
+pub struct Kubernetes {
+    host: Host,
+    provider: &'static str,
+    context: String,
+    client: kube::Client,
+    /// Nodes as the provider sees them, with their containers.
+    nodes: Vec<cluster::Node>,
+    /// Where nodes are containers of this machine.
+    engine: Option<engine::Ready>,
+}
+
+impl Kubernetes {
+    /// `state`: what the provider says of it.
+    pub async fn new(
+        host: &Host,
+        provider: &'static str,
+        context: &str,
+        state: ClusterState,
+    ) -> Result<Self> {
+        let nodes = match state {
+            ClusterState::Running { nodes } => nodes,
+            // A node that an interrupted run left dead: its container can be started without the API server.
+            _ => Vec::new(),
+        };
+        let engine = match engine::observe(host).await? {
+            engine::State::Ready(ready) => Some(ready),
+            engine::State::NotThere(_) => None,
+        };
+        let client = cluster::client::client(context).await?;
+        Ok(Self { host: host.clone(), provider, context: context.to_owned(), client, nodes, engine })
+    }
+
+    fn engine(&self) -> Result<&engine::Ready> {
+        self.engine.as_ref().ok_or_else(|| {
+            Error::machine(
+                "Docker does not answer, and the nodes are its containers",
+                "start it: cargo xtask up",
+            )
+        })
+    }
+
+    fn pod_processes<'a>(&'a self, container: &'a str, uid: &'a str) -> Result<PodProcesses<'a>> {
+        Ok(PodProcesses { host: &self.host, docker_host: self.engine()?.docker_host(), container, uid })
+    }
+
+    fn quiet(&self) -> Step {
+        self.host.events.step("gateways", "give the gateways their own arguments back", None)
+    }
+}
+
+fn container(victim: &Victim) -> Result<&str> {
+    victim.container.as_deref().ok_or_else(|| {
+        Error::machine(
+            format!(
+                "{} is no container of this machine: what runs on it cannot be reached from here",
+                victim.node
+            ),
+            "remove a pod instead: cargo xtask chaos --kill-pod",
+        )
+    })
+}
+
+/// Namespace and name of a pod.
+fn parts(name: &str) -> (&str, &str) {
+    name.split_once('/').unwrap_or(("default", name))
+}
+
+#[async_trait::async_trait]
+impl Ground for Kubernetes {
+    fn provider(&self) -> &'static str {
+        self.provider
+    }
+
+    async fn survey(&self) -> Result<Survey> {
+        survey::survey(&self.client, &self.nodes).await
+    }
+
+    async fn timings(
+        &self,
+        survey: &Survey,
+        victim: &Victim,
+        clock: Clock,
+    ) -> Result<(Timings, Vec<Setting>)> {
+        settings::read(&self.client, survey, victim, clock).await
+    }
+
+    fn ensure_possible(&self, fault: Fault) -> Result<()> {
+        if matches!(fault, Fault::Pod) || self.nodes.iter().any(|node| node.container.is_some()) {
+            return Ok(());
+        }
+        Err(Error::machine(
+            format!(
+                "the nodes of {} are no containers of this machine: none can be hit from here",
+                self.provider
+            ),
+            "remove a pod instead: cargo xtask chaos --kill-pod",
+        ))
+    }
+
+    async fn undo_of(&self, victim: &Victim) -> Result<Vec<UndoStep>> {
+        Ok(match victim.fault {
+            Fault::Node { mode } => {
+                let container = container(victim)?.to_owned();
+                vec![match mode {
+                    Mode::Pause => UndoStep::UnpauseContainer { container },
+                    Mode::Stop | Mode::Kill => UndoStep::StartContainer { container },
+                }]
+            }
+            // Its owner makes another one.
+            Fault::Pod => Vec::new(),
+            Fault::Hang => vec![UndoStep::ContinuePod {
+                container: container(victim)?.to_owned(),
+                pod: victim.name.clone(),
+                uid: victim.uid.clone().unwrap_or_default(),
+            }],
+        })
+    }
+
+    async fn undo_of_control(&self) -> Result<Vec<UndoStep>> {
+        control::undo(&self.client).await
+    }
+
+    async fn without_retries(&self, tell: &Step) -> Result<()> {
+        control::begin(&self.client, tell).await
+    }
+
+    async fn strike(&self, victim: &Victim) -> Result<()> {
+        match victim.fault {
+            Fault::Node { mode } => {
+                containers::strike(&self.engine()?.docker, container(victim)?, mode).await
+            }
+            Fault::Pod => {
+                let (namespace, name) = parts(&victim.name);
+                let api = Api::<Pod>::namespaced(self.client.clone(), namespace);
+                let at_once = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+                api.delete(name, &at_once).await.map(drop).doing(format!("removing {name}"))
+            }
+            Fault::Hang => {
+                let uid = victim.uid.clone().unwrap_or_default();
+                self.pod_processes(container(victim)?, &uid)?.signal("STOP").await
+            }
+        }
+    }
+
+    async fn proofs(&self, victim: &Victim, _undo: &[UndoStep]) -> Result<Vec<(String, bool)>> {
+        Ok(match victim.fault {
+            Fault::Node { mode } => {
+                let container = container(victim)?;
+                let state = containers::state(&self.engine()?.docker, container).await?;
+                vec![match mode {
+                    Mode::Pause => {
+                        (format!("{container} is paused"), state.is_some_and(|state| state.paused))
+                    }
+                    Mode::Stop | Mode::Kill => {
+                        (format!("{container} has exited"), state.is_some_and(|state| !state.running))
+                    }
+                }]
+            }
+            Fault::Pod => {
+                let (namespace, name) = parts(&victim.name);
+                let api = Api::<Pod>::namespaced(self.client.clone(), namespace);
+                let found = api.get_opt(name).await.doing(format!("looking for {name}"))?;
+                let gone = found.is_none_or(|pod| pod.metadata.uid != victim.uid);
+                vec![(format!("{name} is gone"), gone)]
+            }
+            Fault::Hang => {
+                let uid = victim.uid.clone().unwrap_or_default();
+                let processes = self.pod_processes(container(victim)?, &uid)?.list().await?;
+                let stopped = !processes.is_empty() && processes.iter().all(|(_, state)| *state == 'T');
+                vec![(format!("the {} processes of {} are stopped", processes.len(), victim.name), stopped)]
+            }
+        })
+    }
+
+    async fn late_proofs(&self, victim: &Victim, fault: Timestamp) -> Result<Vec<(String, bool)>> {
+        if !matches!(victim.fault, Fault::Node { .. }) {
+            return Ok(Vec::new());
+        }
+        let lease = settings::lease(&self.client, &victim.node).await?;
+        let renewed = lease.and_then(|lease| lease.spec?.renew_time).map(|time| time.0);
+        // A renewal that was under way may still have come through, and `stop` lets kubelet run for a moment.
+        let allowed = fault + std::time::Duration::from_secs(12);
+        let frozen = renewed.is_some_and(|renewed| renewed <= allowed);
+        Ok(vec![(format!("the lease of {} stands still", victim.node), frozen)])
+    }
+
+    async fn follow(&self, survey: &Survey, victim: &Victim, timeline: &Timeline) {
+        watch::follow(&self.client, survey, victim, timeline).await;
+    }
+
+    async fn undo(&self, step: &UndoStep) -> Result<()> {
+        match step {
+            UndoStep::StartContainer { container } => {
+                containers::start(&self.engine()?.docker, container).await
+            }
+            UndoStep::UnpauseContainer { container } => {
+                containers::unpause(&self.engine()?.docker, container).await
+            }
+            UndoStep::ContinuePod { container, uid, .. } => {
+                let state = containers::state(&self.engine()?.docker, container).await?;
+                if state.is_none_or(|state| !state.running) {
+                    // Its processes ended with its node.
+                    return Ok(());
+                }
+                self.pod_processes(container, uid)?.signal("CONT").await
+            }
+            UndoStep::RestoreArguments { namespace, deployment, container, args } => {
+                let place = (namespace.as_str(), deployment.as_str(), container.as_str());
+                let tell = self.quiet();
+                control::restore_args(&self.client, &place, args, &tell).await?;
+                tell.done();
+                Ok(())
+            }
+            UndoStep::Reconcile { namespace, application } => {
+                control::skip_reconcile(&self.client, namespace, application, false).await
+            }
+            UndoStep::ContinueProcesses { .. } | UndoStep::AwaitRestart { .. } => Ok(()),
+        }
+    }
+
+    async fn missing(&self, before: &Survey, since: Timestamp) -> Result<Vec<String>> {
+        let now = self.survey().await?;
+        let alive = cluster::objects::alive_since(&self.client, since).await?;
+        let leaving = places::leaving(&self.client).await?;
+        Ok(places::missing(before, &now, &alive, leaving))
+    }
+
+    async fn displaced(&self, before: &Survey) -> Result<Vec<String>> {
+        let displaced = places::displaced(before, &self.survey().await?);
+        Ok(displaced.iter().map(|it| it.sentence(&self.context)).collect())
+    }
+
+    async fn rebalance(&self, before: &Survey, tell: &Step) -> Result<()> {
+        places::rebalance(&self.client, before, || self.survey(), tell).await
+    }
+
+    fn pace(&self, fault: Fault, survey: &Survey, victim: &Victim) -> Pace {
+        cluster_pace(fault, survey, victim)
+    }
+}

@@ -1,0 +1,196 @@
+//! Whether everything is as it was before a fault, and at its place.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DeleteParams};
+
+use crate::chaos::survey::{PodFacts, Survey};
+use crate::diagnose;
+use crate::error::{Doing, Result};
+use crate::event::Step;
+use crate::up::NAMESPACES;
+use crate::wait::{Seen, until};
+
+/// One pod that leaves, drained, and the one that replaces it.
+const MOVED_WITHIN: Duration = Duration::from_mins(2);
+
+/// Of each owner, how many pods are ready on each node.
+type Places<'a> = BTreeMap<(&'a str, &'a str), BTreeMap<&'a str, usize>>;
+
+fn places(survey: &Survey) -> Places<'_> {
+    let mut places = Places::new();
+    for pod in survey.pods.iter().filter(|pod| pod.ready) {
+        let Some(owner) = pod.owner.as_deref() else { continue };
+        *places.entry((&pod.namespace, owner)).or_default().entry(&pod.node).or_default() += 1;
+    }
+    places
+}
+
+/// `alive`: nodes that spoke since the victim came back; `leaving`: pods on their way out.
+pub fn missing(before: &Survey, now: &Survey, alive: &[String], leaving: Vec<String>) -> Vec<String> {
+    let well =
+        |name: &str| now.node(name).is_some_and(|node| node.ready) && alive.iter().any(|it| it == name);
+    let nodes = before.nodes.iter().filter(|node| node.ready && !well(&node.name));
+    let mut missing: Vec<String> = nodes.map(|node| format!("node {} to be Ready", node.name)).collect();
+    let there = places(now);
+    for (key, nodes) in places(before) {
+        let count = |nodes: &BTreeMap<&str, usize>| nodes.values().sum::<usize>();
+        let (wanted, found) = (count(&nodes), there.get(&key).map_or(0, count));
+        if found < wanted {
+            missing.push(format!("{} in {} to have {wanted} ready pods ({found} are)", key.1, key.0));
+        }
+    }
+    missing.extend(leaving.into_iter().map(|pod| format!("{pod} to be gone")));
+    missing
+}
+
+/// Platen's pods that are on their way out.
+pub async fn leaving(client: &kube::Client) -> Result<Vec<String>> {
+    let mut leaving = Vec::new();
+    for namespace in NAMESPACES {
+        let pods = Api::<Pod>::namespaced(client.clone(), namespace).list(&diagnose::ours()).await;
+        let pods = pods.doing(format!("listing the pods of namespace {namespace}"))?;
+        let leave = pods.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_some());
+        leaving.extend(leave.filter_map(|pod| pod.metadata.name));
+    }
+    Ok(leaving)
+}
+
+/// A node that had more pods of an owner than it has now, while another has more than it had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Displaced {
+    pub namespace: String,
+    pub owner: String,
+    pub lacks: String,
+    pub surplus: String,
+}
+
+impl Displaced {
+    pub fn sentence(&self, context: &str) -> String {
+        let Self { namespace, owner, lacks, surplus } = self;
+        let object = owner.replace("Deployment ", "deployment/");
+        format!(
+            "a pod of {owner} that was on {lacks} is on {surplus} now (--rebalance would have moved it back); spread \
+             them: kubectl --context {context} -n {namespace} rollout restart {object}"
+        )
+    }
+}
+
+/// Of Platen's own.
+pub fn displaced(before: &Survey, now: &Survey) -> Vec<Displaced> {
+    let ours = |survey: &Survey| Survey {
+        nodes: Vec::new(),
+        pods: survey.pods.iter().filter(|pod| pod.ours).cloned().collect::<Vec<PodFacts>>(),
+    };
+    let (before, now) = (ours(before), ours(now));
+    let there = places(&now);
+    let mut displaced = Vec::new();
+    for ((namespace, owner), nodes) in places(&before) {
+        let Some(found) = there.get(&(namespace, owner)) else { continue };
+        let on = |nodes: &BTreeMap<&str, usize>, node: &str| nodes.get(node).copied().unwrap_or_default();
+        let lacking = nodes.iter().filter(|(node, count)| on(found, node) < **count).map(|(node, _)| *node);
+        let surplus = found.iter().filter(|(node, count)| on(&nodes, node) < **count).map(|(node, _)| *node);
+        displaced.extend(std::iter::zip(lacking, surplus).map(|(lacks, surplus)| Displaced {
+            namespace: namespace.into(),
+            owner: owner.into(),
+            lacks: lacks.into(),
+            surplus: surplus.into(),
+        }));
+    }
+    displaced
+}
+
+/// One surplus pod after the other is removed, in order and only while as many are ready as before; what replaces it goes
+/// where there are too few, as the scheduler's rule of even spread wants it.
+pub async fn rebalance<F>(
+    client: &kube::Client,
+    before: &Survey,
+    look: impl Fn() -> F,
+    tell: &Step,
+) -> Result<()>
+where
+    F: Future<Output = Result<Survey>>,
+{
+    // Every pod could be at another's place; none is moved twice.
+    for _ in 0..before.pods.len() {
+        let now = look().await?;
+        let Some(it) = displaced(before, &now).into_iter().next() else { return Ok(()) };
+        let of_it =
+            |pod: &&PodFacts| pod.owner.as_deref() == Some(&*it.owner) && pod.namespace == it.namespace;
+        let ready = |survey: &Survey| survey.pods.iter().filter(of_it).filter(|pod| pod.ready).count();
+        let Some(pod) = now.pods.iter().filter(of_it).find(|pod| pod.node == it.surplus) else {
+            return Ok(());
+        };
+        tell.message(format!("{} makes room on {} for one on {}", pod.name, it.surplus, it.lacks));
+        let api = Api::<Pod>::namespaced(client.clone(), &it.namespace);
+        api.delete(&pod.name, &DeleteParams::default())
+            .await
+            .map(drop)
+            .doing(format!("removing {}", pod.name))?;
+        let (name, wanted) = (pod.name.clone(), ready(before));
+        until(MOVED_WITHIN, "cargo xtask status", || async {
+            let now = look().await?;
+            let gone = api.get_opt(&name).await.doing(format!("looking for {name}"))?.is_none();
+            Ok(if gone && ready(&now) >= wanted {
+                Seen::Ready(())
+            } else {
+                Seen::Awaiting(format!("{wanted} pods of {} to be ready", it.owner))
+            })
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chaos::survey::samples::{pod, three_nodes};
+
+    fn alive() -> Vec<String> {
+        ["c-control-plane", "c-worker", "c-worker2"].map(String::from).into()
+    }
+
+    #[test]
+    fn all_as_before_misses_nothing_and_is_at_its_place() {
+        let survey = three_nodes();
+        assert!(missing(&survey, &survey, &alive(), Vec::new()).is_empty());
+        assert!(displaced(&survey, &survey).is_empty());
+    }
+
+    #[test]
+    fn a_node_that_has_not_spoken_since_is_not_back_whatever_the_api_server_remembers() {
+        let survey = three_nodes();
+        let missing = missing(&survey, &survey, &alive()[..2], vec!["gateway-3".into()]);
+        assert_eq!(missing, ["node c-worker2 to be Ready", "gateway-3 to be gone"]);
+    }
+
+    #[test]
+    fn too_few_ready_pods_are_missed_by_their_owner() {
+        let (before, mut now) = (three_nodes(), three_nodes());
+        now.pods[3].ready = false;
+        let missing = missing(&before, &now, &alive(), Vec::new());
+        assert_eq!(missing, ["Deployment model in ocr to have 2 ready pods (1 are)"]);
+    }
+
+    #[test]
+    fn a_pod_that_moved_to_another_node_is_displaced() {
+        let (before, mut now) = (three_nodes(), three_nodes());
+        now.pods[2] = pod("gateway", 9, "c-worker");
+        now.pods[4] = pod("model", 9, "c-worker");
+        let displaced = displaced(&before, &now);
+        let found: Vec<_> =
+            displaced.iter().map(|it| (it.owner.as_str(), it.lacks.as_str(), it.surplus.as_str())).collect();
+        assert_eq!(
+            found,
+            [("Deployment gateway", "c-worker2", "c-worker"), ("Deployment model", "c-worker2", "c-worker"),]
+        );
+        let sentence = displaced[0].sentence("kind-c");
+        assert!(
+            sentence.ends_with("kubectl --context kind-c -n ocr rollout restart deployment/gateway"),
+            "{sentence}"
+        );
+    }
+}

@@ -1,0 +1,153 @@
+//! What the cluster's own settings say of the times to come.
+
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, ListParams};
+
+use crate::chaos::fault::Fault;
+use crate::chaos::predict::{ClusterTimings, Timings};
+use crate::chaos::report::Setting;
+use crate::chaos::survey::{Patience, PodFacts, Survey};
+use crate::chaos::timeline::Clock;
+use crate::chaos::victim::Victim;
+use crate::error::{Doing, Result};
+use crate::load;
+
+/// What kube-controller-manager documents for itself since Kubernetes 1.32.
+const GRACE: f64 = 50.0;
+const MONITOR: f64 = 5.0;
+/// What kubelet documents for itself.
+const LEASE: f64 = 40.0;
+const NAMESPACE: &str = "kube-node-lease";
+/// What the API server adds to a pod that says nothing of its own.
+const TOLERATION: u64 = 300;
+
+pub async fn read(
+    client: &kube::Client,
+    survey: &Survey,
+    victim: &Victim,
+    clock: Clock,
+) -> Result<(Timings, Vec<Setting>)> {
+    let flags = flags(client).await?;
+    let mut settings = Vec::new();
+    let grace = flag(&flags, "node-monitor-grace-period", GRACE, &mut settings);
+    let monitor = flag(&flags, "node-monitor-period", MONITOR, &mut settings);
+    let lease = lease(client, &victim.node).await?;
+    let duration = lease.as_ref().and_then(|lease| lease.spec.as_ref()?.lease_duration_seconds);
+    settings.push(Setting {
+        name: "leaseDurationSeconds".into(),
+        value: format!("{} s", duration.map_or(LEASE, f64::from)),
+        source: format!("Lease {NAMESPACE}/{}", victim.node),
+        is_default: duration.is_none(),
+    });
+    let renewed = lease.as_ref().and_then(|lease| lease.spec.as_ref()?.renew_time.as_ref());
+    let cluster = ClusterTimings {
+        grace,
+        monitor,
+        lease: duration.map_or(LEASE, f64::from),
+        renewed: renewed.map_or_else(|| clock.now(), |renewed| clock.of(renewed.0)),
+    };
+    let hit: Vec<&PodFacts> = match victim.fault {
+        Fault::Node { .. } => survey.replaced(&victim.node).collect(),
+        Fault::Pod | Fault::Hang => survey.pods.iter().filter(|pod| pod.full_name() == victim.name).collect(),
+    };
+    settings.extend(hit.iter().map(|pod| toleration(pod)));
+    let patience: Vec<Patience> = hit.iter().map(|pod| pod.patience).collect();
+    let most = |of: fn(&Patience) -> u64| seconds(patience.iter().map(of).max().unwrap_or_default());
+    let timings = Timings {
+        cluster: Some(cluster),
+        restart_pause: 0.0,
+        toleration: most(|patience| patience.toleration.unwrap_or(TOLERATION)),
+        startup_period: most(|patience| patience.startup_period),
+        readiness_period: most(|patience| patience.readiness_period),
+        unready: patience.first().map_or((0.0, 0.0), unready),
+        door: None,
+        between: 0.0,
+    };
+    Ok((timings, settings))
+}
+
+/// From when it stops answering until the probe has failed often enough and the endpoints have heard of it.
+fn unready(patience: &Patience) -> (f64, f64) {
+    let (period, timeout) = (seconds(patience.readiness_period), seconds(patience.readiness_timeout));
+    let more = seconds(patience.readiness_failures.saturating_sub(1)) * period.max(timeout);
+    (more + timeout, period + more + timeout + 1.0)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "seconds of a probe")]
+fn seconds(whole: u64) -> f64 {
+    whole as f64
+}
+
+fn toleration(pod: &PodFacts) -> Setting {
+    let value = match pod.patience.toleration {
+        Some(toleration) => format!("{toleration} s"),
+        None => "for ever".into(),
+    };
+    Setting {
+        name: "tolerationSeconds of unreachable".into(),
+        value,
+        source: format!("pod {}", pod.full_name()),
+        is_default: pod.patience.toleration == Some(TOLERATION),
+    }
+}
+
+pub async fn lease(client: &kube::Client, node: &str) -> Result<Option<Lease>> {
+    let api = Api::<Lease>::namespaced(client.clone(), NAMESPACE);
+    api.get_opt(node).await.doing(format!("reading the lease of {node}"))
+}
+
+/// The arguments of kube-controller-manager, where it is a pod.
+async fn flags(client: &kube::Client) -> Result<Vec<String>> {
+    let of_it = ListParams::default().labels("component=kube-controller-manager");
+    let pods = Api::<Pod>::namespaced(client.clone(), "kube-system").list(&of_it).await;
+    let pods = pods.doing("reading the flags of kube-controller-manager")?;
+    let containers = pods.items.into_iter().filter_map(|pod| pod.spec).flat_map(|spec| spec.containers);
+    Ok(containers
+        .flat_map(|it| it.command.into_iter().flatten().chain(it.args.into_iter().flatten()))
+        .collect())
+}
+
+/// `--NAME=40s`; without it, what is documented.
+fn flag(flags: &[String], name: &str, documented: f64, settings: &mut Vec<Setting>) -> f64 {
+    let given = flags.iter().find_map(|flag| flag.strip_prefix("--")?.strip_prefix(name)?.strip_prefix('='));
+    let parsed = given.and_then(|text| load::duration(text).ok()).map(|duration| duration.as_secs_f64());
+    let value = parsed.unwrap_or(documented);
+    settings.push(Setting {
+        name: format!("--{name}"),
+        value: format!("{value:.0} s"),
+        source: match parsed {
+            Some(_) => "the arguments of kube-controller-manager".into(),
+            None => "not set: the documented default since Kubernetes 1.32".into(),
+        },
+        is_default: parsed.is_none(),
+    });
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_that_is_set_counts_and_one_that_is_not_is_told_to_be_a_default() {
+        let flags = ["kube-controller-manager", "--node-monitor-grace-period=20s"].map(String::from);
+        let mut settings = Vec::new();
+        let grace = flag(&flags, "node-monitor-grace-period", GRACE, &mut settings);
+        let monitor = flag(&flags, "node-monitor-period", MONITOR, &mut settings);
+        assert!((grace - 20.0).abs() < 1e-9 && (monitor - 5.0).abs() < 1e-9);
+        assert_eq!((settings[0].is_default, settings[0].value.as_str()), (false, "20 s"));
+        assert!(settings[1].is_default && settings[1].source.contains("documented default"));
+    }
+
+    #[test]
+    fn a_probe_that_times_out_twice_takes_four_to_seven_seconds() {
+        let patience = Patience {
+            readiness_period: 2,
+            readiness_timeout: 2,
+            readiness_failures: 2,
+            ..Patience::default()
+        };
+        assert_eq!(unready(&patience), (4.0, 7.0));
+    }
+}

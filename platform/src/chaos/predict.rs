@@ -1,0 +1,230 @@
+//! What is to be expected, and when: arithmetic with the cluster's own settings, done before the fault.
+
+use std::collections::BTreeMap;
+
+use super::fault::{Fault, Mode};
+use super::report::{MomentKind, Prediction};
+
+/// The settings, in seconds. What they mean is documented in docs/chaos.md.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Timings {
+    pub cluster: Option<ClusterTimings>,
+    /// The embedded provider's: the pause before what ended is started again.
+    pub restart_pause: f64,
+    /// The longest toleration of the pods that are to be replaced.
+    pub toleration: f64,
+    pub startup_period: f64,
+    pub readiness_period: f64,
+    /// Of an unready pod: so long after it stops answering, at the earliest and the latest.
+    pub unready: (f64, f64),
+    /// How long the client takes to find a door dead, at the earliest and the latest; `None`: it goes on to ask it.
+    pub door: Option<(f64, f64)>,
+    /// Between two requests by the same door.
+    pub between: f64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClusterTimings {
+    /// How long a node may be silent before it is NotReady.
+    pub grace: f64,
+    /// Between two looks of the controller at the nodes.
+    pub monitor: f64,
+    /// For how long a lease is good.
+    pub lease: f64,
+    /// When the victim last renewed its lease, on the clock of the run.
+    pub renewed: f64,
+}
+
+type Predictions = BTreeMap<MomentKind, Prediction>;
+
+/// From the controllers' queues to what a client of the API server sees of it.
+const PROPAGATION: f64 = 1.0;
+/// A container whose image is there, from its scheduling to its start: sandbox, network, process.
+const CONTAINER: f64 = 3.0;
+/// The service from its start until it says that it is ready: the model loads its language data.
+const SERVICE: f64 = 2.0;
+
+/// `at`: the fault, on the clock of the run.
+pub fn predict(fault: Fault, timings: &Timings, at: f64) -> Predictions {
+    let mut predictions = Predictions::new();
+    tries(fault, timings, at, &mut predictions);
+    match (fault, &timings.cluster) {
+        (Fault::Node { .. }, Some(cluster)) => node_of_cluster(timings, cluster, &mut predictions),
+        (Fault::Pod, Some(_)) => replaced(timings, at, PROPAGATION, "the pod is removed", &mut predictions),
+        (Fault::Hang, Some(_)) => {
+            let because = "the readiness probe has to fail as often as it is told to";
+            predictions.insert(MomentKind::EndpointsUnready, window(at, timings.unready, because));
+        }
+        (Fault::Node { mode: Mode::Kill | Mode::Stop } | Fault::Pod, None) => {
+            restarted(timings, at, &mut predictions);
+        }
+        (Fault::Node { mode: Mode::Pause } | Fault::Hang, None) => {}
+    }
+    predictions
+}
+
+/// What the client of a dead door sees.
+fn tries(fault: Fault, timings: &Timings, at: f64, predictions: &mut Predictions) {
+    match fault {
+        Fault::Node { mode: Mode::Kill } => {
+            let first = (0.0, timings.between);
+            let because = "the next request by the dead door is refused";
+            predictions.insert(MomentKind::FirstFailedTry, window(at, first, because));
+            let because = "a door that did not answer twice is passed over";
+            if let Some(found) = timings.door {
+                predictions.insert(MomentKind::LastFailedTry, window(at, found, because));
+            }
+        }
+        Fault::Node { mode: Mode::Pause } => {
+            let because = "nothing is heard of a door that hangs until it is found dead";
+            if let Some(found) = timings.door {
+                let both = window(at, found, because);
+                predictions.insert(MomentKind::FirstFailedTry, both.clone());
+                predictions.insert(MomentKind::LastFailedTry, both);
+            }
+        }
+        // A node that ends in order refuses requests only at its end; of a pod the gateway takes care.
+        Fault::Node { mode: Mode::Stop } | Fault::Pod | Fault::Hang => {}
+    }
+}
+
+fn node_of_cluster(timings: &Timings, cluster: &ClusterTimings, predictions: &mut Predictions) {
+    let stale = cluster.renewed + cluster.lease;
+    let because =
+        format!("{:.0} s after the last renewal of its lease, the length of the lease", cluster.lease);
+    predictions.insert(MomentKind::LeaseStale, Prediction { at: stale, give_or_take: 1.0, because });
+    // The controller counts from its look that saw the last renewal, at most one period after it, and finds the grace over
+    // at the look that falls on its end.
+    let not_ready = (cluster.renewed + cluster.grace, cluster.renewed + cluster.grace + cluster.monitor);
+    let because = format!(
+        "{:.0} s of grace from the look that saw the last renewal; there is one every {:.0} s",
+        cluster.grace, cluster.monitor
+    );
+    let not_ready = window(0.0, not_ready, because);
+    let and = |delay: f64, because: &str| Prediction {
+        at: not_ready.at + delay,
+        give_or_take: not_ready.give_or_take,
+        because: because.into(),
+    };
+    let because = "with NotReady its pods are told to be unready, and endpoints follow";
+    predictions.insert(MomentKind::EndpointsUnready, and(PROPAGATION, because));
+    predictions.insert(MomentKind::Taint, and(0.0, "the same look taints the node"));
+    let evicted = timings.toleration + PROPAGATION;
+    let because = format!("{:.0} s after the taint, as the pods tolerate it", timings.toleration);
+    predictions.insert(MomentKind::Eviction, and(evicted, &because));
+    let base = not_ready.at + evicted;
+    let give = not_ready.give_or_take;
+    predictions.insert(MomentKind::NotReady, not_ready);
+    replaced(timings, base, PROPAGATION, "pods are evicted", predictions);
+    for kind in [MomentKind::Scheduled, MomentKind::Started, MomentKind::Ready] {
+        if let Some(prediction) = predictions.get_mut(&kind) {
+            prediction.give_or_take += give;
+        }
+    }
+}
+
+/// The way of a replacement, from the removal of what it replaces.
+fn replaced(timings: &Timings, removed: f64, scheduling: f64, what: &str, predictions: &mut Predictions) {
+    let scheduled = removed + scheduling;
+    let mut add = |kind, at, because: String| {
+        predictions.insert(kind, Prediction { at, give_or_take: 1.0, because });
+    };
+    add(MomentKind::Scheduled, scheduled, format!("as soon as {what}, where there is room"));
+    let started = scheduled + CONTAINER;
+    add(
+        MomentKind::Started,
+        started,
+        format!("its image is on the node: about {CONTAINER:.0} s for sandbox and network"),
+    );
+    let probes = f64::midpoint(timings.startup_period, timings.readiness_period);
+    let because = format!(
+        "about {SERVICE:.0} s for the service, and probes every {:.0} and {:.0} s",
+        timings.startup_period, timings.readiness_period
+    );
+    add(MomentKind::Ready, started + SERVICE + probes, because);
+}
+
+/// The embedded provider's supervisor.
+fn restarted(timings: &Timings, at: f64, predictions: &mut Predictions) {
+    let started = at + timings.restart_pause;
+    let because = format!("{:.1} s after its end the supervisor starts it again", timings.restart_pause);
+    predictions.insert(MomentKind::Started, Prediction { at: started, give_or_take: 0.5, because });
+    let because = format!("about {SERVICE:.0} s for the service");
+    predictions.insert(MomentKind::Ready, Prediction { at: started + SERVICE, give_or_take: 1.0, because });
+}
+
+/// The middle of a window after `at`, and how far its ends are.
+fn window(at: f64, (earliest, latest): (f64, f64), because: impl Into<String>) -> Prediction {
+    Prediction {
+        at: at + f64::midpoint(earliest, latest),
+        give_or_take: (latest - earliest) / 2.0,
+        because: because.into(),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Kubernetes 1.36's defaults, Platen's chart, 20 requests a second by three doors, a lease renewed at 17 s.
+    pub fn timings() -> Timings {
+        Timings {
+            cluster: Some(ClusterTimings { grace: 50.0, monitor: 5.0, lease: 40.0, renewed: 17.0 }),
+            restart_pause: 0.2,
+            toleration: 15.0,
+            startup_period: 1.0,
+            readiness_period: 2.0,
+            unready: (2.0, 6.0),
+            door: Some((0.5, 2.0)),
+            between: 0.15,
+        }
+    }
+
+    fn at(predictions: &Predictions, kind: MomentKind) -> (f64, f64) {
+        let prediction = &predictions[&kind];
+        ((prediction.at * 100.0).round() / 100.0, (prediction.give_or_take * 100.0).round() / 100.0)
+    }
+
+    #[test]
+    fn a_killed_node_goes_the_way_of_lease_grace_and_toleration() {
+        let predictions = predict(Fault::Node { mode: Mode::Kill }, &timings(), 20.0);
+        assert_eq!(at(&predictions, MomentKind::FirstFailedTry), (20.08, 0.08));
+        assert_eq!(at(&predictions, MomentKind::LastFailedTry), (21.25, 0.75));
+        assert_eq!(at(&predictions, MomentKind::LeaseStale), (57.0, 1.0));
+        // 17 + 50 at the earliest, a look of 5 s later at the latest.
+        assert_eq!(at(&predictions, MomentKind::NotReady), (69.5, 2.5));
+        assert_eq!(at(&predictions, MomentKind::Taint), (69.5, 2.5));
+        assert_eq!(at(&predictions, MomentKind::EndpointsUnready), (70.5, 2.5));
+        assert_eq!(at(&predictions, MomentKind::Eviction), (85.5, 2.5));
+        assert_eq!(at(&predictions, MomentKind::Scheduled), (86.5, 3.5));
+        assert_eq!(at(&predictions, MomentKind::Started), (89.5, 3.5));
+        assert_eq!(at(&predictions, MomentKind::Ready), (93.0, 3.5));
+    }
+
+    #[test]
+    fn the_five_minutes_are_the_default_toleration() {
+        let own = predict(Fault::Node { mode: Mode::Kill }, &timings(), 20.0);
+        let default = Timings { toleration: 300.0, ..timings() };
+        let default = predict(Fault::Node { mode: Mode::Kill }, &default, 20.0);
+        let later = default[&MomentKind::Ready].at - own[&MomentKind::Ready].at;
+        assert!((later - 285.0).abs() < 1e-9, "{later}");
+    }
+
+    #[test]
+    fn a_pod_is_replaced_at_once_and_a_hanging_one_found_by_its_probe() {
+        let pod = predict(Fault::Pod, &timings(), 10.0);
+        assert_eq!((at(&pod, MomentKind::Scheduled).0, at(&pod, MomentKind::Ready).0), (11.0, 17.5));
+        assert!(!pod.contains_key(&MomentKind::NotReady));
+        let hang = predict(Fault::Hang, &timings(), 10.0);
+        assert_eq!(at(&hang, MomentKind::EndpointsUnready), (14.0, 2.0));
+    }
+
+    #[test]
+    fn embedded_processes_come_back_by_their_supervisor() {
+        let timings = Timings { cluster: None, ..timings() };
+        let killed = predict(Fault::Node { mode: Mode::Kill }, &timings, 10.0);
+        assert_eq!((at(&killed, MomentKind::Started).0, at(&killed, MomentKind::Ready).0), (10.2, 12.2));
+        let paused = predict(Fault::Node { mode: Mode::Pause }, &timings, 10.0);
+        assert!(!paused.contains_key(&MomentKind::Started), "nobody starts what has not ended");
+    }
+}

@@ -1,0 +1,162 @@
+//! What is said of runs that went well, badly, or nowhere.
+
+use super::*;
+use crate::chaos::report::{FaultReport, Phase, Prediction, Proof, Seen, Undo, UndoneStep};
+use crate::load;
+
+const LIMITS: Limits = Limits { max_errors: 0, max_p99_ms: None, max_p99_ratio: None };
+
+fn phase(name: PhaseName, p99_ms: f64) -> Phase {
+    let summary = load::Summary {
+        count: 100,
+        mean_ms: p99_ms,
+        p50_ms: p99_ms,
+        p95_ms: p99_ms,
+        p99_ms,
+        p999_ms: p99_ms,
+        max_ms: p99_ms,
+    };
+    Phase {
+        name,
+        from: 0.0,
+        to: 1.0,
+        sent: 100,
+        good: 100,
+        failed: 0,
+        lost_tries: 0,
+        latency: Some(summary),
+        latency_from_sending: Some(summary),
+    }
+}
+
+fn moment(kind: MomentKind, at: Option<f64>, predicted: Option<f64>) -> Moment {
+    let predicted = predicted.map(|at| Prediction { at, give_or_take: 1.0, because: "so".into() });
+    Moment {
+        kind,
+        title: kind.title().into(),
+        at,
+        objects: at.map(|at| Seen { name: "it".into(), at }).into_iter().collect(),
+        deviation: at.zip(predicted.as_ref()).map(|(at, predicted)| at - predicted.at),
+        predicted,
+    }
+}
+
+/// A worker killed at 10 s, its one pod replaced at 80 s, all well at 120 s.
+fn well() -> ChaosReport {
+    let counts = load::Counts { good: 2500, ..load::Counts::default() };
+    ChaosReport {
+        fault: FaultReport {
+            takes: vec!["ocr/model-1".into()],
+            at: Some(10.0),
+            proofs: vec![Proof { what: "its container has exited".into(), holds: true, at: 10.1 }],
+            ..FaultReport::default()
+        },
+        timeline: vec![
+            moment(MomentKind::Fault, Some(10.0), None),
+            moment(MomentKind::NotReady, Some(60.0), Some(62.0)),
+            moment(MomentKind::Ready, Some(80.0), Some(82.0)),
+            moment(MomentKind::NodeBack, Some(85.0), None),
+            moment(MomentKind::AllReady, Some(120.0), None),
+        ],
+        phases: vec![phase(PhaseName::Steady, 100.0), phase(PhaseName::Outage, 250.0)],
+        load: Some(load::Report { sent: 2500, counts, ..load::Report::default() }),
+        undo: Undo {
+            steps: vec![UndoneStep { title: "start c-worker".into(), done: true, error: None }],
+            verified: true,
+            remarks: Vec::new(),
+        },
+        ..ChaosReport::default()
+    }
+}
+
+fn judged(report: &ChaosReport) -> Verdict {
+    verdict(report, &LIMITS, &Ending::Whole)
+}
+
+fn sentence(verdict: &Verdict, name: &str) -> String {
+    verdict.points.iter().find(|point| point.name == name).unwrap().sentence.clone()
+}
+
+#[test]
+fn a_run_without_a_lost_request_passes_and_says_why() {
+    let verdict = judged(&well());
+    assert_eq!(verdict.outcome, Outcome::Passed, "{verdict:?}");
+    assert_eq!(sentence(&verdict, "errors"), "0 of 2500 requests failed for good");
+    assert_eq!(
+        sentence(&verdict, "replacements"),
+        "all replacements Ready 70.0 s after the fault, 20.0 s after NotReady"
+    );
+    assert!(sentence(&verdict, "p99 ratio").contains("2.5 times"), "{verdict:?}");
+}
+
+#[test]
+fn one_request_that_failed_for_good_fails_it() {
+    let mut report = well();
+    report.load.as_mut().unwrap().counts.failed = 1;
+    let verdict = judged(&report);
+    assert_eq!(verdict.outcome, Outcome::Failed);
+    assert_eq!(verdict.missed().count(), 1);
+    assert_eq!(
+        self::verdict(&report, &Limits { max_errors: 1, ..LIMITS }, &Ending::Whole).outcome,
+        Outcome::Passed
+    );
+}
+
+#[test]
+fn a_fault_that_did_not_happen_is_inconclusive_however_well_all_went() {
+    let mut report = well();
+    report.fault.proofs[0].holds = false;
+    assert_eq!(judged(&report).outcome, Outcome::Inconclusive);
+    report.fault.proofs.clear();
+    assert_eq!(judged(&report).outcome, Outcome::Inconclusive);
+}
+
+#[test]
+fn the_ratio_of_latencies_decides_only_where_it_is_asked_for() {
+    let mut report = well();
+    report.phases[1] = phase(PhaseName::Outage, 900.0);
+    assert_eq!(judged(&report).outcome, Outcome::Passed);
+    let asked = Limits { max_p99_ratio: Some(3.0), ..LIMITS };
+    assert_eq!(verdict(&report, &asked, &Ending::Whole).outcome, Outcome::Failed);
+    report.load.as_mut().unwrap().generator_was_slow = true;
+    assert_eq!(verdict(&report, &asked, &Ending::Whole).outcome, Outcome::Inconclusive);
+    assert_eq!(judged(&report).outcome, Outcome::Passed, "no limit on latency was asked for");
+}
+
+#[test]
+fn a_replacement_that_did_not_come_fails_it() {
+    let mut report = well();
+    report.timeline[2] = moment(MomentKind::Ready, None, Some(82.0));
+    assert_eq!(sentence(&judged(&report), "replacements"), "0 of 1 replacements became Ready");
+    assert_eq!(judged(&report).outcome, Outcome::Failed);
+}
+
+#[test]
+fn a_prediction_that_is_far_off_is_told_and_fails_nothing() {
+    let mut report = well();
+    report.timeline[1] = moment(MomentKind::NotReady, Some(70.0), Some(62.0));
+    let verdict = judged(&report);
+    assert_eq!(
+        sentence(&verdict, "predictions"),
+        "1 of 2 predictions within 5 s; node NotReady came 8.0 s later"
+    );
+    assert_eq!(verdict.outcome, Outcome::Passed);
+}
+
+#[test]
+fn what_is_not_undone_fails_it_and_names_the_command_that_undoes_it() {
+    let mut report = well();
+    report.undo.steps[0].done = false;
+    report.undo.verified = false;
+    let verdict = judged(&report);
+    assert_eq!(verdict.outcome, Outcome::Failed);
+    assert!(sentence(&verdict, "undo").contains("cargo xtask chaos --recover"));
+}
+
+#[test]
+fn an_interrupted_and_an_aborted_run_say_so() {
+    assert_eq!(verdict(&well(), &LIMITS, &Ending::Interrupted).outcome, Outcome::Interrupted);
+    let aborted = verdict(&well(), &LIMITS, &Ending::Aborted("60 of 80 requests failed".into()));
+    assert_eq!(aborted.outcome, Outcome::Aborted);
+    assert!(aborted.missed().any(|sentence| sentence.contains("60 of 80")));
+}
