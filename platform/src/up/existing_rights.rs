@@ -160,7 +160,6 @@ struct Object {
     api_version: String,
     kind: String,
     metadata: Metadata,
-    #[serde(default)]
     rules: Vec<PolicyRule>,
 }
 
@@ -182,15 +181,12 @@ fn objects(manifests: &str) -> Result<Vec<Object>> {
         }
         // Alerts have rules of another kind.
         let is_role = value["kind"].as_str().is_some_and(|kind| kind.ends_with("Role"));
-        let mut object: Object = match is_role {
-            true => serde_json::from_value(value),
-            false => serde_json::from_value(json!({
-                "apiVersion": value["apiVersion"], "kind": value["kind"], "metadata": value["metadata"],
-            })),
-        }
+        let rules = if is_role { value["rules"].clone() } else { json!([]) };
+        let object: Object = serde_json::from_value(json!({
+            "apiVersion": value["apiVersion"], "kind": value["kind"], "metadata": value["metadata"], "rules": rules,
+        }))
         .map_err(|error| Error::malformed("the rendered chart", error, "restore it from git"))?;
         if !object.metadata.annotations.contains_key("helm.sh/hook") {
-            object.rules.retain(|_| is_role);
             objects.push(object);
         }
     }

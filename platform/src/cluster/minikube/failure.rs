@@ -51,7 +51,7 @@ fn source(code: i32) -> &'static str {
 }
 
 /// The error for a run that ended with `code`, with minikube's own words and advice.
-pub fn explain(cmd: &Cmd, output: &Output, tracker: &Tracker, within: Duration) -> Error {
+pub fn explain(cmd: &Cmd, output: &Output, tracker: &Tracker, took: Duration) -> Error {
     let code = output.code;
     let cause = tracker.cause(code);
     let said = match cause {
@@ -61,7 +61,8 @@ pub fn explain(cmd: &Cmd, output: &Output, tracker: &Tracker, within: Duration) 
     let name = cause.map(|cause| cause.name.as_str()).filter(|name| !name.is_empty());
     let name = name.map(|name| format!(", {name}")).unwrap_or_default();
     let indented: String = said.lines().flat_map(|line| ["\n    ", line]).collect();
-    let what = format!("{cmd} exited with {code} ({}{name}){indented}", source(code));
+    let ended = format!("exited with {code} ({}{name}){indented}", source(code));
+    let what = format!("{cmd} {ended}");
     let advice = cause.map(|cause| cause.advice.trim()).filter(|advice| !advice.is_empty());
     let url = cause.map(|cause| cause.url.trim()).filter(|url| !url.is_empty());
     let hint = match (advice, url) {
@@ -73,7 +74,7 @@ pub fn explain(cmd: &Cmd, output: &Output, tracker: &Tracker, within: Duration) 
     match sort(code) {
         Sort::Usage => Error::usage(what, hint),
         Sort::Machine => Error::machine(what, hint),
-        Sort::TimedOut => Error::timed_out(what, within, hint),
+        Sort::TimedOut => Error::timed_out(format!("{cmd}, which {ended}"), took, hint),
         Sort::Program => Error::Program { what, hint },
     }
 }
@@ -169,6 +170,15 @@ mod tests {
         for (code, exit) in cases {
             assert_eq!(explained(code, None, "").exit(), exit, "{code}");
         }
+    }
+
+    #[test]
+    fn a_time_out_of_minikubes_own_is_told_with_how_long_it_took() {
+        let said = explained(82, None, "").to_string();
+        assert!(
+            said.starts_with("timed out after 600 s waiting for minikube start -p pc, which exited with 82"),
+            "{said}"
+        );
     }
 
     #[test]
