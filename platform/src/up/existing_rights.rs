@@ -19,8 +19,8 @@ use crate::gitops;
 
 /// Questions under way at once.
 const AT_ONCE: usize = 16;
-/// What Helm and Platen do with an object of the chart over its life.
-const MANAGED: [&str; 5] = ["create", "delete", "get", "list", "patch"];
+/// What Helm and Platen do with an object of the chart over its life; Helm watches it leave.
+const MANAGED: [&str; 6] = ["create", "delete", "get", "list", "patch", "watch"];
 /// The name of the role in the manifest.
 const ROLE: &str = "platen";
 

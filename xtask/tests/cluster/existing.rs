@@ -32,8 +32,8 @@ pub fn restricted_account(xtask: &Xtask) -> Outcome {
     for missing in [
         "system:serviceaccount:e2e-deployer:deployer",
         "in the cluster: list nodes",
-        "in the cluster: create, delete, get, list, patch persistentvolumes",
-        "in backend: create, delete, get, list, patch deployments.apps",
+        "in the cluster: create, delete, get, list, patch, watch persistentvolumes",
+        "in backend: create, delete, get, list, patch, watch deployments.apps",
         "in ocr: get, list, watch endpointslices.discovery.k8s.io",
         "kubectl apply -f ",
     ] {
