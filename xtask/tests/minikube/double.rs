@@ -104,10 +104,10 @@ fn status(world: &World, name: &str) -> i32 {
         .iter()
         .enumerate()
         .map(|(index, node)| {
-            let word = |state: &str| if node.running { state.to_owned() } else { "Stopped".into() };
-            let (api_server, config) = if index == 0 { ("Running", "Configured") } else { ("Irrelevant", "Irrelevant") };
-            json!({"Name": node.name, "Host": word("Running"), "Kubelet": word("Running"), "APIServer": word(api_server),
-                "Kubeconfig": word(config), "Worker": index > 0})
+            let either = |then: &str| if node.running { then.to_owned() } else { "Stopped".into() };
+            let (api_server, known) = if index == 0 { ("Running", "Configured") } else { ("Irrelevant", "Irrelevant") };
+            json!({"Name": node.name, "Host": either("Running"), "Kubelet": either("Running"), "APIServer": either(api_server),
+                "Kubeconfig": either(known), "Worker": index > 0})
         })
         .collect();
     match nodes.as_slice() {
