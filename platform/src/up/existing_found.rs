@@ -146,8 +146,11 @@ mod tests {
 
     use super::*;
 
-    /// A cluster that answers each path so; everything else is refused to this account.
-    fn cluster(answers: &'static [(&'static str, fn() -> Value)]) -> kube::Client {
+    /// What a path answers.
+    type Answer = (&'static str, fn() -> Value);
+
+    /// A cluster that answers so; everything else is refused to this account.
+    fn cluster(answers: &'static [Answer]) -> kube::Client {
         let (service, mut handle) = tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
         tokio::spawn(async move {
             while let Some((request, respond)) = handle.next_request().await {

@@ -98,7 +98,9 @@ impl ExistingProvider {
         let used = existing_found::components(&client, self.host.config.components).await?;
         if has_helm {
             self.looked.store(true, Ordering::Relaxed);
-            used.into_iter().for_each(|used| self.host.events.note(used));
+            for used in used {
+                self.host.events.note(used);
+            }
             self.host.events.note(Classes::of(&client).await?.told());
         }
         Ok(())
@@ -112,10 +114,9 @@ impl ExistingProvider {
     /// Lists what this account may not do, and writes what an administrator applies to change that.
     async fn refused(&self, client: &kube::Client, missing: &[Right]) -> Result<Error> {
         let user = existing_rights::user(client).await;
-        let list: String =
-            existing_rights::lines(missing).iter().map(|line| format!("\n    {line}")).collect();
+        let list = existing_rights::lines(missing).join("\n    ");
         let who = user.as_deref().map_or_else(String::new, |user| format!(" ({user})"));
-        let what = format!("the account of {}{who} lacks rights:{list}", self.context);
+        let what = format!("the account of {}{who} lacks rights:\n    {list}", self.context);
         let file = self.rights_file();
         let user = user.unwrap_or_else(|| "NAME".into());
         write_atomically(&file, existing_rights::manifest(missing, &user)?.as_bytes())?;

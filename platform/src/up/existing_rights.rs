@@ -19,8 +19,8 @@ use crate::gitops;
 
 /// Questions under way at once.
 const AT_ONCE: usize = 16;
-/// What Helm and Platen do with an object of the chart over its life.
-const MANAGED: [&str; 5] = ["create", "delete", "get", "list", "patch"];
+/// What Helm and Platen do with an object of the chart over its life; Helm watches it leave.
+const MANAGED: [&str; 6] = ["create", "delete", "get", "list", "patch", "watch"];
 /// The name of the role in the manifest.
 const ROLE: &str = "platen";
 
@@ -160,7 +160,6 @@ struct Object {
     api_version: String,
     kind: String,
     metadata: Metadata,
-    #[serde(default)]
     rules: Vec<PolicyRule>,
 }
 
@@ -182,15 +181,12 @@ fn objects(manifests: &str) -> Result<Vec<Object>> {
         }
         // Alerts have rules of another kind.
         let is_role = value["kind"].as_str().is_some_and(|kind| kind.ends_with("Role"));
-        let mut object: Object = match is_role {
-            true => serde_json::from_value(value),
-            false => serde_json::from_value(json!({
-                "apiVersion": value["apiVersion"], "kind": value["kind"], "metadata": value["metadata"],
-            })),
-        }
+        let rules = if is_role { value["rules"].clone() } else { json!([]) };
+        let object: Object = serde_json::from_value(json!({
+            "apiVersion": value["apiVersion"], "kind": value["kind"], "metadata": value["metadata"], "rules": rules,
+        }))
         .map_err(|error| Error::malformed("the rendered chart", error, "restore it from git"))?;
         if !object.metadata.annotations.contains_key("helm.sh/hook") {
-            object.rules.retain(|_| is_role);
             objects.push(object);
         }
     }

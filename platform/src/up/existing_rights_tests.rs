@@ -34,6 +34,7 @@ fn has(rights: &[Right], namespace: Option<&str>, group: &str, resource: &str, v
 fn rights_are_those_of_the_charts_objects_and_of_what_is_looked_at() {
     let rights = needed(CHART, Argocd::Absent).unwrap();
     assert!(has(&rights, Some("backend"), "apps", "deployments", "patch"));
+    assert!(has(&rights, Some("backend"), "apps", "deployments", "watch"), "helm waits for it to be gone");
     assert!(has(&rights, None, "", "persistentvolumes", "create"));
     assert!(has(&rights, None, "", "nodes", "list"));
     assert!(

@@ -13,7 +13,7 @@ use crate::engine;
 use crate::error::Result;
 use crate::event::{Events, Step};
 use crate::host::Host;
-use crate::mirror::Artifact;
+use crate::mirror::{Artifact, registry};
 use crate::registry::Reference;
 
 pub type MinikubeProvider = DockerProvider<MinikubeMaker>;
@@ -85,6 +85,8 @@ impl Maker for MinikubeMaker {
             }
             ClusterState::Running { .. } => {}
             ClusterState::Stopped => {
+                // It may have been given a stopped node's address since.
+                self.settle_registry().await?;
                 self.minikube.start(tell).await?;
                 self.connect(tell).await?;
             }
@@ -131,6 +133,15 @@ impl MinikubeMaker {
         self.minikube.start(tell).await?;
         self.connect(tell).await?;
         self.minikube.mark_created()
+    }
+
+    async fn settle_registry(&self) -> Result<()> {
+        let docker = &self.site.engine.docker;
+        let network = minikube::network_name(&self.site.host.config);
+        if engine::has_network(docker, &network).await? && registry::exists(docker).await? {
+            self.connect_registry().await?;
+        }
+        Ok(())
     }
 
     /// What a start of minikube does not do, or writes over.

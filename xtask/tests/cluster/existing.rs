@@ -32,8 +32,8 @@ pub fn restricted_account(xtask: &Xtask) -> Outcome {
     for missing in [
         "system:serviceaccount:e2e-deployer:deployer",
         "in the cluster: list nodes",
-        "in the cluster: create, delete, get, list, patch persistentvolumes",
-        "in backend: create, delete, get, list, patch deployments.apps",
+        "in the cluster: create, delete, get, list, patch, watch persistentvolumes",
+        "in backend: create, delete, get, list, patch, watch deployments.apps",
         "in ocr: get, list, watch endpointslices.discovery.k8s.io",
         "kubectl apply -f ",
     ] {
@@ -74,11 +74,13 @@ fn account() -> Outcome {
 /// With the account's own token, and nothing else.
 fn kubeconfig() -> Result<tempfile::NamedTempFile, libtest_mimic::Failed> {
     let token = kubectl(&["-n", NAMESPACE, "create", "token", "deployer"], "")?;
-    let admin = kubectl(&["config", "view", "--raw", "--minify", "--flatten", "-o", "json"], "")?;
-    let admin: Json = serde_json::from_str(&admin)?;
+    let admin = serde_json::to_value(kube::config::Kubeconfig::read()?)?;
+    let name = format!("kind-{PROFILE}");
+    let clusters = admin["clusters"].as_array().expect("clusters");
+    let cluster = clusters.iter().find(|it| it["name"] == name.as_str()).expect("the suite's");
     let config = json!({
         "apiVersion": "v1", "kind": "Config",
-        "clusters": [{"name": "c", "cluster": admin["clusters"][0]["cluster"]}],
+        "clusters": [{"name": "c", "cluster": cluster["cluster"]}],
         "users": [{"name": "deployer", "user": {"token": token}}],
         "contexts": [{"name": RESTRICTED, "context": {"cluster": "c", "user": "deployer"}}],
     });
@@ -98,11 +100,11 @@ fn apply(manifest: &str) -> Outcome {
     kubectl(&["apply", "-f", "-"], manifest).map(drop)
 }
 
-/// As the cluster's administrator.
+/// As the cluster's administrator, with the node's own program.
 fn kubectl(args: &[&str], given: &str) -> Result<String, libtest_mimic::Failed> {
-    let context = format!("kind-{PROFILE}");
-    let mut child = Command::new("kubectl")
-        .args(["--context", &context])
+    let node = format!("{PROFILE}-control-plane");
+    let mut child = Command::new("docker")
+        .args(["exec", "-i", &node, "kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf"])
         .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::world::{Profile, World};
+use crate::world::{Profile, World, runs_as_root};
 
 /// Flags of `start` that take a value; the second are those that may come again.
 const VALUED: [&str; 13] = [
@@ -104,10 +104,10 @@ fn status(world: &World, name: &str) -> i32 {
         .iter()
         .enumerate()
         .map(|(index, node)| {
-            let word = |running: &str| if node.running { running.to_owned() } else { "Stopped".into() };
-            let (api, kubeconfig) = if index == 0 { ("Running", "Configured") } else { ("Irrelevant", "Irrelevant") };
-            json!({"Name": node.name, "Host": word("Running"), "Kubelet": word("Running"), "APIServer": word(api),
-                "Kubeconfig": word(kubeconfig), "Worker": index > 0})
+            let either = |then: &str| if node.running { then.to_owned() } else { "Stopped".into() };
+            let (api_server, known) = if index == 0 { ("Running", "Configured") } else { ("Irrelevant", "Irrelevant") };
+            json!({"Name": node.name, "Host": either("Running"), "Kubelet": either("Running"), "APIServer": either(api_server),
+                "Kubeconfig": either(known), "Worker": index > 0})
         })
         .collect();
     match nodes.as_slice() {
@@ -137,81 +137,67 @@ fn flags<'a>(given: &[&'a str]) -> Result<Vec<(&'a str, &'a str)>, String> {
     Ok(flags)
 }
 
-fn start(world: &World, name: &str, given: &[&str]) -> i32 {
-    let flags = match flags(given) {
-        Ok(flags) => flags,
-        Err(what) => return usage(&what),
+/// The profile that flags ask for, or the exit code of a refusal.
+fn asked(name: &str, given: &[&str]) -> Result<Profile, i32> {
+    let flags = flags(given).map_err(|what| usage(&what))?;
+    let all = |name: &str| -> Vec<String> {
+        flags.iter().filter(|(flag, _)| *flag == name).map(|(_, value)| (*value).to_owned()).collect()
     };
-    let value =
-        |name: &str| flags.iter().find(|(flag, _)| *flag == name).map(|(_, value)| (*value).to_owned());
-    let number = |name: &str| value(name).and_then(|text| text.parse::<u64>().ok());
-    let (Some(nodes), Some(memory), Some(cpus)) = (number("--nodes"), number("--memory"), number("--cpus"))
-    else {
-        return usage("--nodes, --memory and --cpus are numbers");
-    };
-    if value("--driver").as_deref() != Some("docker")
-        || value("--container-runtime").as_deref() != Some("containerd")
-    {
-        return usage("another driver or runtime than the test asked for");
+    let text = |name: &str| all(name).pop().unwrap_or_default();
+    let number = |name: &str| text(name).parse::<u64>().map_err(|_| usage(&format!("{name} is no number")));
+    let (nodes, memory, cpus) = (number("--nodes")?, number("--memory")?, number("--cpus")?);
+    if text("--driver") != "docker" || text("--container-runtime") != "containerd" {
+        return Err(usage("another driver or runtime than the test asked for"));
     }
-    if nodes > 1 && value("--ports").is_some() {
+    let ports = all("--ports");
+    if nodes > 1 && !ports.is_empty() {
         // Docker refuses the second node's container.
-        complaint(80, "GUEST_PROVISION", "docker: Bind for 127.0.0.1 failed: port is already allocated", "");
-        return 80;
+        let why = "docker: Bind for 127.0.0.1 failed: port is already allocated";
+        complaint(80, "GUEST_PROVISION", why, "");
+        return Err(80);
     }
-    let version = value("--kubernetes-version").unwrap_or_default();
-    step(
-        0,
-        19,
-        "Initial Minikube Setup",
-        &format!("[{name}] minikube v1.39.0 on Debian 12.11 (docker/amd64)"),
-    );
+    Ok(Profile::new(name, nodes, ports, memory, cpus, &text("--kubernetes-version")))
+}
+
+fn start(world: &World, name: &str, given: &[&str]) -> i32 {
+    let asked = match asked(name, given) {
+        Ok(asked) => asked,
+        Err(code) => return code,
+    };
+    let hello = format!("[{name}] minikube v1.39.0 on Debian 12.11 (docker/amd64)");
+    step(0, 19, "Initial Minikube Setup", &hello);
     said("info", "MINIKUBE_IN_STYLE=false");
     let existing = world.profile(name);
     let basis = if existing.is_some() { "existing profile" } else { "user configuration" };
     step(1, 19, "Selecting Driver", &format!("Using the docker driver based on {basis}"));
-    if world.runs_as_root() {
-        said(
-            "error",
-            "The \"docker\" driver should not be used with root privileges. If you wish to continue as root, use --force.",
-        );
-        if value("--force").is_none() {
-            complaint(
-                57,
-                "DRV_AS_ROOT",
-                "The \"docker\" driver should not be used with root privileges.",
-                "",
-            );
+    if runs_as_root() {
+        let refusal = "The \"docker\" driver should not be used with root privileges.";
+        said("error", &format!("{refusal} If you wish to continue as root, use --force."));
+        if !given.contains(&"--force") {
+            complaint(57, "DRV_AS_ROOT", refusal, "");
             return 57;
         }
     }
-    let mut profile = existing.unwrap_or_else(|| {
-        let ports = flags.iter().filter(|(flag, _)| *flag == "--ports").map(|(_, port)| (*port).to_owned());
-        Profile::new(name, nodes, ports.collect(), memory, cpus, &version)
-    });
     if let Some(code) = fault_at(world, "begin") {
         return code;
     }
+    let mut profile = existing.unwrap_or(asked);
     world.keep(&profile);
     for index in 0..profile.nodes.len() {
-        if let Some(code) = start_node(world, &mut profile, index, &version) {
+        if let Some(code) = start_node(world, &mut profile, index) {
             return code;
         }
     }
     world.write_kubeconfig(name);
-    step(
-        19,
-        19,
-        "Done",
-        &format!(
-            "Done! kubectl is now configured to use \"{name}\" cluster and \"default\" namespace by default"
-        ),
+    let done = format!(
+        "Done! kubectl is now configured to use \"{name}\" cluster and \"default\" namespace by default"
     );
+    step(19, 19, "Done", &done);
     0
 }
 
 /// Some exit code where it ends here.
-fn start_node(world: &World, profile: &mut Profile, index: usize, version: &str) -> Option<i32> {
+fn start_node(world: &World, profile: &mut Profile, index: usize) -> Option<i32> {
     let node = profile.nodes[index].name.clone();
     let role = if index == 0 { "primary control-plane" } else { "worker" };
     step(3, 19, "Starting Node", &format!("Starting \"{node}\" {role} node in \"{}\" cluster", profile.name));
@@ -238,7 +224,7 @@ fn start_node(world: &World, profile: &mut Profile, index: usize, version: &str)
         11,
         19,
         "Preparing Kubernetes",
-        &format!("Preparing Kubernetes {version} on containerd 2.2.1+unknown ..."),
+        &format!("Preparing Kubernetes {} on containerd 2.2.1+unknown ...", profile.kubernetes),
     );
     step(17, 19, "Verifying Kubernetes", "Verifying Kubernetes components...");
     None

@@ -14,7 +14,7 @@ pub struct Profile {
     ports: Vec<String>,
     memory: u64,
     cpus: u64,
-    kubernetes: String,
+    pub kubernetes: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -83,11 +83,6 @@ impl World {
             Some(fault) => std::fs::write(self.path("fault"), fault).expect("writing the fault"),
             None => drop(std::fs::remove_file(self.path("fault"))),
         }
-    }
-
-    pub fn runs_as_root(&self) -> bool {
-        use std::os::unix::fs::MetadataExt;
-        std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
     }
 
     fn profile_file(&self, name: &str) -> PathBuf {
@@ -186,4 +181,9 @@ impl World {
         });
         std::fs::write(self.kubeconfig(), config.to_string()).expect("writing the kubeconfig");
     }
+}
+
+pub fn runs_as_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }

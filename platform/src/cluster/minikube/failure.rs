@@ -51,7 +51,7 @@ fn source(code: i32) -> &'static str {
 }
 
 /// The error for a run that ended with `code`, with minikube's own words and advice.
-pub fn explain(cmd: &Cmd, output: &Output, tracker: &Tracker, within: Duration) -> Error {
+pub fn explain(cmd: &Cmd, output: &Output, tracker: &Tracker, took: Duration) -> Error {
     let code = output.code;
     let cause = tracker.cause(code);
     let said = match cause {
@@ -61,50 +61,58 @@ pub fn explain(cmd: &Cmd, output: &Output, tracker: &Tracker, within: Duration) 
     let name = cause.map(|cause| cause.name.as_str()).filter(|name| !name.is_empty());
     let name = name.map(|name| format!(", {name}")).unwrap_or_default();
     let indented: String = said.lines().flat_map(|line| ["\n    ", line]).collect();
-    let what = format!("{cmd} exited with {code} ({}{name}){indented}", source(code));
+    let ended = format!("exited with {code} ({}{name}){indented}", source(code));
+    let what = format!("{cmd} {ended}");
     let advice = cause.map(|cause| cause.advice.trim()).filter(|advice| !advice.is_empty());
     let url = cause.map(|cause| cause.url.trim()).filter(|url| !url.is_empty());
     let hint = match (advice, url) {
         (Some(advice), Some(url)) => format!("minikube advises: {advice} ({url})"),
         (Some(advice), None) => format!("minikube advises: {advice}"),
         (None, Some(url)) => format!("minikube names {url}"),
-        (None, None) => own_hint(code, &said, cmd),
+        (None, None) => match (own_hint(code, &said), tracker.earlier(code)) {
+            (Some(hint), _) => hint,
+            // With --force it goes on, and fails later of the same.
+            (None, Some(earlier)) => {
+                let next = earlier.code.and_then(|code| own_hint(code, "")).unwrap_or_else(|| logs(cmd));
+                format!("before that it said: {}; {next}", shortened(&earlier.message))
+            }
+            (None, None) => logs(cmd),
+        },
     };
     match sort(code) {
         Sort::Usage => Error::usage(what, hint),
         Sort::Machine => Error::machine(what, hint),
-        Sort::TimedOut => Error::timed_out(what, within, hint),
+        Sort::TimedOut => Error::timed_out(format!("{cmd}, which {ended}"), took, hint),
         Sort::Program => Error::Program { what, hint },
     }
 }
 
 /// Where minikube itself has no advice.
-fn own_hint(code: i32, said: &str, cmd: &Cmd) -> String {
-    let lower = said.to_lowercase();
-    if code == 14 {
-        return "this minikube does not know one of these flags: correct [minikube] in platen.toml, or use another \
-                minikube"
-            .into();
-    }
-    if code == 57 {
-        return "run as a user who may use Docker".into();
-    }
-    if lower.contains("manifest unknown") || lower.contains("unable to find image") || lower.contains("pull")
-    {
-        return "name an image of the nodes that Docker has or can pull: base_image under [minikube] in platen.toml".into();
-    }
-    if code / 10 == 2 {
-        return "ask for less, or for fewer nodes: cargo xtask up --memory MIB --nodes 1".into();
-    }
-    if matches!(code, 100 | 106) {
-        return "name a version that this minikube knows: kubernetes_version under [minikube] in platen.toml"
-            .into();
-    }
-    if code / 10 == 4 {
-        return "behind a mirror, name it in platen.toml: binary_mirror, base_image and image_repository under \
-                [minikube]; or use kind: cargo xtask up --provider kind"
-            .into();
-    }
+fn own_hint(code: i32, said: &str) -> Option<String> {
+    let said = said.to_lowercase();
+    let no_image = ["manifest unknown", "unable to find image", "failed to pull", "pull access denied"];
+    let hint = match code {
+        14 => {
+            "this minikube does not know one of these flags: correct [minikube] in platen.toml, or use another minikube"
+        }
+        57 => "run as a user who may use Docker",
+        _ if no_image.iter().any(|words| said.contains(words)) => {
+            "name an image of the nodes that Docker has or can pull: base_image under [minikube] in platen.toml"
+        }
+        20..=29 => "ask for what the machine has and Kubernetes needs: cargo xtask up --memory MIB --nodes 1",
+        40..=49 => {
+            "behind a mirror, name it in platen.toml: binary_mirror, base_image and image_repository under [minikube]; or \
+             use kind: cargo xtask up --provider kind"
+        }
+        100 | 106 => {
+            "name a version that this minikube knows: kubernetes_version under [minikube] in platen.toml"
+        }
+        _ => return None,
+    };
+    Some(hint.into())
+}
+
+fn logs(cmd: &Cmd) -> String {
     let profile = cmd.args.iter().skip_while(|arg| *arg != "-p").nth(1);
     let profile = profile.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     format!("see more: minikube -p {profile} logs; the next `up` goes on from what is there")
@@ -119,8 +127,9 @@ fn uncaused(output: &Output, tracker: &Tracker) -> String {
     shortened(&lines.join("\n"))
 }
 
-/// Its beginning and its end, where it is long.
+/// Its beginning and its end, where it is long; without colours.
 fn shortened(text: &str) -> String {
+    let text = plain(text);
     let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.trim().is_empty()).collect();
     let cut = |line: &&str| match line.char_indices().nth(LINE) {
         Some((at, _)) => format!("{}…", &line[..at]),
@@ -132,6 +141,13 @@ fn shortened(text: &str) -> String {
     let (head, tail) = (&lines[..LINES / 2], &lines[lines.len() - LINES / 2..]);
     let middle = std::iter::once("…".to_owned());
     head.iter().map(cut).chain(middle).chain(tail.iter().map(cut)).collect::<Vec<_>>().join("\n")
+}
+
+/// Without the escape sequences that colour a terminal.
+fn plain(text: &str) -> String {
+    let mut parts = text.split("\u{1b}[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |plain, part| plain + part.split_once('m').map_or(part, |(_, rest)| rest))
 }
 
 #[cfg(test)]
@@ -172,6 +188,15 @@ mod tests {
     }
 
     #[test]
+    fn a_time_out_of_minikubes_own_is_told_with_how_long_it_took() {
+        let said = explained(82, None, "").to_string();
+        assert!(
+            said.starts_with("timed out after 600 s waiting for minikube start -p pc, which exited with 82"),
+            "{said}"
+        );
+    }
+
+    #[test]
     fn minikubes_own_advice_is_the_hint() {
         let complaint = Complaint {
             message: "Failed to start".into(),
@@ -201,6 +226,24 @@ mod tests {
             flag.to_string().contains("--nodez") && flag.hint().unwrap().contains("[minikube]"),
             "{flag}"
         );
+    }
+
+    #[test]
+    fn what_force_passed_over_is_told_where_the_end_has_no_advice() {
+        let mut tracker = Tracker::new(1);
+        let said = [
+            (23, "Requested memory allocation 300MiB is too little"),
+            (80, "kubeadm init: \u{1b}[0;37mfailed\u{1b}[0m"),
+        ];
+        for (code, message) in said {
+            let complaint = Complaint { message: message.into(), code: Some(code), ..Complaint::default() };
+            tracker.see(Event::Error(complaint));
+        }
+        let output = Output { code: 80, ..Output::default() };
+        let error = explain(&Cmd::new("minikube"), &output, &tracker, Duration::ZERO);
+        assert!(error.to_string().ends_with("kubeadm init: failed"), "{error}");
+        let hint = error.hint().unwrap();
+        assert!(hint.contains("300MiB") && hint.contains("--memory"), "{hint}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod spec;
 mod tracker;
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -99,11 +99,12 @@ impl Minikube {
     async fn nodes(&self, program: &PathBuf) -> Result<Vec<NodeStatus>> {
         let cmd =
             self.cmd(program).args(["status", "-p", self.name(), "-o", "json"]).deadline(ANSWERS_WITHIN);
+        let begun = Instant::now();
         let output = self.host.processes.output(&cmd).await?;
         match output.code {
             0..=7 => profile::statuses(&output.stdout),
             failure::NO_PROFILE => Ok(Vec::new()),
-            _ => Err(failed(&cmd, &output, 1, ANSWERS_WITHIN)),
+            _ => Err(failed(&cmd, &output, begun.elapsed())),
         }
     }
 
@@ -133,7 +134,7 @@ impl Minikube {
         let as_root = rustix::process::geteuid().is_root();
         let within = STARTS_WITHIN + JOINS_WITHIN * u32::from(spec.nodes().saturating_sub(1));
         let cmd = self.cmd(&program).args(spec.start_args(as_root)).deadline(within);
-        self.run(&cmd, spec.nodes(), within, tell).await
+        self.run(&cmd, spec.nodes(), tell).await
     }
 
     /// Before anything is made: what is there afterwards is ours to remove.
@@ -147,21 +148,23 @@ impl Minikube {
     }
 
     /// Runs a command that tells its steps.
-    async fn run(&self, cmd: &Cmd, nodes: u16, within: Duration, tell: &Step) -> Result<()> {
+    async fn run(&self, cmd: &Cmd, nodes: u16, tell: &Step) -> Result<()> {
+        let begun = Instant::now();
         let mut tracker = Tracker::new(nodes);
         let mut last = None;
-        let output = run_told(&self.host, cmd, &mut |line| {
+        let see = &mut |line: Line<'_>| {
             let Line::Out(text) = line else { return };
             let shown = parse(text).and_then(|event| tracker.see(event));
             if let Some(shown) = shown.filter(|shown| last.as_ref() != Some(shown)) {
-                tell.progress(&shown.message, Some(shown.done), Some(shown.total).filter(|total| *total > 0));
+                let total = Some(shown.total).filter(|total| *total > 0);
+                tell.progress(&shown.message, Some(shown.done), total);
                 last = Some(shown);
             }
-        })
-        .await?;
+        };
+        let output = self.host.processes.output_with(cmd, see).await?;
         match output.code {
             0 => Ok(()),
-            _ => Err(failure::explain(cmd, &output, &tracker, within)),
+            _ => Err(failure::explain(cmd, &output, &tracker, begun.elapsed())),
         }
     }
 
@@ -299,7 +302,7 @@ impl Minikube {
         self.close_doors().await?;
         let Some(program) = self.program_for_what_is_there().await? else { return Ok(()) };
         let cmd = self.cmd(&program).args(["stop", "-p", self.name(), "-o", "json"]).deadline(STOPS_WITHIN);
-        self.run(&cmd, 1, STOPS_WITHIN, tell).await
+        self.run(&cmd, 1, tell).await
     }
 
     /// Deletes the cluster and its kubeconfig context; there may be none.
@@ -312,7 +315,7 @@ impl Minikube {
                 shared::empty(&self.host, self.engine.docker_host(), node).await;
             }
             let cmd = self.cmd(&program).args(["delete", "-p", self.name(), "-o", "json"]);
-            self.run(&cmd.deadline(STOPS_WITHIN), 1, STOPS_WITHIN, tell).await?;
+            self.run(&cmd.deadline(STOPS_WITHIN), 1, tell).await?;
         }
         if let Some(left) = self.containers().await?.first() {
             let what = format!("minikube has deleted the profile {}, and {left} is still there", self.name());
@@ -322,18 +325,13 @@ impl Minikube {
     }
 }
 
-/// As [`Processes::run_with`](crate::process::Processes::run_with), with any exit code.
-async fn run_told(host: &Host, cmd: &Cmd, see: &mut (dyn FnMut(Line<'_>) + Send)) -> Result<Output> {
-    Ok(host.processes.output_with(cmd, see).await?)
-}
-
 /// The error of a question that failed.
-fn failed(cmd: &Cmd, output: &Output, nodes: u16, within: Duration) -> Error {
-    let mut tracker = Tracker::new(nodes);
+fn failed(cmd: &Cmd, output: &Output, took: Duration) -> Error {
+    let mut tracker = Tracker::new(1);
     for event in output.stdout_text().lines().filter_map(parse) {
         tracker.see(event);
     }
-    failure::explain(cmd, output, &tracker, within)
+    failure::explain(cmd, output, &tracker, took)
 }
 
 /// Of this machine, in MiB; where it cannot be asked, enough for what is usual.

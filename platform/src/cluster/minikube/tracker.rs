@@ -60,6 +60,11 @@ impl Tracker {
         Some(Shown { message, done: self.done, total: self.total })
     }
 
+    /// A complaint with a code of its own that came before, and that `--force` passed over.
+    pub fn earlier(&self, code: i32) -> Option<&Complaint> {
+        self.complaints.iter().find(|complaint| complaint.code.is_some_and(|it| it != code))
+    }
+
     /// The complaint that ended the run with `code`: the last that names this code, else the last that names any.
     pub fn cause(&self, code: i32) -> Option<&Complaint> {
         let mut named = self.complaints.iter().rev().filter(|complaint| complaint.code.is_some());
@@ -117,5 +122,6 @@ mod tests {
         tracker.see(complaint(None, "please let us know"));
         assert_eq!(tracker.cause(80).unwrap().message, "guest");
         assert_eq!(tracker.cause(100).unwrap().message, "guest");
+        assert_eq!(tracker.earlier(80).unwrap().message, "memory");
     }
 }
