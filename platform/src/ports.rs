@@ -138,11 +138,15 @@ mod tests {
         (host, recorded)
     }
 
-    /// A program of its own that listens.
+    /// A program of its own that listens; Perl is a part of every Debian and of macOS.
     fn listening(program: &std::path::Path) -> (Child, u16) {
-        let script = "import socket,time\ns=socket.socket()\ns.bind(('127.0.0.1',0))\ns.listen()\n\
-                      print(s.getsockname()[1],flush=True)\ntime.sleep(60)";
-        let mut child = Command::new(program).args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+        let script = "$s = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die; $| = 1; \
+                      print $s->sockport, \"\\n\"; sleep 60";
+        let mut child = Command::new(program)
+            .args(["-MIO::Socket::INET", "-e", script])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         (child, line.trim().parse().unwrap())
@@ -167,14 +171,14 @@ mod tests {
     async fn the_program_of_somebody_else_is_ended_only_when_that_is_asked_for() {
         let dir = tempfile::tempdir().unwrap();
         let (host, recorded) = host(dir.path());
-        let (mut child, port) = listening("python3".as_ref());
+        let (mut child, port) = listening("perl".as_ref());
         let refused = release(&host, &wanted(port), false).await.unwrap_err();
         assert!(refused.to_string().contains(&format!("pid {}", child.id())), "{refused}");
         assert!(refused.hint().unwrap().contains("--free-ports"));
         assert!(child.try_wait().unwrap().is_none(), "it goes on");
         release(&host, &wanted(port), true).await.unwrap();
         assert!(is_free(port) && !child.wait().unwrap().success());
-        let told = |event: &Event| matches!(event, Event::Note { message } if message.contains("python3"));
+        let told = |event: &Event| matches!(event, Event::Note { message } if message.contains("perl"));
         assert!(recorded.events().iter().any(told), "what is ended is named");
     }
 
@@ -185,12 +189,8 @@ mod tests {
         let bin = host.state_dir().join("bin");
         std::fs::create_dir_all(&bin).unwrap();
         // The real interpreter under the service's name: what counts is the file that runs.
-        let python = Command::new("python3")
-            .args(["-c", "import sys,os;print(os.path.realpath(sys.executable))"])
-            .output();
-        let python = String::from_utf8(python.unwrap().stdout).unwrap();
         let program = bin.join("ocr-service-0123456789ab");
-        std::fs::copy(python.trim(), &program).unwrap();
+        std::fs::copy("/usr/bin/perl", &program).unwrap();
         let (mut child, port) = listening(&program);
         release(&host, &wanted(port), false).await.unwrap();
         assert!(is_free(port) && !child.wait().unwrap().success());

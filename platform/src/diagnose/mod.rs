@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::error::{Doing, Error, Result};
 pub use node::explain_node;
-pub use pod::explain_pod;
+pub use pod::{explain_pod, killed_since};
 pub use rollout::{Workload, heartbeat, unready, workloads};
 
 /// One thing that is wrong.

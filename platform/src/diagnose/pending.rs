@@ -4,7 +4,8 @@
 /// "2 nodes have too little free cpu, 1 node has the taint k=v". A message of another form is given as it is.
 pub(super) fn reasons(message: &str) -> String {
     let Some((_, list)) = message.split_once("available: ") else { return super::short(message) };
-    let list = list.split(". preemption:").next().unwrap_or(list).trim_end_matches(['.', ' ']);
+    // What follows the list is about claims and preemption: no reasons, but why nothing helps.
+    let list = list.split(". ").next().unwrap_or(list).trim_end_matches(['.', ' ']);
     list.split(", ").map(reason).collect::<Vec<_>>().join(", ")
 }
 
@@ -57,6 +58,13 @@ mod tests {
             "1 node has the taint node-role.kubernetes.io/control-plane, 1 node would hold more than an even share of \
              these pods, 2 nodes have too little free cpu"
         );
+    }
+
+    #[test]
+    fn what_the_scheduler_says_of_claims_and_preemption_is_no_reason() {
+        let message = "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are \
+                       available: 1 Preemption is not helpful for scheduling.";
+        assert_eq!(reasons(message), "1 node has too little free cpu");
     }
 
     #[test]

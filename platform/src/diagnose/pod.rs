@@ -1,6 +1,7 @@
 //! Pods: from the kubelet's and the scheduler's words to what is wrong.
 
 use k8s_openapi::api::core::v1::{Container, ContainerStateTerminated, ContainerStatus, Event, Node, Pod};
+use k8s_openapi::jiff::Timestamp;
 
 use super::image::Pull;
 use super::{Finding, pending, short};
@@ -19,6 +20,20 @@ pub fn explain_pod(pod: &Pod, events: &[Event], nodes: &[Node]) -> Vec<Finding> 
         return statuses;
     }
     view.not_started().into_iter().collect()
+}
+
+/// Containers that run again, and were killed for their memory since then: the next time is only a matter of time.
+pub fn killed_since(pod: &Pod, since: Timestamp) -> Vec<Finding> {
+    let Some(view) = View::of(pod, &[], &[]) else { return Vec::new() };
+    let lately = |status: &&ContainerStatus| {
+        let last = status.last_state.as_ref().and_then(|last| last.terminated.as_ref());
+        status.ready
+            && last.is_some_and(|ended| {
+                ended.reason.as_deref() == Some("OOMKilled")
+                    && ended.finished_at.as_ref().is_some_and(|time| time.0 >= since)
+            })
+    };
+    view.statuses().filter(lately).map(|status| view.out_of_memory(status)).collect()
 }
 
 /// Pods that could not even be created: a controller says so in an event, and there is no pod to look at. Told only
@@ -166,12 +181,15 @@ impl<'a> View<'a> {
         let mut said =
             vec![format!("container {} {}", status.name, ended.map_or("keeps ending".into(), ending))];
         if status.restart_count > 0 {
-            said.push(format!(", {} restarts so far", status.restart_count));
+            let restarts = if status.restart_count == 1 { "restart" } else { "restarts" };
+            said.push(format!(", {} {restarts} so far", status.restart_count));
         }
         let words = ended.and_then(|it| it.message.as_deref());
         let last = words.and_then(|text| text.lines().map(str::trim).rfind(|line| !line.is_empty()));
         said.extend(last.map(|line| format!("; its last words: {}", short(line))));
-        let previous = if status.restart_count > 0 { " --previous" } else { "" };
+        // Of one that has just ended, the log at hand is its own: the one before is mostly removed already.
+        let has_just_ended = status.state.as_ref().is_some_and(|state| state.terminated.is_some());
+        let previous = if status.restart_count > 0 && !has_just_ended { " --previous" } else { "" };
         let command = format!(
             "kubectl --namespace {} logs {} --container {}{previous}",
             self.namespace, self.name, status.name

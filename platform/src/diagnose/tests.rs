@@ -289,3 +289,19 @@ async fn a_time_out_is_told_with_its_cause_and_the_command_that_mends_it() {
     assert!(error.to_string().contains(r#"secret "ocr-server-env" not found"#), "{error}");
     assert!(error.hint().unwrap().starts_with("run: kubectl --namespace ocr create secret"), "{error:?}");
 }
+
+#[test]
+fn a_container_that_was_killed_for_its_memory_and_runs_again_is_told_for_a_while() {
+    let again = pod(&json!({
+        "name": "model", "image": "i", "imageID": "", "ready": true, "restartCount": 1,
+        "state": {"running": {}},
+        "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled", "finishedAt": "2026-11-21T05:00:00Z"}},
+    }));
+    let since = |text: &str| killed_since(&again, text.parse().unwrap());
+    assert!(
+        since("2026-11-21T04:55:00Z")[0]
+            .sentence
+            .contains("was killed for using more than its 1Gi of memory")
+    );
+    assert_eq!(since("2026-11-21T05:05:00Z"), []);
+}

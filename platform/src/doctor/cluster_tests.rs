@@ -155,7 +155,7 @@ async fn each_fault_of_a_cluster_is_one_sentence_and_one_command() {
         asked.iter().any(|uri| uri.starts_with("/api/v1/secrets?") && uri.contains("type")),
         "{asked:#?}"
     );
-    assert!(asked.iter().any(|uri| uri.contains("/log?") && uri.contains("previous=true")), "{asked:#?}");
+    assert!(asked.iter().any(|uri| uri.contains("/log?") && uri.contains("container=c")), "{asked:#?}");
 }
 
 #[tokio::test]

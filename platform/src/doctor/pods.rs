@@ -1,8 +1,11 @@
 //! What runs: the API server, nodes and pods of a cluster, or the embedded processes.
 
+use std::time::Duration;
+
 use bollard::query_parameters::InspectContainerOptions;
 use futures_util::future::join_all;
 use k8s_openapi::api::core::v1::{ContainerStatus, Event, Node, Pod};
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, ListParams, LogParams};
 
 use super::report::{Finding, Severity, Verdict};
@@ -16,6 +19,10 @@ use crate::up::Target;
 
 /// Of more crashed containers than this the last words are not fetched: one cause mostly explains all.
 const MOST_LOGS: usize = 12;
+/// A container that was killed for its memory and runs again is told for so long.
+const LATELY: Duration = Duration::from_mins(10);
+/// What the kubelet answers in place of a log that is gone.
+const NO_LOG: &str = "unable to retrieve container logs";
 
 pub async fn processes(world: &World) -> Result<Verdict> {
     if world.made != Some(Target::Embedded) {
@@ -125,7 +132,9 @@ pub async fn pods(world: &World) -> Result<Verdict> {
     let nodes = Api::<Node>::all(client.clone()).list(&all).await;
     let nodes = nodes.map(|list| list.items).unwrap_or_default();
     add_last_words(client, &mut pods).await;
-    let findings = diagnose::explain_pods(&pods, &events, &nodes).into_iter().map(|found| {
+    let since = Timestamp::now().checked_sub(LATELY).unwrap_or_default();
+    let lately = pods.iter().flat_map(|pod| diagnose::killed_since(pod, since));
+    let findings = diagnose::explain_pods(&pods, &events, &nodes).into_iter().chain(lately).map(|found| {
         let severity = if found.lasting { Severity::Error } else { Severity::Warning };
         Finding::of(found, severity, context)
     });
@@ -157,9 +166,7 @@ async fn add_last_words(client: &kube::Client, pods: &mut [Pod]) {
         .iter()
         .enumerate()
         .flat_map(|(place, pod)| {
-            statuses(pod)
-                .filter(|it| is_silent_crash(it))
-                .map(move |it| (place, it.name.clone(), it.restart_count > 0))
+            statuses(pod).filter(|it| is_silent_crash(it)).map(move |it| (place, it.name.clone(), runs(it)))
         })
         .take(MOST_LOGS)
         .collect();
@@ -180,11 +187,16 @@ async fn add_last_words(client: &kube::Client, pods: &mut [Pod]) {
     });
     let logs = join_all(fetched).await;
     for ((place, container, _), log) in silent.iter().zip(logs) {
-        let last = log.lines().map(str::trim).rfind(|line| !line.is_empty());
+        let last = log.lines().map(str::trim).rfind(|line| !line.is_empty() && !line.starts_with(NO_LOG));
         if let Some(last) = last {
             say(&mut pods[*place], container, last);
         }
     }
+}
+
+/// Then what ended is the one before.
+fn runs(status: &ContainerStatus) -> bool {
+    status.state.as_ref().is_some_and(|state| state.running.is_some())
 }
 
 fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {

@@ -60,13 +60,23 @@ pub fn shown_by(host: &str, port: u16) -> io::Result<Vec<u8>> {
     let mut tls = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
     let mut stream = connected(host, port)?;
     while tls.peer_certificates().is_none() {
-        let (read, written) = tls.complete_io(&mut stream)?;
+        let (read, written) = tls.complete_io(&mut stream).map_err(in_words)?;
         if read + written == 0 {
             return Err(io::Error::new(ErrorKind::UnexpectedEof, "it shows no certificate"));
         }
     }
     let shown = tls.peer_certificates().and_then(|chain| chain.first());
     shown.map(|it| it.to_vec()).ok_or_else(|| io::Error::other("it shows no certificate"))
+}
+
+/// A socket that was silent for too long says only that there is nothing to read.
+fn in_words(error: io::Error) -> io::Error {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+            io::Error::new(ErrorKind::TimedOut, format!("no answer within {} s", WITHIN.as_secs()))
+        }
+        _ => error,
+    }
 }
 
 fn connected(host: &str, port: u16) -> io::Result<TcpStream> {
@@ -118,6 +128,12 @@ mod tests {
         let now = k8s_openapi::jiff::Timestamp::now().as_second();
         let complaint = Certificate::of_der(&shown).unwrap().complaint(now).unwrap();
         assert!(complaint.starts_with("expired on 2020-01-01"), "{complaint}");
+    }
+
+    #[test]
+    fn a_server_that_is_silent_is_told_in_words() {
+        let error = in_words(io::Error::from(ErrorKind::WouldBlock));
+        assert_eq!(error.to_string(), "no answer within 5 s");
     }
 
     #[test]

@@ -64,16 +64,16 @@ pub fn doctor_of_what_runs(xtask: &Xtask) -> Outcome {
 /// Somebody else's program on the gateway's port is ended when that is asked for, and named.
 pub fn port_is_freed(xtask: &Xtask) -> Outcome {
     let script = format!(
-        "import socket,time\ns=socket.socket()\ns.setsockopt(socket.SOL_SOCKET,socket.SO_REUSEADDR,1)\n\
-         s.bind(('127.0.0.1',{}))\ns.listen()\ntime.sleep(300)",
+        "IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1:{}', ReuseAddr => 1) or die; sleep 300",
         xtask.ports.gateway
     );
-    let mut other = Command::new("python3").args(["-c", &script]).spawn()?;
+    let mut other =
+        Command::new("perl").args(["-MIO::Socket::INET", "-e", &format!("$s = {script}")]).spawn()?;
     eventually("it listens", Duration::from_secs(10), || {
         TcpStream::connect(("127.0.0.1", xtask.ports.gateway)).is_ok()
     });
     let freed = xtask.run(&["up", "--provider", "embedded", "--free-ports"]).expect_code(0);
-    assert!(freed.stderr().contains(&format!("stopping python3 (pid {}", other.id())), "{}", freed.stderr());
+    assert!(freed.stderr().contains(&format!("stopping perl (pid {}", other.id())), "{}", freed.stderr());
     assert!(!other.wait()?.success());
     Ok(())
 }

@@ -53,7 +53,8 @@ pub fn changes(before: &Scene, after: &Scene) -> Vec<Change> {
         }
     }
     for pod in before.pods.iter().filter(|old| after.pods.iter().all(|it| it.id != old.id)) {
-        add(format!("pod {}", pod.name), format!("gone{}", place(pod)), false);
+        let from = pod.node.as_ref().map(|node| format!(" from {node}")).unwrap_or_default();
+        add(format!("pod {}", pod.name), format!("gone{from}"), false);
     }
     for event in after.events.iter().filter(|it| !before.events.contains(it)) {
         add("event".into(), event.text.clone(), event.warning);
@@ -126,7 +127,7 @@ mod tests {
         let last = scene(NodeState::NotReady, vec![pod("b", Some("other"), PodState::Ready)]);
         assert_eq!(
             lines(&after, &last),
-            ["pod model-b: ready, was starting, placed on other", "pod model-a: gone on worker"]
+            ["pod model-b: ready, was starting, placed on other", "pod model-a: gone from worker"]
         );
     }
 
