@@ -9,6 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::fault::Fault;
 use super::ground::{Ground, Pace};
 use super::journal::UndoStep;
 use super::lessons::lessons;
@@ -109,21 +110,17 @@ impl Scene<'_> {
         let pace = self.pace();
         self.enter(PhaseName::Steady);
         tokio::time::sleep(pace.steady).await;
-        let (timings, settings) = self.ground.timings(self.survey, self.victim, self.timeline.clock).await?;
-        let timings = with_client(timings, self.doors, self.rate, self.victim, self.options.policy);
+        self.foresee(self.now()).await?;
         let undo = self.ground.undo_of(self.victim).await?;
         self.undoing.lock().await.add(&self.victim.title(), undo.clone())?;
-        self.timeline.predict(predict(self.victim.fault, &timings, self.now()));
-        {
-            let mut noted = self.noted();
-            (noted.settings, noted.timings) = (settings, Some(timings));
-        }
-        let fault = Timestamp::now();
+        let (fault, at) = (Timestamp::now(), self.now());
         self.enter(PhaseName::Outage);
         self.timeline.note(MomentKind::Fault, &self.victim.name);
         self.ground.strike(self.victim).await?;
         let proven = self.prove(&undo).await?;
         if proven {
+            // A lease may have been renewed until the very last moment; nothing of what follows was seen yet.
+            self.foresee(at).await?;
             self.outlast(&pace).await;
             let late = self.ground.late_proofs(self.victim, fault).await?;
             self.noted().proofs.extend(self.proofs(late));
@@ -140,6 +137,16 @@ impl Scene<'_> {
         }
         self.enter(PhaseName::After);
         tokio::time::sleep(pace.steady).await;
+        Ok(())
+    }
+
+    /// What is to be expected of a fault at this time, by the settings as they are now.
+    async fn foresee(&self, at: f64) -> Result<()> {
+        let (timings, settings) = self.ground.timings(self.survey, self.victim, self.timeline.clock).await?;
+        let timings = with_client(timings, self.doors, self.rate, self.victim, self.options.policy);
+        self.timeline.predict(predict(self.victim.fault, &timings, at));
+        let mut noted = self.noted();
+        (noted.settings, noted.timings) = (settings, Some(timings));
         Ok(())
     }
 
@@ -240,10 +247,13 @@ impl Scene<'_> {
         Some((from, to.map_or(f64::INFINITY, |(_, at)| *at)))
     }
 
-    /// Tries that were lost while the victim was away.
+    /// Tries that were lost while the victim was away; where it is a door, at that door.
     fn lost_in_outage(&self) -> Vec<LostTry> {
         let Some((from, to)) = self.outage() else { return Vec::new() };
-        let tries = self.traffic.lost_tries().into_iter();
+        let is_door = self.traffic.doors().contains(&self.victim.node);
+        let node = is_door && matches!(self.victim.fault, Fault::Node { .. });
+        let tries =
+            self.traffic.lost_tries().into_iter().filter(|lost| !node || lost.door == self.victim.node);
         tries.filter(|lost| (from..to).contains(&lost.at_seconds)).collect()
     }
 
