@@ -33,6 +33,8 @@ const PROVEN_WITHIN: Duration = Duration::from_secs(10);
 const PATIENCE: f64 = 60.0;
 /// Without a prediction.
 const LONGEST_OUTAGE: f64 = 150.0;
+/// What a rolling update leaves behind is gone by then.
+const LEAVE_WITHIN: Duration = Duration::from_secs(90);
 /// Limits at which a run is ended look back so far, and need so many requests.
 const WINDOW: Duration = Duration::from_secs(10);
 const ENOUGH: usize = 20;
@@ -274,7 +276,9 @@ impl Scene<'_> {
 
     /// The load is ended, all is looked at once more, and the report made.
     async fn close(self, preflight: Preflight, ending: &Ending) -> ChaosReport {
-        let Self { host, ground, options, survey, victim, timeline, traffic, undoing, noted, .. } = self;
+        let Self {
+            host, ground, options, survey, victim, timeline, traffic, undoing, noted, control, ..
+        } = self;
         let end = timeline.clock.now();
         let ended = traffic.end().await;
         if let (Ok(ended), Some(fault)) = (&ended, timeline.at(MomentKind::Fault)) {
@@ -283,11 +287,11 @@ impl Scene<'_> {
         let mut undoing = undoing.into_inner();
         undoing.put_back(ground, 0).await;
         let mut undo = Undo { steps: undoing.done(), ..Undo::default() };
-        if let Ok(missing) = ground.missing(survey, timeline.clock.begun()).await {
-            undo.verified = missing.is_empty();
-            undo.remarks =
-                missing.into_iter().map(|missing| format!("still waiting for {missing}")).collect();
-        }
+        // Gateways that got their own arguments back leave in order, which takes its time.
+        let patience = if control > 0 { LEAVE_WITHIN } else { Duration::ZERO };
+        let missing = still_missing(ground, survey, timeline.clock.begun(), patience).await;
+        undo.verified = missing.is_empty();
+        undo.remarks = missing.into_iter().map(|missing| format!("still waiting for {missing}")).collect();
         undo.remarks.extend(ground.displaced(survey).await.unwrap_or_default());
         let noted = noted.into_inner().unwrap_or_else(PoisonError::into_inner);
         let moments = timeline.moments();
@@ -321,6 +325,23 @@ impl Scene<'_> {
             undo,
         };
         ChaosReport { verdict: verdict(&report, &options.limits, ending), ..report }
+    }
+}
+
+/// Looks again and again, for as long as there is patience.
+async fn still_missing(
+    ground: &dyn Ground,
+    before: &Survey,
+    since: Timestamp,
+    patience: Duration,
+) -> Vec<String> {
+    let begun = Instant::now();
+    loop {
+        let missing = ground.missing(before, since).await.unwrap_or_else(|error| vec![error.to_string()]);
+        if missing.is_empty() || begun.elapsed() >= patience {
+            return missing;
+        }
+        tokio::time::sleep(LOOK).await;
     }
 }
 
