@@ -27,6 +27,8 @@ use crate::host::Host;
 use crate::load::{LostTry, Outcome};
 
 const LOOK: Duration = Duration::from_millis(250);
+/// A look at everything takes the API server some work.
+const SETTLE_LOOK: Duration = Duration::from_secs(1);
 /// A fault that does not show by then did not happen.
 const PROVEN_WITHIN: Duration = Duration::from_secs(10);
 /// What was to end the outage and is so much later than predicted is no longer awaited.
@@ -219,7 +221,7 @@ impl Scene<'_> {
                 return Err(Error::timed_out(awaited, begun.elapsed(), "see: cargo xtask status"));
             }
             step.message(format!("waiting for {awaited}"));
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(SETTLE_LOOK).await;
         }
     }
 
