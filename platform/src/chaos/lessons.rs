@@ -20,7 +20,9 @@ pub fn lessons(timeline: &[Moment], timings: &Timings) -> Vec<String> {
         }
         return lessons;
     };
-    if let Some(lost) = at(MomentKind::LastFailedTry) {
+    // A client that goes on to ask a dead door finds out nothing, and nothing is predicted of it.
+    let found_out = timeline.iter().find(|moment| moment.kind == MomentKind::LastFailedTry);
+    if let Some(lost) = found_out.filter(|moment| moment.predicted.is_some()).and_then(|moment| moment.at) {
         lessons.push(format!(
             "the client had found out {:.1} s after the fault which door was dead; Kubernetes needs far longer, so that \
              what has to answer all the while must find out by itself, as the gateways do",

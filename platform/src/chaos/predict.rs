@@ -40,9 +40,9 @@ type Predictions = BTreeMap<MomentKind, Prediction>;
 /// From the controllers' queues to what a client of the API server sees of it.
 const PROPAGATION: f64 = 1.0;
 /// A container whose image is there, from its scheduling to its start: sandbox, network, process.
-const CONTAINER: f64 = 3.0;
+const CONTAINER: f64 = 2.0;
 /// The service from its start until it says that it is ready: the model loads its language data.
-const SERVICE: f64 = 2.0;
+const SERVICE: f64 = 1.0;
 
 /// `at`: the fault, on the clock of the run.
 pub fn predict(fault: Fault, timings: &Timings, at: f64) -> Predictions {
@@ -197,8 +197,8 @@ pub(super) mod tests {
         assert_eq!(at(&predictions, MomentKind::EndpointsUnready), (70.5, 2.5));
         assert_eq!(at(&predictions, MomentKind::Eviction), (85.5, 2.5));
         assert_eq!(at(&predictions, MomentKind::Scheduled), (86.5, 3.5));
-        assert_eq!(at(&predictions, MomentKind::Started), (89.5, 3.5));
-        assert_eq!(at(&predictions, MomentKind::Ready), (93.0, 3.5));
+        assert_eq!(at(&predictions, MomentKind::Started), (88.5, 3.5));
+        assert_eq!(at(&predictions, MomentKind::Ready), (91.0, 3.5));
     }
 
     #[test]
@@ -213,7 +213,7 @@ pub(super) mod tests {
     #[test]
     fn a_pod_is_replaced_at_once_and_a_hanging_one_found_by_its_probe() {
         let pod = predict(Fault::Pod, &timings(), 10.0);
-        assert_eq!((at(&pod, MomentKind::Scheduled).0, at(&pod, MomentKind::Ready).0), (11.0, 17.5));
+        assert_eq!((at(&pod, MomentKind::Scheduled).0, at(&pod, MomentKind::Ready).0), (11.0, 15.5));
         assert!(!pod.contains_key(&MomentKind::NotReady));
         let hang = predict(Fault::Hang, &timings(), 10.0);
         assert_eq!(at(&hang, MomentKind::EndpointsUnready), (14.0, 2.0));
@@ -223,7 +223,7 @@ pub(super) mod tests {
     fn embedded_processes_come_back_by_their_supervisor() {
         let timings = Timings { cluster: None, ..timings() };
         let killed = predict(Fault::Node { mode: Mode::Kill }, &timings, 10.0);
-        assert_eq!((at(&killed, MomentKind::Started).0, at(&killed, MomentKind::Ready).0), (10.2, 12.2));
+        assert_eq!((at(&killed, MomentKind::Started).0, at(&killed, MomentKind::Ready).0), (10.2, 11.2));
         let paused = predict(Fault::Node { mode: Mode::Pause }, &timings, 10.0);
         assert!(!paused.contains_key(&MomentKind::Started), "nobody starts what has not ended");
     }

@@ -9,6 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::fault::Fault;
 use super::ground::{Ground, Pace};
 use super::journal::UndoStep;
 use super::lessons::lessons;
@@ -26,12 +27,16 @@ use crate::host::Host;
 use crate::load::{LostTry, Outcome};
 
 const LOOK: Duration = Duration::from_millis(250);
+/// A look at everything takes the API server some work.
+const SETTLE_LOOK: Duration = Duration::from_secs(1);
 /// A fault that does not show by then did not happen.
 const PROVEN_WITHIN: Duration = Duration::from_secs(10);
 /// What was to end the outage and is so much later than predicted is no longer awaited.
 const PATIENCE: f64 = 60.0;
 /// Without a prediction.
 const LONGEST_OUTAGE: f64 = 150.0;
+/// What a rolling update leaves behind is gone by then.
+const LEAVE_WITHIN: Duration = Duration::from_secs(90);
 /// Limits at which a run is ended look back so far, and need so many requests.
 const WINDOW: Duration = Duration::from_secs(10);
 const ENOUGH: usize = 20;
@@ -109,21 +114,17 @@ impl Scene<'_> {
         let pace = self.pace();
         self.enter(PhaseName::Steady);
         tokio::time::sleep(pace.steady).await;
-        let (timings, settings) = self.ground.timings(self.survey, self.victim, self.timeline.clock).await?;
-        let timings = with_client(timings, self.doors, self.rate, self.victim, self.options.policy);
+        self.foresee(self.now()).await?;
         let undo = self.ground.undo_of(self.victim).await?;
         self.undoing.lock().await.add(&self.victim.title(), undo.clone())?;
-        self.timeline.predict(predict(self.victim.fault, &timings, self.now()));
-        {
-            let mut noted = self.noted();
-            (noted.settings, noted.timings) = (settings, Some(timings));
-        }
-        let fault = Timestamp::now();
+        let (fault, at) = (Timestamp::now(), self.now());
         self.enter(PhaseName::Outage);
         self.timeline.note(MomentKind::Fault, &self.victim.name);
         self.ground.strike(self.victim).await?;
         let proven = self.prove(&undo).await?;
         if proven {
+            // A lease may have been renewed until the very last moment; nothing of what follows was seen yet.
+            self.foresee(at).await?;
             self.outlast(&pace).await;
             let late = self.ground.late_proofs(self.victim, fault).await?;
             self.noted().proofs.extend(self.proofs(late));
@@ -140,6 +141,16 @@ impl Scene<'_> {
         }
         self.enter(PhaseName::After);
         tokio::time::sleep(pace.steady).await;
+        Ok(())
+    }
+
+    /// What is to be expected of a fault at this time, by the settings as they are now.
+    async fn foresee(&self, at: f64) -> Result<()> {
+        let (timings, settings) = self.ground.timings(self.survey, self.victim, self.timeline.clock).await?;
+        let timings = with_client(timings, self.doors, self.rate, self.victim, self.options.policy);
+        self.timeline.predict(predict(self.victim.fault, &timings, at));
+        let mut noted = self.noted();
+        (noted.settings, noted.timings) = (settings, Some(timings));
         Ok(())
     }
 
@@ -210,7 +221,7 @@ impl Scene<'_> {
                 return Err(Error::timed_out(awaited, begun.elapsed(), "see: cargo xtask status"));
             }
             step.message(format!("waiting for {awaited}"));
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(SETTLE_LOOK).await;
         }
     }
 
@@ -240,10 +251,13 @@ impl Scene<'_> {
         Some((from, to.map_or(f64::INFINITY, |(_, at)| *at)))
     }
 
-    /// Tries that were lost while the victim was away.
+    /// Tries that were lost while the victim was away; where it is a door, at that door.
     fn lost_in_outage(&self) -> Vec<LostTry> {
         let Some((from, to)) = self.outage() else { return Vec::new() };
-        let tries = self.traffic.lost_tries().into_iter();
+        let is_door = self.traffic.doors().contains(&self.victim.node);
+        let node = is_door && matches!(self.victim.fault, Fault::Node { .. });
+        let tries =
+            self.traffic.lost_tries().into_iter().filter(|lost| !node || lost.door == self.victim.node);
         tries.filter(|lost| (from..to).contains(&lost.at_seconds)).collect()
     }
 
@@ -264,7 +278,9 @@ impl Scene<'_> {
 
     /// The load is ended, all is looked at once more, and the report made.
     async fn close(self, preflight: Preflight, ending: &Ending) -> ChaosReport {
-        let Self { host, ground, options, survey, victim, timeline, traffic, undoing, noted, .. } = self;
+        let Self {
+            host, ground, options, survey, victim, timeline, traffic, undoing, noted, control, ..
+        } = self;
         let end = timeline.clock.now();
         let ended = traffic.end().await;
         if let (Ok(ended), Some(fault)) = (&ended, timeline.at(MomentKind::Fault)) {
@@ -273,11 +289,11 @@ impl Scene<'_> {
         let mut undoing = undoing.into_inner();
         undoing.put_back(ground, 0).await;
         let mut undo = Undo { steps: undoing.done(), ..Undo::default() };
-        if let Ok(missing) = ground.missing(survey, timeline.clock.begun()).await {
-            undo.verified = missing.is_empty();
-            undo.remarks =
-                missing.into_iter().map(|missing| format!("still waiting for {missing}")).collect();
-        }
+        // Gateways that got their own arguments back leave in order, which takes its time.
+        let patience = if control > 0 { LEAVE_WITHIN } else { Duration::ZERO };
+        let missing = still_missing(ground, survey, timeline.clock.begun(), patience).await;
+        undo.verified = missing.is_empty();
+        undo.remarks = missing.into_iter().map(|missing| format!("still waiting for {missing}")).collect();
         undo.remarks.extend(ground.displaced(survey).await.unwrap_or_default());
         let noted = noted.into_inner().unwrap_or_else(PoisonError::into_inner);
         let moments = timeline.moments();
@@ -311,6 +327,23 @@ impl Scene<'_> {
             undo,
         };
         ChaosReport { verdict: verdict(&report, &options.limits, ending), ..report }
+    }
+}
+
+/// Looks again and again, for as long as there is patience.
+async fn still_missing(
+    ground: &dyn Ground,
+    before: &Survey,
+    since: Timestamp,
+    patience: Duration,
+) -> Vec<String> {
+    let begun = Instant::now();
+    loop {
+        let missing = ground.missing(before, since).await.unwrap_or_else(|error| vec![error.to_string()]);
+        if missing.is_empty() || begun.elapsed() >= patience {
+            return missing;
+        }
+        tokio::time::sleep(LOOK).await;
     }
 }
 

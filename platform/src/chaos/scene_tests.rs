@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
-use crate::chaos::fault::{Fault, Mode};
+use crate::chaos::fault::Mode;
 use crate::chaos::ground::Pace;
 use crate::chaos::journal::{Journal, Place};
 use crate::chaos::report::Outcome as Ended;

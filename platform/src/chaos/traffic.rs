@@ -72,6 +72,11 @@ impl Traffic {
         (recent.len(), failed, latencies.quantile_ms(0.99))
     }
 
+    /// By name.
+    pub fn doors(&self) -> Vec<String> {
+        self.fleet.doors().into_iter().map(|door| door.name).collect()
+    }
+
     /// In the order in which they were lost.
     pub fn lost_tries(&self) -> Vec<LostTry> {
         self.fleet.lost_tries()

@@ -48,6 +48,8 @@ pub struct Fleet {
     images: Vec<Image>,
     /// Whether each request sends bytes that were never sent before.
     fresh: bool,
+    /// Where the numbers behind the images begin: another run must not send the same bytes again.
+    first: u64,
     policy: Policy,
     timeout: Duration,
     sent: AtomicU64,
@@ -98,6 +100,7 @@ impl Fleet {
             doors: doors.into_iter().map(door).collect::<Result<_>>()?,
             images,
             fresh: true,
+            first: fastrand::u64(..),
             policy,
             timeout,
             sent: AtomicU64::new(0),
@@ -138,7 +141,7 @@ impl Fleet {
     }
 
     async fn try_all(&self, number: u64, image: &Image) -> Result<Bytes, Fault> {
-        let payload = image.payload(self.fresh.then_some(number));
+        let payload = image.payload(self.fresh.then(|| self.first.wrapping_add(number)));
         let tries = if self.policy.retry { self.doors.len().max(2) as u64 } else { 1 };
         // What hangs at the only door has nowhere else to go.
         let may_leave = self.policy.failover && self.policy.retry && self.doors.len() > 1;

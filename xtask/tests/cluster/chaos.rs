@@ -6,7 +6,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::Api;
 
 use crate::support::{Json, Outcome, Xtask, eventually, root};
-use crate::{PODS, PROFILE, RUNTIME, client, docker, staying};
+use crate::{PODS, PROFILE, RUNTIME, client, docker, staying, up};
 
 /// A small image: what is asked is whether anybody is turned away, not how much two processors can read.
 fn image() -> String {
@@ -37,6 +37,7 @@ fn expect_all_well(xtask: &Xtask) {
 }
 
 pub fn killed_worker_fails_no_request(xtask: &Xtask) -> Outcome {
+    up(xtask).expect_code(0);
     let folder = tempfile::tempdir()?;
     let report = folder.path().display().to_string();
     let ran = xtask.run(&["chaos", "--kill-node", "--image", &image(), "--rebalance", "--report", &report]);

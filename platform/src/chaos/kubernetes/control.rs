@@ -18,6 +18,8 @@ const CONTAINER: &str = "gateway";
 const FLAG: &str = "--no-retry";
 /// Argo CD leaves an Application alone that has it.
 const SKIP: &str = "argocd.argoproj.io/skip-reconcile";
+/// Argo CD removes it once it has looked.
+const REFRESH: &str = "argocd.argoproj.io/refresh";
 const ROLLED_OUT_WITHIN: Duration = Duration::from_mins(3);
 
 /// What puts it back, in the order in which that is done.
@@ -135,6 +137,18 @@ pub async fn skip_reconcile(client: &kube::Client, namespace: &str, name: &str, 
         Err(kube::Error::Api(status)) if status.code == 404 && !skip => Ok(()),
         Err(error) => Err(error).doing(format!("telling Argo CD of {name}")),
     }
+}
+
+/// Asks Argo CD to look at its Applications now.
+pub async fn refresh(client: &kube::Client) -> Result<()> {
+    let patch = json!({"metadata": {"annotations": {REFRESH: "normal"}}});
+    for (namespace, name) in applications(client).await? {
+        let patched = application_api(client, Some(&namespace))
+            .patch(&name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await;
+        patched.doing(format!("asking Argo CD to look at {name}"))?;
+    }
+    Ok(())
 }
 
 /// An error where a step cannot be undone since its object is gone is none.

@@ -9,6 +9,8 @@ mod settings;
 mod survey;
 mod watch;
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use kube::api::{Api, DeleteParams};
 
 use k8s_openapi::api::core::v1::Pod;
@@ -27,7 +29,11 @@ use crate::cluster::{self, ClusterState};
 use crate::engine;
 use crate::error::{Doing, Error, Result};
 use crate::event::Step;
+use crate::gitops;
 use crate::host::Host;
+
+/// Of looks at Applications that are not well.
+const REFRESH_EVERY: u32 = 10;
 
 /// A cluster by its kubeconfig context.
 pub struct Kubernetes {
@@ -39,6 +45,9 @@ pub struct Kubernetes {
     nodes: Vec<cluster::Node>,
     /// Where nodes are containers of this machine.
     engine: Option<engine::Ready>,
+    /// Argo CD's Applications that have to be well in the end; with how often they were found not to be.
+    kept: Vec<String>,
+    unwell: AtomicU32,
 }
 
 impl Kubernetes {
@@ -49,17 +58,29 @@ impl Kubernetes {
         context: &str,
         state: ClusterState,
     ) -> Result<Self> {
-        let nodes = match state {
-            ClusterState::Running { nodes } => nodes,
+        let client = cluster::client::client(context).await?;
+        let (nodes, only_well) = match state {
+            ClusterState::Running { nodes } => (nodes, true),
             // A node that an interrupted run left dead: its container can be started without the API server.
-            _ => Vec::new(),
+            _ => (Vec::new(), false),
         };
+        let applications = gitops::applications(&client).await.unwrap_or_default();
+        let kept =
+            applications.into_iter().filter(|it| it.is_well() || !only_well).map(|it| it.name).collect();
         let engine = match engine::observe(host).await? {
             engine::State::Ready(ready) => Some(ready),
             engine::State::NotThere(_) => None,
         };
-        let client = cluster::client::client(context).await?;
-        Ok(Self { host: host.clone(), provider, context: context.to_owned(), client, nodes, engine })
+        Ok(Self {
+            host: host.clone(),
+            provider,
+            context: context.to_owned(),
+            client,
+            nodes,
+            engine,
+            kept,
+            unwell: AtomicU32::new(0),
+        })
     }
 
     fn engine(&self) -> Result<&engine::Ready> {
@@ -73,6 +94,19 @@ impl Kubernetes {
 
     fn pod_processes<'a>(&'a self, container: &'a str, uid: &'a str) -> Result<PodProcesses<'a>> {
         Ok(PodProcesses { host: &self.host, docker_host: self.engine()?.docker_host(), container, uid })
+    }
+
+    /// What Argo CD found wrong while its own pods were away stands there until it looks again, which may be minutes: it is
+    /// asked to, now and then.
+    async fn unwell_applications(&self) -> Result<Vec<String>> {
+        let applications = gitops::applications(&self.client).await?;
+        let unwell = applications.into_iter().filter(|it| self.kept.contains(&it.name) && !it.is_well());
+        let unwell: Vec<String> =
+            unwell.map(|it| format!("the Application {} to be well", it.name)).collect();
+        if !unwell.is_empty() && self.unwell.fetch_add(1, Ordering::Relaxed).is_multiple_of(REFRESH_EVERY) {
+            control::refresh(&self.client).await?;
+        }
+        Ok(unwell)
     }
 
     fn quiet(&self) -> Step {
@@ -254,7 +288,8 @@ impl Ground for Kubernetes {
         let now = self.survey().await?;
         let alive = cluster::objects::alive_since(&self.client, since).await?;
         let leaving = places::leaving(&self.client).await?;
-        Ok(places::missing(before, &now, &alive, leaving))
+        let missing = places::missing(before, &now, &alive, leaving);
+        if missing.is_empty() { self.unwell_applications().await } else { Ok(missing) }
     }
 
     async fn displaced(&self, before: &Survey) -> Result<Vec<String>> {

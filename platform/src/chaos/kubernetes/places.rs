@@ -102,8 +102,8 @@ pub fn displaced(before: &Survey, now: &Survey) -> Vec<Displaced> {
     displaced
 }
 
-/// One surplus pod after the other is removed, in order and only while as many are ready as before; what replaces it goes
-/// where there are too few, as the scheduler's rule of even spread wants it.
+/// One surplus pod after the other is removed in order, the next only when as many are ready as before; what replaces it
+/// goes where there are too few, as the scheduler's rule of even spread wants it.
 pub async fn rebalance<F>(
     client: &kube::Client,
     before: &Survey,
