@@ -129,7 +129,7 @@ fn an_archive_that_does_not_exist_is_named() {
 fn a_fault_that_cannot_be_made_is_refused() {
     refused(&xtask("", &["chaos"]), 2, &["--kill-node"]);
     refused(&xtask("", &["chaos", "--kill-node", "--kill-pod"]), 2, &["cannot be used with"]);
-    refused(&xtask("", &["chaos", "--kill-pod", "--mode", "pause"]), 2, &["--kill-node"]);
+    refused(&xtask("", &["chaos", "--kill-pod", "--mode", "pause"]), 2, &["cannot be used with"]);
     refused(&xtask("", &["chaos", "--kill-node", "--mode", "burn"]), 2, &["stop, kill, pause"]);
     refused(&xtask("", &["chaos", "--kill-node", "--rate", "0"]), 2, &["no rate above zero"]);
     refused(&xtask("", &["chaos", "--kill-node", "--abort-percent", "101"]), 2, &["101"]);

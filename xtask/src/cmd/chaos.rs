@@ -49,7 +49,7 @@ pub struct ChaosArgs {
     #[arg(long)]
     recover: bool,
     /// How the node goes
-    #[arg(long, value_enum, default_value_t, requires = "kill_node")]
+    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["kill_pod", "hang_model", "recover"])]
     mode: ModeArg,
     #[command(flatten)]
     load: LoadArgs,

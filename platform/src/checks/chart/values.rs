@@ -22,6 +22,7 @@ fn of_gateway_and_model() -> Vec<Values> {
         ("a private image by digest", json!({"image": {"digest": digest}, "imagePullSecrets": pull})),
         ("a gateway inside only", json!({"gateway": {"service": {"type": "ClusterIP"}}})),
         ("a headless model", json!({"model": {"service": {"headless": true}}})),
+        ("a model that lets nobody wait", json!({"model": {"queue": 0}})),
         ("endpoints by DNS", json!({"gateway": {"endpoints": "dns"}})),
         ("endpoints by the Service alone", json!({"gateway": {"endpoints": "service"}})),
         ("a model of another namespace", json!({"gateway": {"modelUrl": "k8s://models/model-server:8080"}})),
