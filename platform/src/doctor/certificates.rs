@@ -111,7 +111,7 @@ fn renewal(world: &World, context: &str) -> String {
         Some(Target::Kind { .. }) => {
             format!("docker exec {profile}-control-plane kubeadm certs renew all")
         }
-        Some(Target::Minikube) => format!("minikube start --profile {profile}"),
+        Some(Target::Minikube { .. }) => format!("minikube start --profile {profile}"),
         _ => format!("kubectl config view --minify --context {context}"),
     }
 }

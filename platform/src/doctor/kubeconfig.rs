@@ -28,7 +28,7 @@ pub fn check(world: &World) -> Verdict {
             Some(Target::Kind { .. }) => {
                 format!("kind export kubeconfig --name {}", world.host.config.cluster.profile)
             }
-            Some(Target::Minikube) => {
+            Some(Target::Minikube { .. }) => {
                 format!("minikube update-context --profile {}", world.host.config.cluster.profile)
             }
             _ => "cargo xtask context".to_owned(),

@@ -87,7 +87,7 @@ impl World {
 
     /// Whether everything in the cluster is there because of Platen; of another's cluster only its own is looked at.
     pub fn owns_the_cluster(&self) -> bool {
-        matches!(self.made, Some(Target::Kind { .. } | Target::Minikube))
+        matches!(self.made, Some(Target::Kind { .. } | Target::Minikube { .. }))
     }
 }
 
@@ -100,7 +100,7 @@ fn choice_of(target: &Target) -> ProviderChoice {
     match target {
         Target::Embedded => ProviderChoice::Embedded,
         Target::Kind { .. } => ProviderChoice::Kind,
-        Target::Minikube => ProviderChoice::Minikube,
+        Target::Minikube { .. } => ProviderChoice::Minikube,
         Target::Existing { .. } => ProviderChoice::Existing,
     }
 }

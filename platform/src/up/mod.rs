@@ -164,7 +164,7 @@ fn ports_of(host: &Host, target: &Target) -> Vec<(u16, String)> {
     let (ports, nodes) = (&host.config.ports, host.config.cluster.nodes);
     match target {
         Target::Embedded => ports.of_processes(nodes),
-        Target::Kind { .. } | Target::Minikube => ports.of_containers(nodes),
+        Target::Kind { .. } | Target::Minikube { .. } => ports.of_containers(nodes),
         Target::Existing { .. } => Vec::new(),
     }
 }
