@@ -86,8 +86,12 @@ pub async fn open(client: &kube::Client) -> Result<Vec<Console>> {
     let mut consoles = Vec::new();
     for Known { name, target, port, login } in KNOWN {
         let services: Api<Service> = Api::namespaced(client.clone(), target.namespace);
-        if services.get_opt(target.service).await.doing(format!("looking for {name}"))?.is_none() {
-            continue;
+        match services.get_opt(target.service).await {
+            Ok(Some(_)) => {}
+            Ok(None) => continue,
+            // Who may not look there has not installed it.
+            Err(kube::Error::Api(refused)) if refused.code == 403 => continue,
+            Err(error) => return Err(error).doing(format!("looking for {name}")),
         }
         let login = match login {
             Some(stored) => read(client, target.namespace, &stored).await?,

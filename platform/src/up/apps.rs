@@ -1,6 +1,5 @@
 //! The last steps of every Kubernetes provider: the service's image in the registry, the chart installed and ready.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,13 +11,13 @@ use serde_json::Value;
 
 use super::delivery::{Brought, Delivery};
 use super::deploy::{Deploy, Outcome};
-use super::env_secrets::{self, EnvSecrets};
 use super::parts::{Entry, Parts, Wanted, deployments};
 use super::plan::{Action, StepId};
+use super::secrets::ClusterSecrets;
 use crate::cluster::Endpoint;
 use crate::cluster::client::client;
 use crate::cluster::doors;
-use crate::cluster::secrets::{self, Given, Place};
+use crate::cluster::secrets::Place;
 use crate::diagnose::{self, Scope};
 use crate::error::{Doing, Error, Result};
 use crate::event::Step;
@@ -26,10 +25,9 @@ use crate::gitops::{self, GitOps, Owned};
 use crate::helm::{Chart, Helm, Release, Upgrade};
 use crate::host::Host;
 use crate::images::preflight::{self, NodeFacts};
-use crate::images::pull_secret;
 use crate::manifests;
 use crate::observe::operator;
-use crate::registry::{Credentials, Reference, Registries, is_loopback, variables};
+use crate::registry::{Reference, Registries};
 use crate::tools::{self, Tool};
 
 /// Pods start within seconds once their image is there; three nodes on two cores take their time.
@@ -73,7 +71,7 @@ impl Apps {
     /// The chart's objects as they would be installed.
     pub async fn rendered(&self, image: &Reference, client: &kube::Client) -> Result<String> {
         let helm = self.helm(tools::ensure(&self.host, Tool::Helm).await?);
-        let pull_secret = self.login(image)?.map(|_| pull_secret::NAME);
+        let pull_secret = self.secrets().to_pull(image, client).await?;
         // How a request comes in decides nothing of what the objects are.
         let values = operator::watched(client, self.parts.values(image, pull_secret, Entry::AnyNode)).await?;
         helm.template(&release(), &Chart::Path(self.host.root.join(gitops::CHART)), &values).await
@@ -125,7 +123,7 @@ impl Apps {
         self.delivery.check(&upgrade.values)?;
         let manifests = preflight(&helm, &client, &registries, &upgrade).await?;
         manifests::apply_namespaces(&client, &manifests::Params::default()).await?;
-        self.give(&client, self.login(image)?.as_ref()).await?;
+        self.secrets().give(&client, image).await?;
         let scope = Scope::ours(&NAMESPACES);
         let work = async {
             let restore = !changed(&client, &upgrade.values).await?.is_empty();
@@ -212,61 +210,6 @@ impl Apps {
         Ok(source["targetRevision"].as_str().unwrap_or_default().to_owned())
     }
 
-    /// Copies what this machine has of logins and settings into the cluster, and says so: whoever may read Secrets there
-    /// can read it.
-    async fn give(&self, client: &kube::Client, login: Option<&Credentials>) -> Result<()> {
-        if let Some(login) = login {
-            let what = format!("this machine's login of {} at {}", login.user, login.server);
-            let secret = pull_secret::secret(login)?;
-            let given = secrets::apply(client, &secret, &pull_secrets()).await?;
-            self.tell_given(&given, &what, pull_secret::NAME);
-        }
-        for (place, secret) in self.env_secrets()?.secrets {
-            let names: Vec<&str> = secret.data.iter().flat_map(BTreeMap::keys).map(String::as_str).collect();
-            let what = format!("what .env or the environment says of {}", names.join(", "));
-            let given = secrets::apply(client, &secret, &[place]).await?;
-            self.tell_given(&given, &what, place.name);
-        }
-        Ok(())
-    }
-
-    fn tell_given(&self, given: &Given, what: &str, name: &str) {
-        let context = &self.context;
-        if !given.made.is_empty() {
-            self.host.events.note(format!(
-                "{what} is now in {context}, as the Secret {name} in {}; `cargo xtask down` removes it",
-                given.made.join(" and "),
-            ));
-        }
-        if !given.left.is_empty() {
-            self.host.events.note(format!(
-                "the Secret {name} in {} of {context} is not Platen's: it is used as it is",
-                given.left.join(" and "),
-            ));
-        }
-    }
-
-    fn env_secrets(&self) -> Result<EnvSecrets> {
-        Ok(EnvSecrets::of(variables(&self.host)?))
-    }
-
-    /// What nodes need to pull the image; registries on loopback want nothing.
-    fn login(&self, image: &Reference) -> Result<Option<Credentials>> {
-        if is_loopback(image.registry()) {
-            return Ok(None);
-        }
-        Registries::new(&self.host)?.keyring().find(image.registry())
-    }
-
-    /// The Secret that nodes pull with, where there is one or is to be one: a login given once stays.
-    async fn pull_secret(&self, image: &Reference, client: &kube::Client) -> Result<Option<&'static str>> {
-        if is_loopback(image.registry()) {
-            return Ok(None);
-        }
-        let there = self.login(image)?.is_some() || !secrets::ours(client, &pull_secrets()).await?.is_empty();
-        Ok(there.then_some(pull_secret::NAME))
-    }
-
     /// By the API server's word and through the doors: what helm has applied is still on its way.
     async fn wait(&self, client: &kube::Client, values: &Value) -> Result<()> {
         crate::wait::until(READY_WITHIN, "cargo xtask status", || async {
@@ -288,7 +231,7 @@ impl Apps {
         if by_argocd || helm.status(&release()).await?.is_some() {
             remains.push(format!("the OCR service in {}", self.context));
         }
-        for Place { namespace, name } in secrets::ours(&client, &all_secrets()).await? {
+        for Place { namespace, name } in ClusterSecrets::there(&client).await? {
             remains.push(format!("the Secret {name} in {namespace}"));
         }
         Ok(remains)
@@ -301,7 +244,7 @@ impl Apps {
         let client = client(&self.context).await?;
         GitOps::uninstall(&client, READY_WITHIN).await?;
         helm.uninstall(&release(), READY_WITHIN).await?;
-        secrets::remove(&client, &all_secrets()).await?;
+        ClusterSecrets::remove(&client).await?;
         let [namespace, _] = NAMESPACES;
         let experiments = ListParams::default().labels(EXPERIMENTS);
         let jobs = Api::<Job>::namespaced(client.clone(), namespace);
@@ -319,6 +262,10 @@ impl Apps {
             ));
         }
         Ok(())
+    }
+
+    fn secrets(&self) -> ClusterSecrets<'_> {
+        ClusterSecrets { host: &self.host, context: &self.context }
     }
 
     fn helm(&self, program: PathBuf) -> Helm {
@@ -340,10 +287,10 @@ impl Apps {
         client: &kube::Client,
         set: Option<&Value>,
     ) -> Result<Upgrade> {
-        let pull_secret = self.pull_secret(image, client).await?;
+        let pull_secret = self.secrets().to_pull(image, client).await?;
         let values = self.parts.values(image, pull_secret, self.entry(client).await?);
         let values = operator::watched(client, values).await?;
-        let values = gitops::set::over(values, self.env_secrets()?.values);
+        let values = gitops::set::over(values, self.secrets().of_env()?.values);
         Ok(Upgrade {
             release: release(),
             chart: Chart::Path(self.host.root.join(gitops::CHART)),
@@ -353,16 +300,6 @@ impl Apps {
             timeout: READY_WITHIN,
         })
     }
-}
-
-/// Where nodes look for a login.
-fn pull_secrets() -> [Place; 2] {
-    NAMESPACES.map(|namespace| Place { namespace, name: pull_secret::NAME })
-}
-
-/// Every Secret that may be Platen's.
-fn all_secrets() -> Vec<Place> {
-    [&pull_secrets()[..], &env_secrets::places()].concat()
 }
 
 /// Deployments that are not there, or were scaled by somebody.

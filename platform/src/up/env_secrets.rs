@@ -54,17 +54,20 @@ pub fn places() -> [Place; 3] {
 #[derive(Debug, Default)]
 pub struct EnvSecrets {
     pub secrets: Vec<(Place, Secret)>,
+    /// Places for which nothing is set.
+    pub unset: Vec<Place>,
     /// To be laid over the chart's values.
     pub values: Value,
 }
 
 impl EnvSecrets {
     pub fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
-        let (mut secrets, mut values) = (Vec::new(), json!({}));
+        let (mut secrets, mut unset, mut values) = (Vec::new(), Vec::new(), json!({}));
         let set = |name: &&'static str| Some((*name, variable(name).filter(|value| !value.is_empty())?));
         for kind in KINDS {
             let data: BTreeMap<&str, String> = kind.variables.iter().filter_map(set).collect();
             if data.is_empty() {
+                unset.push(kind.place);
                 continue;
             }
             values[kind.role] = json!({"envChecksum": checksum(&data)});
@@ -78,7 +81,7 @@ impl EnvSecrets {
         if let Some(backend) = set(&"PLATEN_TRANSLATE_BACKEND") {
             values["translate"]["backend"] = json!(backend.1);
         }
-        Self { secrets, values }
+        Self { secrets, unset, values }
     }
 }
 
@@ -121,6 +124,7 @@ mod tests {
             ("ocr", "experiments-env", vec!["DB_PASSWORD"]),
         ];
         assert_eq!(names, expected);
+        assert_eq!(found.unset.iter().map(|place| place.name).collect::<Vec<_>>(), ["translate-env"]);
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod parts;
 mod plan;
 mod provider;
 mod record;
+mod secrets;
 mod stack;
 mod supply;
 

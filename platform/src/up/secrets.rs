@@ -1,0 +1,101 @@
+//! What this machine has of logins and settings, as Secrets of a cluster: what nodes pull with, and what roles read.
+
+use std::collections::BTreeMap;
+
+use super::apps::NAMESPACES;
+use super::env_secrets::{self, EnvSecrets};
+use crate::cluster::secrets::{self, Given, Place};
+use crate::error::Result;
+use crate::host::Host;
+use crate::images::pull_secret;
+use crate::registry::{Credentials, Reference, Registries, is_loopback, variables};
+
+/// The Secrets of one cluster.
+pub struct ClusterSecrets<'a> {
+    pub host: &'a Host,
+    pub context: &'a str,
+}
+
+impl ClusterSecrets<'_> {
+    /// Copies what this machine has of logins and settings into the cluster, and says so: whoever may read Secrets there
+    /// can read it.
+    pub async fn give(&self, client: &kube::Client, image: &Reference) -> Result<()> {
+        if let Some(login) = self.login(image)? {
+            let what = format!("this machine's login of {} at {}", login.user, login.server);
+            let secret = pull_secret::secret(&login)?;
+            let given = secrets::apply(client, &secret, &pull_secrets()).await?;
+            self.tell_given(&given, &what, pull_secret::NAME);
+        }
+        let of_env = self.of_env()?;
+        for Place { namespace, name } in secrets::ours(client, &of_env.unset).await? {
+            secrets::remove(client, &[Place { namespace, name }]).await?;
+            self.host.events.note(format!(
+                "neither .env nor the environment says anything for the Secret {name} in {namespace} any more: it is removed",
+            ));
+        }
+        for (place, secret) in of_env.secrets {
+            let names: Vec<&str> = secret.data.iter().flat_map(BTreeMap::keys).map(String::as_str).collect();
+            let what = format!("what .env or the environment says of {}", names.join(", "));
+            let given = secrets::apply(client, &secret, &[place]).await?;
+            self.tell_given(&given, &what, place.name);
+        }
+        Ok(())
+    }
+
+    fn tell_given(&self, given: &Given, what: &str, name: &str) {
+        let context = self.context;
+        if !given.made.is_empty() {
+            self.host.events.note(format!(
+                "{what} is now in {context}, as the Secret {name} in {}; `cargo xtask down` removes it",
+                given.made.join(" and "),
+            ));
+        }
+        if !given.left.is_empty() {
+            self.host.events.note(format!(
+                "the Secret {name} in {} of {context} is not Platen's: it is used as it is",
+                given.left.join(" and "),
+            ));
+        }
+    }
+
+    /// What `.env` and the environment say to the roles.
+    pub fn of_env(&self) -> Result<EnvSecrets> {
+        Ok(EnvSecrets::of(variables(self.host)?))
+    }
+
+    /// The Secret that nodes pull with, where there is one or is to be one: a login given once stays.
+    pub async fn to_pull(&self, image: &Reference, client: &kube::Client) -> Result<Option<&'static str>> {
+        if is_loopback(image.registry()) {
+            return Ok(None);
+        }
+        let there = self.login(image)?.is_some() || !secrets::ours(client, &pull_secrets()).await?.is_empty();
+        Ok(there.then_some(pull_secret::NAME))
+    }
+
+    /// What nodes need to pull the image; registries on loopback want nothing.
+    fn login(&self, image: &Reference) -> Result<Option<Credentials>> {
+        if is_loopback(image.registry()) {
+            return Ok(None);
+        }
+        Registries::new(self.host)?.keyring().find(image.registry())
+    }
+
+    /// Those that are there and Platen's.
+    pub async fn there(client: &kube::Client) -> Result<Vec<Place>> {
+        secrets::ours(client, &all()).await
+    }
+
+    pub async fn remove(client: &kube::Client) -> Result<()> {
+        secrets::remove(client, &all()).await
+    }
+}
+
+/// Where nodes look for a login.
+fn pull_secrets() -> [Place; 2] {
+    NAMESPACES.map(|namespace| Place { namespace, name: pull_secret::NAME })
+}
+
+/// Every Secret that may be Platen's.
+fn all() -> Vec<Place> {
+    [&pull_secrets()[..], &env_secrets::places()].concat()
+}
