@@ -35,6 +35,8 @@ const PROVEN_WITHIN: Duration = Duration::from_secs(10);
 const PATIENCE: f64 = 60.0;
 /// Without a prediction.
 const LONGEST_OUTAGE: f64 = 150.0;
+/// After a run that ended early; it may have waited long enough already.
+const SETTLES_AT_ONCE: Duration = Duration::from_secs(90);
 /// What a rolling update leaves behind is gone by then.
 const LEAVE_WITHIN: Duration = Duration::from_secs(90);
 /// Limits at which a run is ended look back so far, and need so many requests.
@@ -102,7 +104,7 @@ impl Scene<'_> {
             self.undoing.lock().await.put_back(self.ground, self.control).await;
             // Another Ctrl-C goes on without waiting.
             tokio::select! {
-                settled = self.settle(self.pace().settles_within) => drop(settled),
+                settled = self.settle(self.pace().settles_within.min(SETTLES_AT_ONCE)) => drop(settled),
                 () = interrupted() => {}
             }
         }

@@ -113,7 +113,7 @@ fn application_api(client: &kube::Client, namespace: Option<&str>) -> Api<Dynami
 }
 
 /// Namespaces and names of those that Argo CD keeps; none where there is no Argo CD.
-async fn applications(client: &kube::Client) -> Result<Vec<(String, String)>> {
+pub async fn applications(client: &kube::Client) -> Result<Vec<(String, String)>> {
     match application_api(client, None).list(&kube::api::ListParams::default()).await {
         Ok(list) => {
             // One that somebody set aside is not set to rights by us.
