@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::process::Started;
 use crate::wait::{self, Seen};
 
 pub use holder::{Holder, Owner, holder, owner};
@@ -96,8 +97,14 @@ async fn end(holder: &Holder, port: u16) -> Result<()> {
     if holder.pid == std::process::id() {
         return Err(stays());
     }
+    // Since it was found it may have ended, and its id may be another's: who has the port is asked once more, and a
+    // signal goes only to whom that was.
+    let process = Started::of(holder.pid);
+    if self::holder(port).is_some_and(|now| now.pid != holder.pid) {
+        return Err(stays());
+    }
     for (signal, within) in [(Signal::TERM, ENDS_WITHIN), (Signal::KILL, KILLED_WITHIN)] {
-        if kill_process(pid, signal) == Err(rustix::io::Errno::PERM) {
+        if process.is_alive() && kill_process(pid, signal) == Err(rustix::io::Errno::PERM) {
             return Err(Error::machine(
                 format!("{holder} has port {port}, and this user may not end it"),
                 format!("end it as its user or as root: sudo kill {}", holder.pid),
@@ -138,15 +145,27 @@ mod tests {
         (host, recorded)
     }
 
+    /// Starts it. Where another test starts a program while a copy of this one is written, that program holds the file open for
+    /// a moment, and what is open for writing cannot be run (ETXTBSY): then once more.
+    fn started(command: &mut Command) -> Child {
+        let until = std::time::Instant::now() + Duration::from_secs(10);
+        loop {
+            match command.spawn() {
+                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                    assert!(std::time::Instant::now() < until, "{error}");
+                    std::thread::yield_now();
+                }
+                child => return child.unwrap(),
+            }
+        }
+    }
+
     /// A program of its own that listens; Perl is a part of every Debian and of macOS.
     fn listening(program: &std::path::Path) -> (Child, u16) {
         let script = "$s = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die; $| = 1; \
                       print $s->sockport, \"\\n\"; sleep 60";
-        let mut child = Command::new(program)
-            .args(["-MIO::Socket::INET", "-e", script])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(program);
+        let mut child = started(command.args(["-MIO::Socket::INET", "-e", script]).stdout(Stdio::piped()));
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         (child, line.trim().parse().unwrap())
@@ -194,6 +213,42 @@ mod tests {
         let (mut child, port) = listening(&program);
         release(&host, &wanted(port), false).await.unwrap();
         assert!(is_free(port) && !child.wait().unwrap().success());
+    }
+
+    #[tokio::test]
+    async fn who_has_left_the_port_to_somebody_else_is_not_ended_in_his_place() {
+        let (mut child, port) = listening("perl".as_ref());
+        // As found a moment ago, under the id of a program that has nothing to do with it.
+        let mut bystander = Command::new("sleep").arg("60").spawn().unwrap();
+        let stale = Holder { pid: bystander.id(), ..holder(port).unwrap() };
+        end(&stale, port).await.unwrap_err();
+        assert!(bystander.try_wait().unwrap().is_none() && child.try_wait().unwrap().is_none());
+        for child in [&mut bystander, &mut child] {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn the_doors_to_a_profiles_nodes_are_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut host, _) = host(dir.path());
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let doors = host.profile_dir(&host.config.cluster.profile).join("doors");
+        std::fs::create_dir_all(&doors).unwrap();
+        let own = Started::of(std::process::id());
+        let record = |process: &Started| {
+            std::fs::write(doors.join("process.json"), serde_json::to_vec(process).unwrap()).unwrap();
+        };
+        record(&own);
+        assert_eq!(owner(&host, &holder(port).unwrap()), Owner::ThisProfile);
+        release(&host, &wanted(port), true).await.unwrap();
+        let profile = host.config.cluster.profile.to_string();
+        host.config.cluster.profile = "other".parse().unwrap();
+        assert_eq!(owner(&host, &holder(port).unwrap()), Owner::Profile(profile));
+        record(&Started { started: own.started + 1, ..own });
+        assert_eq!(owner(&host, &holder(port).unwrap()), Owner::Other, "a later process under the id");
     }
 
     #[tokio::test]

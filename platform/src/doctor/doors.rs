@@ -6,16 +6,12 @@ use bollard::query_parameters::ListContainersOptions;
 
 use super::report::{Finding, Severity, Verdict};
 use super::world::World;
-use crate::config::ProviderChoice;
+use crate::cluster::{kind, minikube};
+use crate::config::{ProfileName, ProviderChoice};
 use crate::engine::State;
 use crate::error::{Doing, Result};
 use crate::mirror::registry;
 use crate::ports::{self, Owner};
-
-/// kind's own label on each node's container.
-const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";
-/// minikube's.
-const MINIKUBE_LABEL: &str = "name.minikube.sigs.k8s.io";
 
 pub async fn check(world: &World) -> Result<Verdict> {
     let config = &world.host.config;
@@ -71,21 +67,22 @@ struct Publisher {
 async fn containers(world: &World) -> Result<HashMap<u16, Publisher>> {
     let State::Ready(ready) = &world.engine else { return Ok(HashMap::new()) };
     let running = ready.docker.list_containers(None::<ListContainersOptions>).await;
-    let profile = world.host.config.cluster.profile.as_str();
+    let profile = &world.host.config.cluster.profile;
     let mut published = HashMap::new();
     for container in running.doing("listing Docker's containers")? {
         let names = container.names.unwrap_or_default();
         let name = names.first().map(|name| name.trim_start_matches('/').to_owned()).unwrap_or_default();
         let labels = container.labels.unwrap_or_default();
-        let of_cluster = [CLUSTER_LABEL, MINIKUBE_LABEL]
-            .iter()
-            .any(|label| labels.get(*label).is_some_and(|of| of == profile));
-        let ours = of_cluster || name == registry::NAME;
+        let ours = is_own_node(profile, &labels) || name == registry::NAME;
         for port in container.ports.unwrap_or_default().into_iter().filter_map(|port| port.public_port) {
             published.insert(port, Publisher { name: name.clone(), ours });
         }
     }
     Ok(published)
+}
+
+fn is_own_node(profile: &ProfileName, labels: &HashMap<String, String>) -> bool {
+    labels.iter().any(|(label, of)| kind::is_own(profile, label, of) || minikube::is_own(profile, label, of))
 }
 
 /// `None` where it is this profile's own.
@@ -123,6 +120,15 @@ mod tests {
 
     use super::super::world::tests::bare;
     use super::*;
+    use crate::cluster::containers as nodes;
+
+    #[test]
+    fn every_node_of_the_profile_is_its_own_by_its_label() {
+        let profile: ProfileName = "pipe".parse().unwrap();
+        let own = |label: &str, of: &str| is_own_node(&profile, &HashMap::from([(label.into(), of.into())]));
+        assert!(own(nodes::KIND, "pipe") && own(nodes::MINIKUBE, "pipe") && own(nodes::MINIKUBE, "pipe-m02"));
+        assert!(!own(nodes::KIND, "pipe-m02") && !own(nodes::MINIKUBE, "pipeline") && !own("app", "pipe"));
+    }
 
     #[tokio::test]
     async fn a_port_that_somebody_else_has_is_told_with_who_that_is() {

@@ -2,34 +2,55 @@
 
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+
 const GONE: &str = "***";
 /// A name with one of these in it stands for a secret.
 const SECRET_WORDS: [&str; 8] =
     ["password", "passwd", "secret", "token", "api-key", "api_key", "apikey", "credential"];
 /// What may follow such a word in the name of something that is none: the name of a Secret, its place, its kind.
-const HARMLESS_ENDS: [&str; 8] =
-    ["name", "names", "ref", "keyref", "s", "key.ref", "expirationseconds", "namespace"];
+const HARMLESS_ENDS: [&str; 7] =
+    ["name", "names", "ref", "keyref", "key.ref", "expirationseconds", "namespace"];
 /// Schemes of the header Authorization.
 const SCHEMES: [&str; 2] = ["bearer ", "basic "];
-/// Shorter values of `.env` stand anywhere by chance.
+/// Names before a scheme whose value it begins, however short that is.
+const HEADERS: [&str; 3] = ["authorization", "auth", "token"];
+/// No word of a sentence about a scheme is as long.
+const LONGER_THAN_WORDS: usize = 12;
+/// Shorter values of `.env` and of the environment stand anywhere by chance.
 const SHORTEST: usize = 5;
 
-/// Knows the secrets of this machine's `.env`, and how others look.
+/// Knows the secrets of this machine's `.env` and of the environment, and how others look.
 #[derive(Debug, Clone, Default)]
 pub struct Redactor {
     values: Vec<String>,
 }
 
 impl Redactor {
-    /// With every secret that stands in `.env` in `root`.
+    /// With every secret that the environment sets, or `.env` in `root`: either may be what is in use.
     pub fn of(root: &Path) -> Self {
-        let entries = dotenvy::from_path_iter(root.join(".env")).into_iter().flatten().flatten();
+        let environment = std::env::vars_os();
+        Self::with(
+            root,
+            environment.filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok())),
+        )
+    }
+
+    fn with(root: &Path, environment: impl Iterator<Item = (String, String)>) -> Self {
+        let in_file = dotenvy::from_path_iter(root.join(".env")).into_iter().flatten().flatten();
+        let entries = in_file.chain(environment);
         Self::knowing(entries.filter(|(name, _)| is_secret(name)).map(|(_, value)| value))
     }
 
-    /// With these values, wherever they stand.
+    /// With these values, wherever they stand; of one with several lines, each line.
     pub fn knowing(values: impl IntoIterator<Item = String>) -> Self {
-        let mut values: Vec<String> = values.into_iter().filter(|value| value.len() >= SHORTEST).collect();
+        let telling = |line: &str| line.len() >= SHORTEST && line != "false";
+        let mut values: Vec<String> = values
+            .into_iter()
+            .flat_map(|value| value.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>())
+            .filter(|line| telling(line))
+            .collect();
         // The longest first: one may be a part of another.
         values.sort_by_key(|value| std::cmp::Reverse(value.len()));
         Self { values }
@@ -38,9 +59,20 @@ impl Redactor {
     /// The same text without secrets.
     pub fn text(&self, text: &str) -> String {
         let mut in_key = false;
+        // Of the lines below `password: |`: the column of the name, which they stand behind.
+        let mut in_block = None;
         let mut lines = Vec::new();
         for line in text.lines() {
-            if line.contains("-----BEGIN") && line.contains("PRIVATE KEY") {
+            if in_block.is_some_and(|column| line.trim().is_empty() || indent(line) > column) {
+                continue;
+            }
+            let block = block_of(line);
+            in_block = block.map(|(column, _)| column);
+            if let Some((column, colon)) = block {
+                in_key = false;
+                lines.push(format!("{}{}", self.line(&line[..colon]), &line[colon..]));
+                lines.push(format!("{}{GONE}", " ".repeat(column + 2)));
+            } else if line.contains("-----BEGIN") && line.contains("PRIVATE KEY") {
                 in_key = !line.contains("-----END");
                 lines.push(GONE.to_owned());
             } else if in_key {
@@ -58,9 +90,10 @@ impl Redactor {
 
     fn line(&self, line: &str) -> String {
         let known = self.values.iter().fold(line.to_owned(), |line, value| line.replace(value, GONE));
-        let named = SECRET_WORDS.iter().fold(known, |line, word| without_value_of(&line, word));
-        let headed = SCHEMES.iter().fold(named, |line, scheme| without_word_behind(&line, scheme));
-        headed.split_inclusive(' ').map(|word| without_tokens(&without_userinfo(word))).collect()
+        // The schemes first: behind a name, `Bearer` alone would be taken for the value.
+        let headed = SCHEMES.iter().fold(known, |line, scheme| without_word_behind(&line, scheme));
+        let named = SECRET_WORDS.iter().fold(headed, |line, word| without_value_of(&line, word));
+        named.split_inclusive(' ').map(|word| without_tokens(&without_userinfo(word))).collect()
     }
 }
 
@@ -112,16 +145,58 @@ fn without_tokens(word: &str) -> String {
     format!("{}{GONE}{}", &word[..start], &rest[end..])
 }
 
-fn without_word_behind(line: &str, before: &str) -> String {
-    let Some(start) = line.to_ascii_lowercase().find(before) else { return line.to_owned() };
-    let from = start + before.len();
-    let rest = &line[from..];
-    let end = rest.find([' ', '"', '\'', ',']).unwrap_or(rest.len());
-    // Of a sentence with this word in it nothing is taken: a credential is longer than a word.
-    if end < 12 {
-        return line.to_owned();
+fn indent(line: &str) -> usize {
+    line.len() - line.trim_start().len()
+}
+
+/// Of a line that begins a block of YAML which is a secret's value (`password: |-`): where its name stands, and the colon.
+fn block_of(line: &str) -> Option<(usize, usize)> {
+    let (name, value) = line.rsplit_once(':')?;
+    let value = value.split_once(" #").map_or(value, |(value, _)| value).trim();
+    let is_block = value.starts_with(['|', '>']) && value[1..].bytes().all(|b| b"+-123456789".contains(&b));
+    let key = name.trim_start_matches([' ', '-']);
+    let lower = key.trim_matches(['"', '\'']).to_ascii_lowercase();
+    let is_harmless = HARMLESS_ENDS.iter().any(|end| lower.ends_with(end));
+    (is_block && is_secret(&lower) && !is_harmless).then(|| (name.len() - key.len(), name.len()))
+}
+
+/// What stands behind a scheme, each time, where it looks like a credential and not like the next word of a sentence.
+fn without_word_behind(line: &str, scheme: &str) -> String {
+    let lower = line.to_ascii_lowercase();
+    let (mut out, mut from) = (String::new(), 0);
+    while let Some(found) = lower[from..].find(scheme) {
+        let begin = from + found;
+        let start = begin + scheme.len();
+        let start = start + indent(&line[start..]);
+        let rest = &line[start..];
+        let end = start + rest.find([' ', '\t', '"', '\'', ',', ';']).unwrap_or(rest.len());
+        out.push_str(&line[from..start]);
+        if is_credential(&line[start..end], scheme, &lower[..begin]) {
+            out.push_str(GONE);
+            from = end;
+        } else {
+            from = start;
+        }
     }
-    format!("{}{GONE}{}", &line[..from], &rest[end..])
+    out.push_str(&line[from..]);
+    out
+}
+
+/// Whether `word` is a credential, by its length, its place behind the name of a header, or its letters: what `Basic`
+/// carries is `user:password` in base64 (RFC 7617), and no word has digits or capitals in it.
+fn is_credential(word: &str, scheme: &str, before: &str) -> bool {
+    if word.is_empty() {
+        return false;
+    }
+    let name = before.trim_end_matches([' ', '"', '\'', ':', '=']);
+    let is_header = name.len() < before.trim_end().len() && HEADERS.iter().any(|end| name.ends_with(end));
+    let looks_so = if scheme.starts_with("basic") {
+        let decoded = STANDARD.decode(word).or_else(|_| STANDARD_NO_PAD.decode(word));
+        decoded.is_ok_and(|bytes| bytes.contains(&b':'))
+    } else {
+        word.bytes().skip(1).any(|b| b.is_ascii_uppercase()) || word.bytes().any(|b| b.is_ascii_digit())
+    };
+    word.len() >= LONGER_THAN_WORDS || is_header || looks_so
 }
 
 /// What stands behind a name with `word` in it and `=`, `:` or (of a flag) a space, in quotes or not.
@@ -141,6 +216,11 @@ fn without_value_of(line: &str, word: &str) -> String {
         let begin = line[..start].rfind([' ', '"', '\'', ',', '&', '?', '{']).map_or(0, |at| at + 1);
         let is_flag = line[begin..].starts_with("--");
         let value = if HARMLESS_ENDS.contains(&suffix) { None } else { value_at(line, name_end, is_flag) };
+        // `tokens: 512` counts them.
+        let counts = |&(from, to): &(usize, usize)| {
+            suffix == "s" && line[from..to].bytes().all(|b| b.is_ascii_digit())
+        };
+        let value = value.filter(|value| !counts(value));
         if let Some((value_start, value_end)) = value {
             out.push_str(&line[from..value_start]);
             out.push_str(GONE);
@@ -177,8 +257,12 @@ fn value_at(line: &str, at: usize, is_flag: bool) -> Option<(usize, usize)> {
     };
     // A reference to a file or a structure below is no value; a path in a URL is none either.
     let value = &line[start..end];
-    let nothing = value.is_empty() || matches!(value, "{" | "[" | "null" | "true" | "false" | "|" | ">");
-    (!nothing && !value.starts_with("//")).then_some((start, end))
+    let nothing =
+        value.is_empty() || matches!(value, "{" | "[" | "[]" | "null" | "true" | "false" | "|" | ">");
+    // Behind a scheme the credential is gone already.
+    let is_scheme = SCHEMES.iter().any(|scheme| value.eq_ignore_ascii_case(scheme.trim_end()))
+        && line[end..].trim_start().starts_with(GONE);
+    (!nothing && !is_scheme && !value.starts_with("//")).then_some((start, end))
 }
 
 #[cfg(test)]
@@ -198,6 +282,17 @@ mod tests {
             ("NAVER_OCR_SECRET_KEY: c2VjcmV0", "NAVER_OCR_SECRET_KEY: ***"),
             ("GET /x?access_token=abc&page=2", "GET /x?access_token=***&page=2"),
             ("authorization: Bearer abcdefghijklmnop", "authorization: Bearer ***"),
+            ("x-auth-token: Bearer abcdefghijklmnop", "x-auth-token: Bearer ***"),
+            ("{\"token\": \"Bearer abcdef\"}", "{\"token\": \"***\"}"),
+            ("token=Bearer abc, page=2", "token=Bearer ***, page=2"),
+            (
+                "no bearer token, Bearer q8Zr, Bearer abcdefghijklmnop",
+                "no bearer token, Bearer ***, Bearer ***",
+            ),
+            ("sent Basic YTpi and Basic bWU6cHc=", "sent Basic *** and Basic ***"),
+            ("Authorization:  bearer  opaque", "Authorization:  bearer  ***"),
+            ("token=Bearer", "token=***"),
+            ("credentials=me:pw tokens=abc", "credentials=*** tokens=***"),
             ("pull http://me:pw@registry/x now", "pull http://***@registry/x now"),
             ("http://a:b@x,http://c:d@y/z", "http://***@x,http://***@y/z"),
             ("oci://registry/x@sha256:12", "oci://registry/x@sha256:12"),
@@ -217,6 +312,11 @@ mod tests {
             "the pod names no pull secret",
             "an unexpected token in line 3",
             "basic usage: see the manual",
+            "no bearer token, and basic login is off",
+            "www-authenticate: Basic realm=x",
+            "max_tokens: 512",
+            "imagePullSecrets: []",
+            "secretName: |",
         ] {
             assert_eq!(redactor.text(text), text);
         }
@@ -232,6 +332,27 @@ mod tests {
             redactor.text("a line with correct-horse, bluebird and somebody"),
             "a line with ***, *** and somebody"
         );
+    }
+
+    #[test]
+    fn values_of_the_environment_go_beside_those_of_the_file_that_it_overrides() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(".env"), "DB_PASSWORD=from-the-file\n").unwrap();
+        let environment = [("DB_PASSWORD", "overriding"), ("DB_USER", "somebody"), ("A_TOKEN", "false")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let redactor = Redactor::with(dir.path(), environment.into_iter());
+        assert_eq!(redactor.text("overriding from-the-file somebody false"), "*** *** somebody false");
+        let key = Redactor::knowing(["first-half\nsecond-half\n".to_owned()]);
+        assert_eq!(key.text("first-half\n  second-half"), "***\n  ***");
+    }
+
+    #[test]
+    fn a_block_of_yaml_goes_with_all_its_lines() {
+        let text = "- password: |-\n    hunter2\n\n    second\n  user: me\nDB_TOKEN: > # folded\n  abc\nkeys: |\n  stay\n";
+        let wanted = "- password: |-\n    ***\n  user: me\nDB_TOKEN: > # folded\n  ***\nkeys: |\n  stay\n";
+        assert_eq!(Redactor::default().text(text), wanted);
+        let last = "  secret: |\n    eyJ\n  token: >2\n      abc";
+        assert_eq!(Redactor::default().text(last), "  secret: |\n    ***\n  token: >2\n    ***");
     }
 
     #[test]

@@ -4,8 +4,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::cluster::embedded::supervisor::{Layout, Record};
+use crate::cluster::minikube::Doors;
 use crate::doctor::Redactor;
 use crate::host::Host;
+use crate::process::Started;
 
 /// Longer command lines are cut.
 const LONGEST: usize = 100;
@@ -75,12 +77,16 @@ pub fn owner(host: &Host, holder: &Holder) -> Owner {
 /// The profile with a live process of this id in its records.
 fn profile_of(host: &Host, pid: u32) -> Option<String> {
     let profiles = std::fs::read_dir(host.state_dir()).ok()?.flatten();
-    profiles.map(|entry| entry.path()).find_map(|dir| {
-        let records = std::fs::read_dir(Layout::new(&dir).dir().join("run")).ok()?.flatten();
-        let is_it = |record: &Record| record.process.pid == pid && record.is_alive();
-        records.filter_map(|entry| Record::read(&entry.path())).find(is_it)?;
-        Some(dir.file_name()?.to_str()?.to_owned())
-    })
+    let is_it = |process: &Started| process.pid == pid && process.is_alive();
+    let dir = profiles.map(|entry| entry.path()).find(|dir| recorded(dir).iter().any(is_it))?;
+    Some(dir.file_name()?.to_str()?.to_owned())
+}
+
+/// The processes in the records of a profile's folder: embedded ones, and the doors to minikube's nodes.
+fn recorded(dir: &Path) -> Vec<Started> {
+    let run = std::fs::read_dir(Layout::new(dir).dir().join("run")).into_iter().flatten().flatten();
+    let embedded = run.filter_map(|entry| Record::read(&entry.path())).map(|record| record.process);
+    embedded.chain(Doors::new(dir).process()).collect()
 }
 
 /// Who listens on the port, where the system lets it be seen (Linux, own processes or root).

@@ -1,6 +1,7 @@
 //! The suite's cluster as somebody else's: through an account that may do next to nothing, and then what it was given.
 
 use std::io::Write;
+use std::panic::{catch_unwind, resume_unwind};
 use std::process::{Command, Stdio};
 
 use serde_json::json;
@@ -15,6 +16,13 @@ const RESTRICTED: &str = "e2e-restricted";
 
 /// Refused with the list, accepted once an administrator applied what it wrote, and the cluster is given back.
 pub fn restricted_account(xtask: &Xtask) -> Outcome {
+    // Also after a failure: the tests behind this one have the same cluster.
+    let tried = catch_unwind(refused_and_accepted);
+    let given_back = give_back(xtask);
+    tried.unwrap_or_else(|panic| resume_unwind(panic)).and(given_back)
+}
+
+fn refused_and_accepted() -> Outcome {
     let config = "[components]\nexperiments = true\n[images]\nregistry = \"localhost:5000\"\n";
     let _ = std::fs::remove_dir_all(support::root().join(".platen").join(RESTRICTED));
     let existing = Xtask::configured(RESTRICTED, config);
@@ -41,22 +49,32 @@ pub fn restricted_account(xtask: &Xtask) -> Outcome {
     }
     assert_eq!(generations()?, before, "nothing was changed");
 
-    let rights = support::root().join(".platen").join(format!("{RESTRICTED}-rights.yaml"));
+    let rights = rights();
     apply(&std::fs::read_to_string(&rights)?)?;
     let accepted = as_account(&up_there).expect_code(0);
     assert!(accepted.stderr().contains("found on the cluster: storage class"), "{}", accepted.stderr());
     assert!(!rights.exists(), "nothing is missing any more");
     as_account(&["status"]).expect_code(0);
+    Ok(())
+}
 
+/// What the account was given goes, and the cluster is the suite's again; how much of it there is depends on how far it came.
+fn give_back(xtask: &Xtask) -> Outcome {
     // Its record names what another profile of the suite goes on with.
-    std::fs::remove_dir_all(support::root().join(".platen").join(RESTRICTED))?;
-    kubectl(&["delete", "namespace", NAMESPACE, "--wait=false"], "")?;
-    kubectl(&["delete", "clusterrole,clusterrolebinding", "platen"], "")?;
+    let _ = std::fs::remove_dir_all(support::root().join(".platen").join(RESTRICTED));
+    let _ = std::fs::remove_file(rights());
+    let delete = |args: &[&str]| kubectl(&[&["delete", "--ignore-not-found"], args].concat(), "");
+    delete(&["namespace", NAMESPACE, "--wait=false"])?;
+    delete(&["clusterrole,clusterrolebinding", "platen"])?;
     for namespace in ["ocr", "backend", "argocd"] {
-        kubectl(&["-n", namespace, "delete", "role,rolebinding", "platen"], "")?;
+        delete(&["-n", namespace, "role,rolebinding", "platen"])?;
     }
     up(xtask).expect_code(0);
     Ok(())
+}
+
+fn rights() -> std::path::PathBuf {
+    support::root().join(".platen").join(format!("{RESTRICTED}-rights.yaml"))
 }
 
 /// A ServiceAccount without any rights, and a lasting token for it.

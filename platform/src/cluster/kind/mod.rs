@@ -43,7 +43,31 @@ pub struct Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeContainer {
     pub name: String,
-    pub running: bool,
+    pub state: ContainerState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContainerState {
+    Running,
+    /// Its processes are frozen; Docker refuses to start it, it has to be unpaused.
+    Paused,
+    Stopped,
+}
+
+impl ContainerState {
+    fn of(docker: Option<ContainerSummaryStateEnum>) -> Self {
+        match docker {
+            Some(ContainerSummaryStateEnum::RUNNING) => Self::Running,
+            Some(ContainerSummaryStateEnum::PAUSED) => Self::Paused,
+            _ => Self::Stopped,
+        }
+    }
+}
+
+impl NodeContainer {
+    fn runs(&self) -> bool {
+        self.state == ContainerState::Running
+    }
 }
 
 /// What a cluster is created with.
@@ -100,10 +124,7 @@ impl Kind {
             .into_iter()
             .filter_map(|container| {
                 let name = container.names?.first()?.trim_start_matches('/').to_owned();
-                Some(NodeContainer {
-                    name,
-                    running: container.state == Some(ContainerSummaryStateEnum::RUNNING),
-                })
+                Some(NodeContainer { name, state: ContainerState::of(container.state) })
             })
             .collect();
         nodes.sort_by_key(|node| (node.name.len(), node.name.clone()));
@@ -166,20 +187,37 @@ impl Kind {
         self.progress().tell(Progress::Created)
     }
 
-    /// Starts stopped nodes, the control plane first: in that order Docker gives each its old address.
+    /// Starts stopped nodes, the control plane first: in that order Docker gives each its old address. Paused ones go on.
     pub async fn start(&self, tell: &Step) -> Result<()> {
-        for node in self.containers().await?.iter().filter(|node| !node.running) {
-            tell.message(format!("starting {}", node.name));
-            self.docker
-                .start_container(&node.name, None::<StartContainerOptions>)
-                .await
-                .doing(format!("starting {}", node.name))?;
+        for node in self.containers().await? {
+            match node.state {
+                ContainerState::Running => {}
+                ContainerState::Paused => {
+                    tell.message(format!("unpausing {}", node.name));
+                    self.unpause(&node).await?;
+                }
+                ContainerState::Stopped => {
+                    tell.message(format!("starting {}", node.name));
+                    let options = None::<StartContainerOptions>;
+                    let started = self.docker.start_container(&node.name, options).await;
+                    started.doing(format!("starting {}", node.name))?;
+                }
+            }
         }
         Ok(())
     }
 
+    async fn unpause(&self, node: &NodeContainer) -> Result<()> {
+        self.docker.unpause_container(&node.name).await.doing(format!("unpausing {}", node.name))
+    }
+
     pub async fn stop(&self) -> Result<()> {
-        for node in self.containers().await?.iter().rev().filter(|node| node.running) {
+        let nodes = self.containers().await?;
+        for node in nodes.iter().rev().filter(|node| node.state != ContainerState::Stopped) {
+            // What is frozen does not hear that it is to end.
+            if node.state == ContainerState::Paused {
+                self.unpause(node).await?;
+            }
             let options = StopContainerOptions { t: Some(20), ..StopContainerOptions::default() };
             self.docker
                 .stop_container(&node.name, Some(options))
@@ -191,7 +229,7 @@ impl Kind {
 
     /// Deletes the cluster and its kubeconfig context; there may be none.
     pub async fn delete(&self) -> Result<()> {
-        if let Some(node) = self.containers().await?.iter().find(|node| node.running) {
+        if let Some(node) = self.containers().await?.iter().find(|node| node.runs()) {
             shared::empty(&self.host, &self.docker_host, &node.name).await;
         }
         let cmd = self.cmd().await?.args(["delete", "cluster", "--name", self.name()]);
@@ -206,7 +244,7 @@ impl Kind {
 
     /// Tells every node where images come from, and the cluster's users too.
     pub async fn wire_registry(&self, wiring: &RegistryWiring) -> Result<()> {
-        for node in self.containers().await?.iter().filter(|node| node.running) {
+        for node in self.containers().await?.iter().filter(|node| node.runs()) {
             wiring::wire_node(&self.host.processes, &self.docker_host, &node.name, wiring).await?;
         }
         let client = super::client::client(&self.own_context()).await?;
@@ -256,6 +294,57 @@ fn node_names(config: &Config) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Docker's interface with the nodes in these states; the requests that change something are told.
+    async fn docker(states: &[&str]) -> (Docker, tokio::sync::mpsc::UnboundedReceiver<String>) {
+        let names = node_names(&Config::default());
+        let nodes = std::iter::zip(names, states);
+        let nodes: Vec<_> = nodes
+            .map(|(name, state)| serde_json::json!({"Names": [format!("/{name}")], "State": state}))
+            .collect();
+        let (tell, told) = tokio::sync::mpsc::unbounded_channel();
+        let answer = move |uri: http::Uri| {
+            let listed = uri.path().ends_with("/containers/json");
+            if !listed {
+                tell.send(uri.path().to_owned()).unwrap();
+            }
+            let nodes = axum::Json(nodes.clone());
+            async move { if listed { Ok(nodes) } else { Err(http::StatusCode::NO_CONTENT) } }
+        };
+        let router = axum::Router::new().fallback(answer);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        (Docker::connect_with_http(&address, 5, bollard::API_DEFAULT_VERSION).unwrap(), told)
+    }
+
+    #[tokio::test]
+    async fn a_paused_node_goes_on_and_a_stopped_one_is_started() {
+        let (docker, mut told) = docker(&["running", "paused", "exited"]).await;
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host {
+            processes: crate::process::Processes::system(),
+            events: crate::event::Events::silent(),
+            root: dir.path().to_owned(),
+            cache: dir.path().join("cache"),
+            config: Config::default(),
+            may_install: false,
+            login: None,
+        };
+        let step = host.events.step("nodes", "starting", None);
+        let kind = Kind { host, docker, docker_host: String::new(), program: None };
+        kind.start(&step).await.unwrap();
+        let last = |path: String| path.rsplit("/containers/").next().unwrap().to_owned();
+        assert_eq!(last(told.try_recv().unwrap()), "platen-worker/unpause");
+        assert_eq!(last(told.try_recv().unwrap()), "platen-worker2/start");
+        kind.stop().await.unwrap();
+        let stopped: Vec<String> = std::iter::from_fn(|| told.try_recv().ok()).map(last).collect();
+        assert_eq!(
+            stopped,
+            ["platen-control-plane/stop", "platen-worker/unpause", "platen-worker/stop"],
+            "what is frozen goes on, to end"
+        );
+    }
 
     #[test]
     fn limits_reach_docker_in_its_own_units() {

@@ -22,7 +22,7 @@ pub(super) fn judge(
         let why = format!("it has {} nodes and {} are configured", there.len(), wanted.len());
         return ClusterState::Mismatched { why };
     }
-    if containers.iter().all(|node| node.running) {
+    if containers.iter().all(NodeContainer::runs) {
         return ClusterState::Running { nodes: nodes(containers, &[]) };
     }
     ClusterState::Stopped
@@ -34,7 +34,7 @@ pub(super) fn nodes(containers: &[NodeContainer], ready: &[String]) -> Vec<Node>
         .map(|container| Node {
             name: container.name.clone(),
             container: Some(container.name.clone()),
-            state: match container.running {
+            state: match container.runs() {
                 false => NodeState::Stopped,
                 true if ready.contains(&container.name) => NodeState::Ready,
                 true => NodeState::NotReady,
@@ -45,14 +45,17 @@ pub(super) fn nodes(containers: &[NodeContainer], ready: &[String]) -> Vec<Node>
 
 #[cfg(test)]
 mod tests {
-    use super::super::node_names;
+    use super::super::{ContainerState, node_names};
     use super::*;
     use crate::config::Config;
 
     fn containers(running: &[bool]) -> Vec<NodeContainer> {
         let names = node_names(&Config::default());
         std::iter::zip(names, running)
-            .map(|(name, running)| NodeContainer { name, running: *running })
+            .map(|(name, running)| {
+                let state = if *running { ContainerState::Running } else { ContainerState::Stopped };
+                NodeContainer { name, state }
+            })
             .collect()
     }
 

@@ -69,6 +69,11 @@ impl Doors {
         self.0.join("process.json")
     }
 
+    /// Who holds the doors open, or did.
+    pub fn process(&self) -> Option<Started> {
+        read(&self.record())
+    }
+
     /// Whether a process holds the doors open, and as planned.
     pub fn are_open(&self, plan: &Plan) -> Result<bool> {
         Ok(self.is_held()? && read::<Plan>(&self.plan()).is_some_and(|open| open == *plan))
@@ -89,9 +94,7 @@ impl Doors {
             serde_json::to_vec_pretty(plan).map_err(|error| Error::malformed("the doors", error, ""))?;
         write_atomically(&self.plan(), &text)?;
         let log = self.0.join("log");
-        let process = Started::of(spawn_detached(program, &log, Some(&lock))?);
-        let text = serde_json::to_vec(&process).map_err(|error| Error::malformed("a process", error, ""))?;
-        write_atomically(&self.record(), &text)?;
+        spawn_detached(program, &log, Some(&lock))?;
         drop(lock);
         let hint = format!("look into {}", log.display());
         crate::wait::until_every(POLL, OPEN_WITHIN, &hint, || async {
@@ -118,8 +121,8 @@ impl Doors {
             if let Some(lock) = lock::attempt(&self.lock())? {
                 return Ok(lock);
             }
-            // Whoever started it may not have recorded it yet.
-            let process = read::<Started>(&self.record()).filter(|process| process.is_alive());
+            // It may not have recorded itself yet.
+            let process = self.process().filter(|process| process.is_alive());
             let pid =
                 process.and_then(|it| i32::try_from(it.pid).ok()).and_then(rustix::process::Pid::from_raw);
             if begun.elapsed() > CLOSED_WITHIN {
@@ -145,6 +148,9 @@ impl Doors {
         let plan: Plan = read(&self.plan()).ok_or_else(|| {
             Error::unhealthy("there is no plan of doors", "open them: cargo xtask up --provider minikube")
         })?;
+        // Before the record: who reads it may send the signal. And that before the ports: who finds one taken looks there.
+        let mut end = signal(SignalKind::terminate()).doing("listening for the end")?;
+        self.write_record()?;
         let docker = Docker::connect_with_host(&plan.docker_host).doing("connecting to Docker")?;
         let nodes = Arc::new(Nodes { docker, network: plan.network.clone(), known: Mutex::default() });
         let mut listeners = Vec::new();
@@ -155,9 +161,15 @@ impl Doors {
         for (listener, door) in listeners {
             tokio::spawn(accept(listener, door, Arc::clone(&nodes)));
         }
-        let mut end = signal(SignalKind::terminate()).doing("listening for the end")?;
         end.recv().await;
         Ok(())
+    }
+
+    /// By the process itself, so that no other's end can leave it without a record.
+    fn write_record(&self) -> Result<()> {
+        let process = Started::of(std::process::id());
+        let text = serde_json::to_vec(&process).map_err(|error| Error::malformed("a process", error, ""))?;
+        write_atomically(&self.record(), &text)
     }
 }
 
@@ -284,6 +296,20 @@ mod tests {
         let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
         let error = client.read(&mut [0; 1]).await.unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    }
+
+    #[tokio::test]
+    async fn the_process_is_recorded_before_a_door_fails_to_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let door = Door { port, container: "pc-m02".into(), target: 30001 };
+        let plan = Plan { docker_host: "http://127.0.0.1:9".into(), network: "pc".into(), doors: vec![door] };
+        let doors = Doors::new(dir.path());
+        write_atomically(&doors.plan(), &serde_json::to_vec(&plan).unwrap()).unwrap();
+        assert_eq!(doors.process(), None);
+        doors.serve().await.unwrap_err();
+        assert_eq!(doors.process(), Some(Started::of(std::process::id())));
     }
 
     #[tokio::test]

@@ -1,7 +1,8 @@
 //! Nodes, pods and events of a cluster, as the API server tells of their changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
+use std::time::Instant;
 
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, SelectAll, select_all};
@@ -12,6 +13,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch::Sender;
 
+use super::health::{self, Health, Pauses, Stream};
 use super::{EventSeen, NodeSeen, PodSeen, PodState, Scene, show};
 use crate::cluster::NodeState;
 use crate::cluster::client::client;
@@ -20,22 +22,50 @@ use crate::up::{Component, NAMESPACES};
 
 /// So many of the cluster's events are kept.
 const EVENTS: usize = 200;
+/// The server ends a quiet watch after so many seconds, before this client takes its silence for a failure.
+const WATCH_SECONDS: u32 = 45;
 
 /// One change, of whichever kind.
 enum Told {
     Node(Box<watcher::Result<watcher::Event<Node>>>),
     Pod(&'static str, Box<watcher::Result<watcher::Event<Pod>>>),
-    Event(Box<watcher::Result<watcher::Event<Event>>>),
+    Event(&'static str, Box<watcher::Result<watcher::Event<Event>>>),
 }
 
-/// What is known of the cluster, by unique id.
+/// What is known of the cluster.
 #[derive(Default)]
 struct Known {
-    nodes: BTreeMap<String, NodeSeen>,
-    /// With the namespace that it was told by, so that a new beginning of that one forgets no other's.
-    pods: BTreeMap<String, (&'static str, PodSeen)>,
+    nodes: Listed<NodeSeen>,
+    /// By namespace, so that a new listing of one forgets no other's.
+    pods: BTreeMap<&'static str, Listed<PodSeen>>,
     events: BTreeMap<String, (Timestamp, EventSeen)>,
-    trouble: Option<String>,
+    health: Health,
+}
+
+/// What one stream tells of, by unique id. A new listing takes effect at its end, as a whole.
+struct Listed<T> {
+    known: BTreeMap<String, T>,
+    listing: BTreeMap<String, T>,
+}
+
+impl<T> Default for Listed<T> {
+    fn default() -> Self {
+        Self { known: BTreeMap::new(), listing: BTreeMap::new() }
+    }
+}
+
+impl<T> Listed<T> {
+    fn learn<K>(&mut self, told: watcher::Event<K>, seen: impl FnOnce(&K) -> (String, T)) {
+        match told {
+            watcher::Event::Init => self.listing.clear(),
+            watcher::Event::InitApply(object) => self.listing.extend([seen(&object)]),
+            watcher::Event::InitDone => self.known = std::mem::take(&mut self.listing),
+            watcher::Event::Apply(object) => self.known.extend([seen(&object)]),
+            watcher::Event::Delete(object) => {
+                self.known.remove(&seen(&object).0);
+            }
+        }
+    }
 }
 
 pub async fn watch(context: &str, scenes: &Sender<Scene>) -> Result<()> {
@@ -43,77 +73,72 @@ pub async fn watch(context: &str, scenes: &Sender<Scene>) -> Result<()> {
     let title = format!("context {context}");
     let begun = Timestamp::now();
     let mut told = streams(&client);
-    let mut known = Known::default();
+    let mut known = Known { health: Health::awaiting(told.len()), ..Known::default() };
+    let mut looks = tokio::time::interval(health::LOOK);
     loop {
         tokio::select! {
             next = told.next() => match next {
-                Some(next) => known.learn(next, begun),
+                Some(next) => known.learn(next, begun, Instant::now()),
                 None => return Ok(()),
             },
+            _ = looks.tick() => known.health.forget(Instant::now()),
             () = scenes.closed() => return Ok(()),
         }
-        show(scenes, known.scene(&title));
+        // The first listings together are the first scene.
+        if known.health.is_settled() {
+            show(scenes, known.scene(&title));
+        }
     }
 }
 
 fn streams(client: &kube::Client) -> SelectAll<BoxStream<'static, Told>> {
     let nodes = follow(Api::<Node>::all(client.clone())).map(|told| Told::Node(Box::new(told))).boxed();
-    let namespaces = NAMESPACES.into_iter().chain(Component::ALL.map(Component::namespace));
-    let in_namespaces = namespaces.flat_map(|namespace| {
+    let in_namespaces = namespaces().flat_map(|namespace| {
         let pods = follow(Api::<Pod>::namespaced(client.clone(), namespace));
         let events = follow(Api::<Event>::namespaced(client.clone(), namespace));
         [
             pods.map(move |told| Told::Pod(namespace, Box::new(told))).boxed(),
-            events.map(|told| Told::Event(Box::new(told))).boxed(),
+            events.map(move |told| Told::Event(namespace, Box::new(told))).boxed(),
         ]
     });
     select_all(std::iter::once(nodes).chain(in_namespaces))
 }
 
-/// For ever: a connection that breaks is made again, with growing pauses.
+fn namespaces() -> impl Iterator<Item = &'static str> {
+    let all = NAMESPACES.into_iter().chain(Component::ALL.map(Component::namespace));
+    // Several components may share one.
+    all.collect::<BTreeSet<_>>().into_iter()
+}
+
+/// For ever: a connection that breaks is made again.
 fn follow<K>(api: Api<K>) -> BoxStream<'static, watcher::Result<watcher::Event<K>>>
 where
     K: kube::Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    watcher(api, watcher::Config::default()).default_backoff().boxed()
+    watcher(api, watcher::Config::default().timeout(WATCH_SECONDS)).backoff(Pauses).boxed()
 }
 
 impl Known {
-    fn learn(&mut self, told: Told, begun: Timestamp) {
-        let result = match told {
-            Told::Node(told) => told.map(|event| self.node(event)),
-            Told::Pod(namespace, told) => told.map(|event| self.pod(namespace, event)),
-            Told::Event(told) => told.map(|event| self.event(event, begun)),
-        };
-        self.trouble = result.err().map(|error| format!("the cluster does not answer: {error}"));
-    }
-
-    fn node(&mut self, told: watcher::Event<Node>) {
+    fn learn(&mut self, told: Told, begun: Timestamp, now: Instant) {
         match told {
-            watcher::Event::Init => self.nodes.clear(),
-            watcher::Event::InitApply(node) | watcher::Event::Apply(node) => {
-                let seen =
-                    NodeSeen { name: node.metadata.name.clone().unwrap_or_default(), state: state_of(&node) };
-                self.nodes.insert(seen.name.clone(), seen);
+            Told::Node(told) => {
+                let Some(event) = self.health.hear(Stream::Nodes, *told, now) else { return };
+                self.nodes.learn(event, |node| {
+                    let name = node.metadata.name.clone().unwrap_or_default();
+                    (name.clone(), NodeSeen { name, state: state_of(node) })
+                });
             }
-            watcher::Event::Delete(node) => {
-                self.nodes.remove(&node.metadata.name.unwrap_or_default());
+            Told::Pod(namespace, told) => {
+                let Some(event) = self.health.hear(Stream::Pods(namespace), *told, now) else { return };
+                self.pods.entry(namespace).or_default().learn(event, |pod| {
+                    let pod = seen(pod);
+                    (pod.id.clone(), pod)
+                });
             }
-            watcher::Event::InitDone => {}
-        }
-    }
-
-    fn pod(&mut self, namespace: &'static str, told: watcher::Event<Pod>) {
-        match told {
-            watcher::Event::Init => self.pods.retain(|_, (of, _)| *of != namespace),
-            watcher::Event::InitApply(pod) | watcher::Event::Apply(pod) => {
-                let seen = seen(&pod);
-                self.pods.insert(seen.id.clone(), (namespace, seen));
+            Told::Event(namespace, told) => {
+                let Some(event) = self.health.hear(Stream::Events(namespace), *told, now) else { return };
+                self.event(event, begun);
             }
-            watcher::Event::Delete(pod) => {
-                self.pods.remove(&pod.metadata.uid.unwrap_or_default());
-            }
-            watcher::Event::InitDone => {}
         }
     }
 
@@ -143,16 +168,17 @@ impl Known {
     }
 
     fn scene(&self, title: &str) -> Scene {
-        let mut pods: Vec<PodSeen> = self.pods.values().map(|(_, pod)| pod.clone()).collect();
+        let mut pods: Vec<PodSeen> =
+            self.pods.values().flat_map(|listed| listed.known.values().cloned()).collect();
         pods.sort_by(|a, b| a.name.cmp(&b.name));
         let mut events: Vec<&(Timestamp, EventSeen)> = self.events.values().collect();
         events.sort_by_key(|(time, _)| *time);
         Scene {
             title: title.into(),
-            nodes: self.nodes.values().cloned().collect(),
+            nodes: self.nodes.known.values().cloned().collect(),
             pods,
             events: events.into_iter().map(|(_, event)| event.clone()).collect(),
-            trouble: self.trouble.clone(),
+            trouble: self.health.trouble(),
         }
     }
 }
@@ -235,17 +261,40 @@ mod tests {
         assert_eq!(seen(&leaving).state, PodState::Leaving);
     }
 
+    fn tell(known: &mut Known, namespace: &'static str, event: watcher::Event<Pod>) -> Vec<String> {
+        known.learn(Told::Pod(namespace, Box::new(Ok(event))), Timestamp::now(), Instant::now());
+        known.scene("").pods.into_iter().map(|pod| pod.name).collect()
+    }
+
     #[test]
-    fn a_new_beginning_of_one_namespace_forgets_no_other() {
+    fn a_new_listing_takes_effect_at_its_end_and_of_its_own_namespace_alone() {
         let mut known = Known::default();
-        let begun = Timestamp::now();
-        let mut tell = |namespace, event| known.learn(Told::Pod(namespace, Box::new(Ok(event))), begun);
-        tell("ocr", watcher::Event::Apply(pod("a", &ready())));
-        tell("backend", watcher::Event::Apply(pod("b", &ready())));
-        tell("ocr", watcher::Event::Init);
-        tell("ocr", watcher::Event::InitApply(pod("c", &ready())));
-        let names: Vec<String> = known.scene("").pods.into_iter().map(|pod| pod.name).collect();
-        assert_eq!(names, ["b", "c"]);
+        tell(&mut known, "ocr", watcher::Event::Apply(pod("a", &ready())));
+        tell(&mut known, "ocr", watcher::Event::Apply(pod("c", &ready())));
+        tell(&mut known, "backend", watcher::Event::Apply(pod("b", &ready())));
+        let before = known.scene("");
+        tell(&mut known, "ocr", watcher::Event::Init);
+        let half = tell(&mut known, "ocr", watcher::Event::InitApply(pod("c", &ready())));
+        assert_eq!(half, ["a", "b", "c"]);
+        assert_eq!(super::super::changes(&before, &known.scene("")), [], "half a list is no news");
+        // The connection breaks there, and the listing begins anew.
+        tell(&mut known, "ocr", watcher::Event::Init);
+        tell(&mut known, "ocr", watcher::Event::InitApply(pod("d", &ready())));
+        assert_eq!(tell(&mut known, "ocr", watcher::Event::InitDone), ["b", "d"]);
+        assert_eq!(tell(&mut known, "ocr", watcher::Event::Delete(pod("d", &ready()))), ["b"]);
+    }
+
+    #[test]
+    fn there_is_no_scene_before_every_stream_has_told_its_first_listing() {
+        let mut known = Known { health: Health::awaiting(2), ..Known::default() };
+        for event in [watcher::Event::Init, watcher::Event::InitApply(pod("a", &ready()))] {
+            tell(&mut known, "ocr", event);
+        }
+        tell(&mut known, "ocr", watcher::Event::InitDone);
+        tell(&mut known, "backend", watcher::Event::Init);
+        assert!(!known.health.is_settled());
+        assert_eq!(tell(&mut known, "backend", watcher::Event::InitDone), ["a"]);
+        assert!(known.health.is_settled());
     }
 
     #[test]
@@ -260,7 +309,8 @@ mod tests {
         let mut known = Known::default();
         let begun: Timestamp = "2026-11-21T05:00:00Z".parse().unwrap();
         for time in ["2026-11-21T04:00:00Z", "2026-11-21T06:00:00Z"] {
-            known.learn(Told::Event(Box::new(Ok(watcher::Event::Apply(event(time))))), begun);
+            let told = Box::new(Ok(watcher::Event::Apply(event(time))));
+            known.learn(Told::Event("ocr", told), begun, Instant::now());
         }
         let events = known.scene("").events;
         assert_eq!(events.len(), 1);

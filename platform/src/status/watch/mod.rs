@@ -2,6 +2,7 @@
 
 mod changes;
 mod embedded;
+mod health;
 mod kubernetes;
 
 use serde::Serialize;
