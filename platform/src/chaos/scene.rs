@@ -34,6 +34,8 @@ const SETTLE_LOOK: Duration = Duration::from_secs(1);
 const PATIENCE: f64 = 60.0;
 /// Without a prediction.
 const LONGEST_OUTAGE: f64 = 150.0;
+/// After a run that ended early; it may have waited long enough already.
+const SETTLES_AT_ONCE: Duration = Duration::from_secs(90);
 /// Limits at which a run is ended look back so far, and need so many requests.
 const WINDOW: Duration = Duration::from_secs(10);
 const ENOUGH: usize = 20;
@@ -96,7 +98,7 @@ impl Scene<'_> {
             self.undoing.lock().await.put_back(self.ground, self.control).await;
             // Another Ctrl-C goes on without waiting.
             tokio::select! {
-                settled = self.settle(self.pace().settles_within) => drop(settled),
+                settled = self.settle(self.pace().settles_within.min(SETTLES_AT_ONCE)) => drop(settled),
                 () = interrupted() => {}
             }
         }

@@ -73,6 +73,7 @@ pub fn killed_worker_fails_no_request(xtask: &Xtask) -> Outcome {
 }
 
 pub fn control_run_shows_what_is_prevented(xtask: &Xtask) -> Outcome {
+    up(xtask).expect_code(0);
     let folder = tempfile::tempdir()?;
     let report = folder.path().display().to_string();
     let args = ["chaos", "--kill-node", "--no-retry", "--no-failover", "--rate", "15", "--image", &image()];
@@ -94,6 +95,7 @@ pub fn control_run_shows_what_is_prevented(xtask: &Xtask) -> Outcome {
 }
 
 pub fn killed_run_is_undone(xtask: &Xtask) -> Outcome {
+    up(xtask).expect_code(0);
     let run = ["chaos", "--kill-node", "--image", &image(), "--rate", "5", "--steady", "3s"];
     assert!(xtask.kill_when(&run, " fault: ", Duration::from_secs(3))?, "it was to be killed in mid-fault");
     let label = format!("label=io.x-k8s.kind.cluster={PROFILE}");

@@ -111,7 +111,7 @@ fn application_api(client: &kube::Client, namespace: &str) -> Api<DynamicObject>
 }
 
 /// Namespaces and names of Platen's own that Argo CD keeps; none where there is no Argo CD.
-async fn applications(client: &kube::Client) -> Result<Vec<(String, String)>> {
+pub async fn applications(client: &kube::Client) -> Result<Vec<(String, String)>> {
     // One that somebody set aside is not set to rights by us.
     let watched = gitops::listed(client).await?.into_iter().filter(|it| {
         !it.metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(SKIP))

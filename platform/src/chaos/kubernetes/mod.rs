@@ -100,10 +100,14 @@ impl Kubernetes {
     }
 
     /// What Argo CD found wrong while its own pods were away stands there until it looks again, which may be minutes: it is
-    /// asked to, now and then.
+    /// asked to, now and then. One that is set aside for a control run cannot look, and is not waited for meanwhile.
     async fn unwell_applications(&self) -> Result<Vec<String>> {
+        let looked_after = control::applications(&self.client).await?;
+        let counts = |name: &String| {
+            self.kept.contains(name) && looked_after.iter().any(|(_, application)| application == name)
+        };
         let applications = gitops::applications(&self.client).await?;
-        let unwell = applications.into_iter().filter(|it| self.kept.contains(&it.name) && !it.is_well());
+        let unwell = applications.into_iter().filter(|it| counts(&it.name) && !it.is_well());
         let unwell: Vec<String> =
             unwell.map(|it| format!("the Application {} to be well", it.name)).collect();
         if !unwell.is_empty() && self.unwell.fetch_add(1, Ordering::Relaxed).is_multiple_of(REFRESH_EVERY) {
