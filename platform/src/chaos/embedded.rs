@@ -13,7 +13,7 @@ use super::report::{MomentKind, Setting};
 use super::survey::{NodeFacts, PodFacts, Resources, Survey};
 use super::timeline::{Clock, Timeline};
 use super::victim::Victim;
-use crate::cluster::embedded::{Embedded, FIRST_PAUSE, Role, RoleStatus};
+use crate::cluster::embedded::{Embedded, FIRST_PAUSE, Role, RoleStatus, STOPS_WITHIN};
 use crate::error::{Error, Result};
 use crate::event::Step;
 use crate::host::Host;
@@ -225,6 +225,6 @@ impl Ground for Processes {
     }
 
     fn pace(&self, fault: Fault, survey: &Survey, victim: &Victim) -> Pace {
-        embedded_pace(fault, survey.replaced(&victim.node).count())
+        embedded_pace(fault, survey.replaced(&victim.node).count(), STOPS_WITHIN)
     }
 }

@@ -46,8 +46,8 @@ pub trait Ground: Send + Sync {
     /// What shows that it happened, each with whether it is so.
     async fn proofs(&self, victim: &Victim, undo: &[UndoStep]) -> Result<Vec<(String, bool)>>;
 
-    /// As [`Ground::proofs`], once the outage is over: what can only be seen over a time.
-    async fn late_proofs(&self, victim: &Victim, fault: Timestamp) -> Result<Vec<(String, bool)>>;
+    /// As [`Ground::proofs`], once the outage is over: what can only be seen over a time. `struck`: the strike's end.
+    async fn late_proofs(&self, victim: &Victim, struck: Timestamp) -> Result<Vec<(String, bool)>>;
 
     /// Notes what comes, from before the fault on; never ends.
     async fn follow(&self, survey: &Survey, victim: &Victim, timeline: &Timeline);
@@ -71,6 +71,8 @@ pub trait Ground: Send + Sync {
 pub struct Pace {
     /// How long it is loaded before the fault and after all is well, where nothing else is asked for.
     pub steady: Duration,
+    /// A fault that does not show by then, from the strike's end, did not happen.
+    pub proven_within: Duration,
     /// What ends the outage, and how often it has to come.
     pub awaits: Option<(MomentKind, usize)>,
     /// So long after that, the victim is brought back.
@@ -79,7 +81,10 @@ pub struct Pace {
     pub settles_within: Duration,
 }
 
-/// What ends an outage on a cluster.
+/// Until what has happened is seen.
+const SEEN_WITHIN: Duration = Duration::from_secs(10);
+
+/// What ends an outage on a cluster. A strike there has ended when Docker or the API server has done it.
 pub fn cluster_pace(fault: Fault, survey: &Survey, victim: &Victim) -> Pace {
     let seconds = Duration::from_secs;
     let (awaits, hold) = match fault {
@@ -89,14 +94,15 @@ pub fn cluster_pace(fault: Fault, survey: &Survey, victim: &Victim) -> Pace {
     };
     Pace {
         steady: seconds(15),
+        proven_within: SEEN_WITHIN,
         awaits: awaits.filter(|(_, count)| *count > 0),
         hold,
         settles_within: Duration::from_mins(4),
     }
 }
 
-/// As [`cluster_pace`], where a supervisor starts again what ends.
-pub fn embedded_pace(fault: Fault, roles: usize) -> Pace {
+/// As [`cluster_pace`], where a supervisor starts again what ends. `stops_within`: what a node may take to end in order.
+pub fn embedded_pace(fault: Fault, roles: usize, stops_within: Duration) -> Pace {
     let seconds = Duration::from_secs;
     let (awaits, hold) = match fault {
         Fault::Node { mode: Mode::Kill | Mode::Stop } => (Some((MomentKind::Ready, roles)), seconds(1)),
@@ -104,5 +110,23 @@ pub fn embedded_pace(fault: Fault, roles: usize) -> Pace {
         // Nobody starts what has not ended: it hangs for as long as it is let.
         Fault::Node { mode: Mode::Pause } | Fault::Hang => (None, seconds(10)),
     };
-    Pace { steady: seconds(8), awaits, hold, settles_within: Duration::from_mins(1) }
+    let proven_within = match fault {
+        // It was only told to: it answers what it was asked first.
+        Fault::Node { mode: Mode::Stop } => stops_within + SEEN_WITHIN,
+        _ => SEEN_WITHIN,
+    };
+    Pace { steady: seconds(8), proven_within, awaits, hold, settles_within: Duration::from_mins(1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_ends_in_order_may_take_its_whole_grace_before_its_end_counts_as_not_seen() {
+        let grace = Duration::from_secs(40);
+        let of = |mode| embedded_pace(Fault::Node { mode }, 3, grace).proven_within;
+        assert!(of(Mode::Stop) > grace);
+        assert!(of(Mode::Kill) < grace && of(Mode::Pause) < grace);
+    }
 }

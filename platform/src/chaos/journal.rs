@@ -11,6 +11,7 @@ use crate::error::{Doing, Error, Result};
 use crate::host::Host;
 use crate::lock;
 use crate::process::Started;
+use crate::up::lock_profile;
 
 const VERSION: u32 = 1;
 
@@ -82,11 +83,12 @@ impl UndoStep {
     }
 }
 
-/// Where a profile's journal lies; the lock is held by the run that it belongs to.
+/// Where a profile's journal lies; the lock is held by the run that it belongs to, and so is the profile's: nothing is
+/// changed while it is broken, and nothing broken while it is changed.
 #[derive(Debug)]
 pub struct Place {
     path: PathBuf,
-    _lock: File,
+    _locks: [File; 2],
 }
 
 fn folder(host: &Host) -> PathBuf {
@@ -117,7 +119,7 @@ pub fn forget(host: &Host) -> Result<()> {
 }
 
 impl Place {
-    /// An error while another run is at it.
+    /// An error while another run is at it, or `up`, `down` or `deploy` at its profile.
     pub fn take(host: &Host) -> Result<Self> {
         let lock = folder(host).join(format!("{}.lock", host.config.cluster.profile));
         let held = lock::attempt(&lock)?.ok_or_else(|| {
@@ -126,7 +128,7 @@ impl Place {
                 "wait for its end, or interrupt it there: it undoes its fault at Ctrl-C",
             )
         })?;
-        Ok(Self { path: path(host), _lock: held })
+        Ok(Self { path: path(host), _locks: [held, lock_profile(host)?] })
     }
 
     /// What an earlier run left; a journal that cannot be read is an error, not an empty one.
@@ -263,5 +265,19 @@ mod tests {
         assert!(Place::take(&host).unwrap_err().to_string().contains("another run of chaos"));
         drop(held);
         Place::take(&host).unwrap();
+    }
+
+    #[test]
+    fn a_profile_is_not_broken_while_it_is_changed_nor_changed_while_it_is_broken() {
+        let root = tempfile::tempdir().unwrap();
+        let host = host(root.path(), Events::silent());
+        let changed = lock_profile(&host).unwrap();
+        let error = Place::take(&host).unwrap_err();
+        assert!(error.to_string().contains("(up, down, deploy or chaos)"), "{error}");
+        drop(changed);
+        let broken = Place::take(&host).unwrap();
+        assert!(lock_profile(&host).unwrap_err().hint().unwrap().contains("chaos undoes its fault"));
+        drop(broken);
+        lock_profile(&host).unwrap();
     }
 }

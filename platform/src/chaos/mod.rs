@@ -1,6 +1,7 @@
 //! Faults under load: a victim, one timeline of what follows, prediction beside measurement, a verdict, and everything
 //! undone.
 
+mod closing;
 mod embedded;
 mod fault;
 mod files;
@@ -14,6 +15,8 @@ mod recover;
 mod report;
 mod run;
 mod scene;
+mod signals;
+mod strike;
 mod survey;
 mod timeline;
 mod traffic;

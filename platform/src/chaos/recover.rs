@@ -39,9 +39,7 @@ pub async fn recover(host: &Host) -> Result<Recovered> {
     let ground: Box<dyn Ground> = match provider.context() {
         None => Box::new(Processes::new(&host)?),
         // Of the nodes nothing needs to be known: their containers stand in the journal.
-        Some(context) => {
-            Box::new(Kubernetes::new(&host, target.name(), &context, ClusterState::Stopped).await?)
-        }
+        Some(context) => Box::new(Kubernetes::new(&host, &target, &context, ClusterState::Stopped).await?),
     };
     let fault = Some(journal.title.clone());
     let mut undoing = Undoing::new(&host, place, journal);

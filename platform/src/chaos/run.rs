@@ -1,9 +1,11 @@
 //! A run of `cargo xtask chaos`, from the look at what is there to the report.
 
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::Mutex;
@@ -16,7 +18,8 @@ use super::kubernetes::Kubernetes;
 use super::predict::{Timings, predict};
 use super::preflight::preflight;
 use super::report::{ChaosReport, FaultReport, Moment, MomentKind, Preflight, Setting, Severity};
-use super::scene::{Scene, interrupted};
+use super::scene::{OWN_FAULT, Scene};
+use super::signals::interrupted;
 use super::survey::{PodFacts, Survey};
 use super::timeline::{Clock, Timeline};
 use super::traffic;
@@ -83,7 +86,11 @@ pub struct ChaosPlan {
 #[derive(Debug)]
 pub enum Ran {
     Planned(Box<ChaosPlan>),
-    Done { report: Box<ChaosReport>, files: Files },
+    /// Without files where they could not be written.
+    Done {
+        report: Box<ChaosReport>,
+        files: Option<Files>,
+    },
 }
 
 pub async fn chaos(host: &Host, options: &ChaosOptions) -> Result<Ran> {
@@ -102,10 +109,14 @@ pub async fn chaos(host: &Host, options: &ChaosOptions) -> Result<Ran> {
     files.ensure_free()?;
     let (host, ground) = ground(host).await?;
     let mut undoing = Undoing::new(&host, place, journal);
-    let prepared = tokio::select! {
-        prepared = prepare(&host, &*ground, options, &mut undoing) => prepared,
-        () = interrupted() => Err(Error::Interrupted),
+    let preparing = async {
+        tokio::select! {
+            prepared = prepare(&host, &*ground, options, &mut undoing) => prepared,
+            () = interrupted() => Err(Error::Interrupted),
+        }
     };
+    let prepared = AssertUnwindSafe(preparing).catch_unwind().await;
+    let prepared = prepared.unwrap_or_else(|_| Err(Error::machine(OWN_FAULT, "run the same command again")));
     let prepared = match prepared {
         Ok(Prepared::Planned(plan)) => return Ok(Ran::Planned(plan)),
         Ok(Prepared::Ready(prepared)) => *prepared,
@@ -114,9 +125,13 @@ pub async fn chaos(host: &Host, options: &ChaosOptions) -> Result<Ran> {
             return Err(error);
         }
     };
-    let report = run(&host, &*ground, options, prepared, undoing).await?;
-    files.write(&report)?;
-    Ok(Ran::Done { report: Box::new(report), files })
+    let report = run(&host, &*ground, options, prepared, undoing).await;
+    // What was found out counts also where it cannot be kept.
+    let written = files.write(&report);
+    if let Err(error) = &written {
+        host.events.warn(format!("the report could not be written: {error}"));
+    }
+    Ok(Ran::Done { report: Box::new(report), files: written.is_ok().then_some(files) })
 }
 
 /// The platform that `up` made, as chaos sees it, and the host as it was made with.
@@ -132,7 +147,7 @@ async fn ground(host: &Host) -> Result<(Host, Box<dyn Ground>)> {
                     "start them: cargo xtask up",
                 ));
             }
-            Box::new(Kubernetes::new(&host, target.name(), &context, state).await?)
+            Box::new(Kubernetes::new(&host, &target, &context, state).await?)
         }
     };
     Ok((host, ground))
@@ -158,8 +173,7 @@ struct Ready {
     survey: Survey,
     victim: Victim,
     preflight: Preflight,
-    doors: Vec<load::DoorSpec>,
-    images: Vec<load::Image>,
+    fleet: Fleet,
     rate: f64,
     control: usize,
 }
@@ -194,6 +208,8 @@ async fn prepare(
         Some(rate) => rate,
         None => measured_rate(host, options, &doors, &images).await?,
     };
+    // All that may fail comes before the control run.
+    let fleet = Fleet::new(doors, images, options.policy, options.timeout)?;
     let control = if options.policy.retry { Vec::new() } else { ground.undo_of_control().await? };
     let count = control.len();
     if !control.is_empty() {
@@ -206,7 +222,7 @@ async fn prepare(
     } else if !options.policy.retry {
         host.events.note("the client tries once; the gateways stay as they are");
     }
-    let ready = Ready { survey, victim, preflight, doors, images, rate, control: count };
+    let ready = Ready { survey, victim, preflight, fleet, rate, control: count };
     Ok(Prepared::Ready(Box::new(ready)))
 }
 
@@ -302,8 +318,8 @@ async fn run(
     options: &ChaosOptions,
     ready: Ready,
     undoing: Undoing,
-) -> Result<ChaosReport> {
-    let fleet = Fleet::new(ready.doors, ready.images, options.policy, options.timeout)?;
+) -> ChaosReport {
+    let fleet = ready.fleet;
     let names = fleet.image_names();
     let doors = fleet.doors().len();
     let clock = Clock::start();
@@ -324,11 +340,11 @@ async fn run(
         undoing: Mutex::new(undoing),
         noted: std::sync::Mutex::default(),
     };
-    let mut report = scene.perform(ready.preflight).await;
+    let mut report = scene.perform(ready.preflight, interrupted()).await;
     if let Some(load) = &mut report.load {
         load.policy = Some(options.policy);
         load.images = names;
     }
     report.fault.at = report.moment(MomentKind::Fault).and_then(|moment| moment.at);
-    Ok(report)
+    report
 }

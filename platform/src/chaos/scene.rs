@@ -12,36 +12,36 @@ use tokio::time::Instant;
 use super::fault::Fault;
 use super::ground::{Ground, Pace};
 use super::journal::UndoStep;
-use super::lessons::lessons;
 use super::predict::{Timings, predict};
-use super::report::{ChaosReport, MomentKind, PhaseName, Preflight, Proof, Setting, Undo, VERSION, Verdict};
-use super::run::{ChaosOptions, fault_report, with_client};
+use super::report::{ChaosReport, MomentKind, PhaseName, Preflight, Proof, Setting};
+use super::run::{ChaosOptions, with_client};
+use super::signals::interrupted;
+use super::strike::Strike;
 use super::survey::Survey;
 use super::timeline::Timeline;
-use super::traffic::{Ended, Traffic, phases};
+use super::traffic::Traffic;
 use super::undoing::Undoing;
-use super::verdict::{Ending, verdict};
+use super::verdict::Ending;
 use super::victim::Victim;
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::load::{LostTry, Outcome};
+use crate::load::LostTry;
 
-const LOOK: Duration = Duration::from_millis(250);
+pub(super) const LOOK: Duration = Duration::from_millis(250);
 /// A look at everything takes the API server some work.
 const SETTLE_LOOK: Duration = Duration::from_secs(1);
-/// A fault that does not show by then did not happen.
-const PROVEN_WITHIN: Duration = Duration::from_secs(10);
 /// What was to end the outage and is so much later than predicted is no longer awaited.
 const PATIENCE: f64 = 60.0;
 /// Without a prediction.
 const LONGEST_OUTAGE: f64 = 150.0;
 /// After a run that ended early; it may have waited long enough already.
 const SETTLES_AT_ONCE: Duration = Duration::from_secs(90);
-/// What a rolling update leaves behind is gone by then.
-const LEAVE_WITHIN: Duration = Duration::from_secs(90);
 /// Limits at which a run is ended look back so far, and need so many requests.
 const WINDOW: Duration = Duration::from_secs(10);
 const ENOUGH: usize = 20;
+
+/// Said of a panic.
+pub(super) const OWN_FAULT: &str = "a fault of this program (see its message above)";
 
 pub struct Scene<'a> {
     pub host: &'a Host,
@@ -62,10 +62,10 @@ pub struct Scene<'a> {
 /// What is taken down on the way, whatever ends it.
 #[derive(Default)]
 pub struct Noted {
-    phases: Vec<(PhaseName, f64)>,
-    proofs: Vec<Proof>,
-    settings: Vec<Setting>,
-    timings: Option<Timings>,
+    pub(super) phases: Vec<(PhaseName, f64)>,
+    pub(super) proofs: Vec<Proof>,
+    pub(super) settings: Vec<Setting>,
+    pub(super) timings: Option<Timings>,
 }
 
 impl Scene<'_> {
@@ -87,20 +87,14 @@ impl Scene<'_> {
         Pace { steady: self.options.steady.unwrap_or(pace.steady), ..pace }
     }
 
-    /// From the first request to the report; whatever happens on the way, the fault is undone.
-    pub async fn perform(self, preflight: Preflight) -> ChaosReport {
-        let ending = tokio::select! {
-            played = AssertUnwindSafe(self.play()).catch_unwind() => match played {
-                Ok(Ok(())) => Ending::Whole,
-                Ok(Err(error)) => Ending::Broken(error.to_string()),
-                Err(_) => Ending::Broken("a fault of this program (see its message above)".into()),
-            },
-            () = self.ground.follow(self.survey, self.victim, &self.timeline) => unreachable!("it never ends"),
-            why = self.watch_limits() => Ending::Aborted(why),
-            () = interrupted() => Ending::Interrupted,
-        };
+    /// From the first request to the report; whatever happens on the way, the fault is undone. `stop` ends it early.
+    pub async fn perform(self, preflight: Preflight, stop: impl Future<Output = ()>) -> ChaosReport {
+        let mut strike = Strike::new(self.ground.strike(self.victim));
+        let acted = AssertUnwindSafe(self.act(&mut strike, stop)).catch_unwind().await;
+        let ending = acted.unwrap_or_else(|_| Ending::Broken(OWN_FAULT.into()));
         if ending != Ending::Whole {
             self.host.events.warn("ended early: the fault is undone now");
+            self.see_through(&mut strike).await;
             self.undoing.lock().await.put_back(self.ground, self.control).await;
             // Another Ctrl-C goes on without waiting.
             tokio::select! {
@@ -109,32 +103,58 @@ impl Scene<'_> {
             }
         }
         self.note_last_tries();
-        self.close(preflight, &ending).await
+        self.close(preflight, ending).await
     }
 
-    async fn play(&self) -> Result<()> {
+    /// Until it is over, one way or another.
+    async fn act(&self, strike: &mut Strike<'_>, stop: impl Future<Output = ()>) -> Ending {
+        tokio::select! {
+            played = self.play(strike) => played.unwrap_or_else(|error| Ending::Broken(error.to_string())),
+            () = self.ground.follow(self.survey, self.victim, &self.timeline) => unreachable!("it never ends"),
+            why = self.watch_limits() => Ending::Aborted(why),
+            () = stop => Ending::Interrupted,
+        }
+    }
+
+    /// A strike that is under way goes on without its client: what is undone before its end is broken after it.
+    async fn see_through(&self, strike: &mut Strike<'_>) {
+        if !strike.is_under_way() {
+            return;
+        }
+        let step = self.host.events.step("strike", "wait for the end of what was begun", None);
+        match AssertUnwindSafe(strike.go_on()).catch_unwind().await {
+            Ok(Ok(())) => drop(step.done()),
+            Ok(Err(error)) => self.host.events.warn(error.to_string()),
+            Err(_) => self.host.events.warn(OWN_FAULT),
+        }
+    }
+
+    async fn play(&self, strike: &mut Strike<'_>) -> Result<Ending> {
         let pace = self.pace();
         self.enter(PhaseName::Steady);
         tokio::time::sleep(pace.steady).await;
         self.foresee(self.now()).await?;
         let undo = self.ground.undo_of(self.victim).await?;
         self.undoing.lock().await.add(&self.victim.title(), undo.clone())?;
-        let (fault, at) = (Timestamp::now(), self.now());
+        let at = self.now();
         self.enter(PhaseName::Outage);
         self.timeline.note(MomentKind::Fault, &self.victim.name);
-        self.ground.strike(self.victim).await?;
-        let proven = self.prove(&undo).await?;
+        if let Err(error) = strike.go_on().await {
+            return Ok(Ending::Refused(error.to_string()));
+        }
+        let struck = Timestamp::now();
+        let proven = self.prove(&undo, pace.proven_within).await?;
         if proven {
             // A lease may have been renewed until the very last moment; nothing of what follows was seen yet.
             self.foresee(at).await?;
             self.outlast(&pace).await;
-            let late = self.ground.late_proofs(self.victim, fault).await?;
+            let late = self.ground.late_proofs(self.victim, struck).await?;
             self.noted().proofs.extend(self.proofs(late));
         }
         self.bring_back(&undo).await;
         self.settle(pace.settles_within).await?;
         if !proven {
-            return Ok(());
+            return Ok(Ending::Whole);
         }
         if self.options.rebalance {
             let step = self.host.events.step("rebalance", "spread the pods again", None);
@@ -143,7 +163,7 @@ impl Scene<'_> {
         }
         self.enter(PhaseName::After);
         tokio::time::sleep(pace.steady).await;
-        Ok(())
+        Ok(Ending::Whole)
     }
 
     /// What is to be expected of a fault at this time, by the settings as they are now.
@@ -162,12 +182,12 @@ impl Scene<'_> {
     }
 
     /// Looks until it shows that the fault happened, or it is clear that it did not.
-    async fn prove(&self, undo: &[UndoStep]) -> Result<bool> {
+    async fn prove(&self, undo: &[UndoStep], within: Duration) -> Result<bool> {
         let begun = Instant::now();
         loop {
             let proofs = self.proofs(self.ground.proofs(self.victim, undo).await?);
             let holds = !proofs.is_empty() && proofs.iter().all(|proof| proof.holds);
-            if holds || begun.elapsed() > PROVEN_WITHIN {
+            if holds || begun.elapsed() > within {
                 self.noted().proofs = proofs;
                 return Ok(holds);
             }
@@ -276,109 +296,6 @@ impl Scene<'_> {
     fn note_last_tries(&self) {
         self.note_first_try();
         self.note_try(MomentKind::LastFailedTry, self.lost_in_outage().last());
-    }
-
-    /// The load is ended, all is looked at once more, and the report made.
-    async fn close(self, preflight: Preflight, ending: &Ending) -> ChaosReport {
-        let Self {
-            host, ground, options, survey, victim, timeline, traffic, undoing, noted, control, ..
-        } = self;
-        let end = timeline.clock.now();
-        let ended = traffic.end().await;
-        if let (Ok(ended), Some(fault)) = (&ended, timeline.at(MomentKind::Fault)) {
-            note_failures(&timeline, ended, fault);
-        }
-        let mut undoing = undoing.into_inner();
-        undoing.put_back(ground, 0).await;
-        let mut undo = Undo { steps: undoing.done(), ..Undo::default() };
-        // Gateways that got their own arguments back leave in order, which takes its time.
-        let patience = if control > 0 { LEAVE_WITHIN } else { Duration::ZERO };
-        let missing = still_missing(ground, survey, timeline.clock.begun(), patience).await;
-        undo.verified = missing.is_empty();
-        undo.remarks = missing.into_iter().map(|missing| format!("still waiting for {missing}")).collect();
-        undo.remarks.extend(ground.displaced(survey).await.unwrap_or_default());
-        let noted = noted.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let moments = timeline.moments();
-        let lessons = noted.timings.as_ref().map(|timings| lessons(&moments, timings)).unwrap_or_default();
-        let (load, phases) = match ended {
-            Ok(Ended { report, samples }) => {
-                let phases = phases(&noted.phases, end, &samples, &report.lost_tries);
-                (Some(report), phases)
-            }
-            Err(error) => {
-                host.events.warn(error.to_string());
-                (None, Vec::new())
-            }
-        };
-        let mut fault = fault_report(survey, victim);
-        (fault.at, fault.proofs) = (timeline.at(MomentKind::Fault), noted.proofs);
-        let report = ChaosReport {
-            version: VERSION,
-            begun: timeline.clock.begun().to_string(),
-            seconds: timeline.clock.now(),
-            provider: ground.provider().into(),
-            profile: host.config.cluster.profile.to_string(),
-            fault,
-            preflight,
-            settings: noted.settings,
-            timeline: moments,
-            phases,
-            load,
-            verdict: Verdict::default(),
-            lessons,
-            undo,
-        };
-        ChaosReport { verdict: verdict(&report, &options.limits, ending), ..report }
-    }
-}
-
-/// Looks again and again, for as long as there is patience.
-async fn still_missing(
-    ground: &dyn Ground,
-    before: &Survey,
-    since: Timestamp,
-    patience: Duration,
-) -> Vec<String> {
-    let begun = Instant::now();
-    loop {
-        let missing = ground.missing(before, since).await.unwrap_or_else(|error| vec![error.to_string()]);
-        if missing.is_empty() || begun.elapsed() >= patience {
-            return missing;
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-}
-
-/// Requests that nobody answered well, from the fault on, by when their clients learned of it.
-fn note_failures(timeline: &Timeline, ended: &Ended, fault: f64) {
-    let failed = ended.samples.iter().filter_map(|sample| {
-        let (Outcome::Failed(why) | Outcome::Wrong(why)) = &sample.outcome else { return None };
-        let at = sample.ended.as_secs_f64();
-        (at >= fault).then_some((at, why))
-    });
-    let mut failed: Vec<(f64, &String)> = failed.collect();
-    failed.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let ends =
-        [(MomentKind::FirstFailedRequest, failed.first()), (MomentKind::LastFailedRequest, failed.last())];
-    for (kind, found) in ends {
-        if let Some((at, why)) = found {
-            timeline.note_at(kind, why.as_str(), *at);
-        }
-    }
-}
-
-/// Ends at Ctrl-C, SIGTERM, and when the terminal goes away.
-pub async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let wait = async |kind| match signal(kind) {
-        Ok(mut signal) => drop(signal.recv().await),
-        // Where no handler can be had, the signal ends this process, and the journal is left.
-        Err(_) => std::future::pending().await,
-    };
-    tokio::select! {
-        () = wait(SignalKind::interrupt()) => {}
-        () = wait(SignalKind::terminate()) => {}
-        () = wait(SignalKind::hangup()) => {}
     }
 }
 

@@ -27,6 +27,8 @@ pub enum Ending {
     /// A limit at which it is ended at once.
     Aborted(String),
     Interrupted,
+    /// The fault could not be done.
+    Refused(String),
     /// Something went wrong that is not the platform's.
     Broken(String),
 }
@@ -46,16 +48,20 @@ pub fn verdict(report: &ChaosReport, limits: &Limits, ending: &Ending) -> Verdic
         Ending::Interrupted => {
             points.push(point("end", Standing::Noted, "interrupted before its end".into()));
         }
+        Ending::Refused(why) => {
+            points.push(point("end", Standing::Missed, format!("the fault could not be done: {why}")));
+        }
         Ending::Broken(why) => points.push(point("end", Standing::Missed, format!("ended early: {why}"))),
     }
     let missed = points.iter().any(|point| point.standing == Standing::Missed);
     let not_seen = report.fault.proofs.is_empty() || report.fault.proofs.iter().any(|proof| !proof.holds);
+    let left = report.undo.steps.iter().any(|step| !step.done);
     let outcome = match ending {
+        // Whatever else came: somebody has to undo it.
+        _ if left => Outcome::Failed,
         Ending::Interrupted => Outcome::Interrupted,
         Ending::Aborted(_) => Outcome::Aborted,
-        Ending::Whole | Ending::Broken(_) if report.undo.steps.iter().any(|step| !step.done) => {
-            Outcome::Failed
-        }
+        Ending::Refused(_) => Outcome::Inconclusive,
         Ending::Whole if not_seen => Outcome::Inconclusive,
         Ending::Whole if missed => Outcome::Failed,
         Ending::Whole if latencies_are_not_the_services(report, limits) => Outcome::Inconclusive,

@@ -154,6 +154,25 @@ fn what_is_not_undone_fails_it_and_names_the_command_that_undoes_it() {
 }
 
 #[test]
+fn an_early_end_does_not_hide_that_something_is_not_undone() {
+    let mut report = well();
+    report.undo.steps[0].done = false;
+    let endings = [Ending::Interrupted, Ending::Aborted("so".into()), Ending::Refused("so".into())];
+    for ending in endings {
+        let verdict = verdict(&report, &LIMITS, &ending);
+        assert_eq!(verdict.outcome, Outcome::Failed, "{ending:?}");
+        assert!(verdict.missed().any(|sentence| sentence.contains("chaos --recover")), "{verdict:?}");
+    }
+}
+
+#[test]
+fn a_fault_that_was_refused_is_inconclusive() {
+    let verdict = verdict(&well(), &LIMITS, &Ending::Refused("no such container".into()));
+    assert_eq!(verdict.outcome, Outcome::Inconclusive);
+    assert_eq!(sentence(&verdict, "end"), "the fault could not be done: no such container");
+}
+
+#[test]
 fn an_interrupted_and_an_aborted_run_say_so() {
     assert_eq!(verdict(&well(), &LIMITS, &Ending::Interrupted).outcome, Outcome::Interrupted);
     let aborted = verdict(&well(), &LIMITS, &Ending::Aborted("60 of 80 requests failed".into()));

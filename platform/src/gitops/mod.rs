@@ -12,6 +12,7 @@ pub use crate::manifests::CHART;
 pub use chart::{Pushed, package, push, version};
 pub use explain::Trouble;
 pub use objects::{GitOps, Owned, Repository, application};
+pub(crate) use state::listed;
 pub use state::{Seen, State, Summary, applications, is_served};
 
 /// Where Argo CD and its objects are.

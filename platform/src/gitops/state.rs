@@ -230,12 +230,17 @@ impl Summary {
 
 /// Platen's Applications; none where the cluster has no Argo CD.
 pub async fn applications(client: &kube::Client) -> Result<Vec<Summary>> {
+    listed(client).await?.iter().map(summary).collect()
+}
+
+/// As [`applications`], as they stand in the cluster.
+pub(crate) async fn listed(client: &kube::Client) -> Result<Vec<DynamicObject>> {
     let ours = ListParams::default().labels("app.kubernetes.io/part-of=platen");
     let list = match api(client, "Application").list(&ours).await {
         Err(kube::Error::Api(refused)) if is_absent(client, refused.code).await? => return Ok(Vec::new()),
         list => list.doing("listing Argo CD's Applications")?,
     };
-    list.items.iter().map(summary).collect()
+    Ok(list.items)
 }
 
 fn summary(application: &DynamicObject) -> Result<Summary> {

@@ -34,7 +34,6 @@ use crate::config::{NodeCount, ProfileName};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::{ports, room};
-use record::lock_profile;
 
 pub use apps::NAMESPACES;
 pub use choose::{Choice, Target, choose};
@@ -42,6 +41,7 @@ pub use deploy::{Deploy, DeployOptions, DeployReport, Outcome, deploy, roll_back
 pub use down::{DownOptions, DownReport, down};
 pub use plan::{Action, Plan, StepId};
 pub use provider::{Provider, provider};
+pub(crate) use record::lock_profile;
 pub use record::{UpRecord, contexts, forget_record, read_record};
 pub use stack::Component;
 pub use supply::Supply;

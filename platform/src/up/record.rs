@@ -83,10 +83,16 @@ pub(super) fn write_record(host: &Host, choice: &Choice) -> Result<()> {
     write_atomically(&path(host, &host.config.cluster.profile), &bytes)
 }
 
-/// One change of a profile at a time. Outside of the profile's folder, which `down` removes.
-pub(super) fn lock_profile(host: &Host) -> Result<std::fs::File> {
-    let name = format!("{}.lock", host.config.cluster.profile);
-    lock::take(&host.state_dir().join("locks").join(name))
+/// One change of a profile at a time, and none while chaos breaks it. Outside of the profile's folder, which `down` removes.
+pub(crate) fn lock_profile(host: &Host) -> Result<std::fs::File> {
+    let profile = &host.config.cluster.profile;
+    let held = lock::attempt(&host.state_dir().join("locks").join(format!("{profile}.lock")))?;
+    held.ok_or_else(|| {
+        Error::machine(
+            format!("another command is at the profile {profile} (up, down, deploy or chaos)"),
+            "wait for its end, or interrupt it there; chaos undoes its fault at Ctrl-C",
+        )
+    })
 }
 
 /// Removes the profile's folder: nothing of it is left.

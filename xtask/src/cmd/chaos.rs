@@ -181,7 +181,7 @@ pub async fn run(global: &GlobalArgs, args: ChaosArgs, printer: &Printer) -> Res
         Ran::Done { report, files } => {
             printer.result(&report, || {
                 let mut lines = told(&report);
-                lines.push(format!("the report: {}", files.0.display()));
+                lines.extend(files.map(|files| format!("the report: {}", files.0.display())));
                 lines.join("\n")
             });
             report.exit()

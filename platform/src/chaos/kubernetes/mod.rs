@@ -10,6 +10,7 @@ mod survey;
 mod watch;
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use kube::api::{Api, DeleteParams};
 
@@ -31,14 +32,20 @@ use crate::error::{Doing, Error, Result};
 use crate::event::Step;
 use crate::gitops;
 use crate::host::Host;
+use crate::up::Target;
 
 /// Of looks at Applications that are not well.
 const REFRESH_EVERY: u32 = 10;
+
+/// A renewal of a lease that a node sent while it was struck.
+const UNDER_WAY: Duration = Duration::from_secs(2);
 
 /// A cluster by its kubeconfig context.
 pub struct Kubernetes {
     host: Host,
     provider: &'static str,
+    /// Others use it as well.
+    foreign: bool,
     context: String,
     client: kube::Client,
     /// Nodes as the provider sees them, with their containers.
@@ -52,12 +59,7 @@ pub struct Kubernetes {
 
 impl Kubernetes {
     /// `state`: what the provider says of it.
-    pub async fn new(
-        host: &Host,
-        provider: &'static str,
-        context: &str,
-        state: ClusterState,
-    ) -> Result<Self> {
+    pub async fn new(host: &Host, target: &Target, context: &str, state: ClusterState) -> Result<Self> {
         let client = cluster::client::client(context).await?;
         let (nodes, only_well) = match state {
             ClusterState::Running { nodes } => (nodes, true),
@@ -73,7 +75,8 @@ impl Kubernetes {
         };
         Ok(Self {
             host: host.clone(),
-            provider,
+            provider: target.name(),
+            foreign: matches!(target, Target::Existing { .. }),
             context: context.to_owned(),
             client,
             nodes,
@@ -242,14 +245,14 @@ impl Ground for Kubernetes {
         })
     }
 
-    async fn late_proofs(&self, victim: &Victim, fault: Timestamp) -> Result<Vec<(String, bool)>> {
+    async fn late_proofs(&self, victim: &Victim, struck: Timestamp) -> Result<Vec<(String, bool)>> {
         if !matches!(victim.fault, Fault::Node { .. }) {
             return Ok(Vec::new());
         }
         let lease = settings::lease(&self.client, &victim.node).await?;
         let renewed = lease.and_then(|lease| lease.spec?.renew_time).map(|time| time.0);
-        // A renewal that was under way may still have come through, and `stop` lets kubelet run for a moment.
-        let allowed = fault + std::time::Duration::from_secs(12);
+        // However long it took, the node was gone when the strike ended; a renewal may still have been under way.
+        let allowed = struck + UNDER_WAY;
         let frozen = renewed.is_some_and(|renewed| renewed <= allowed);
         Ok(vec![(format!("the lease of {} stands still", victim.node), frozen)])
     }
@@ -292,6 +295,8 @@ impl Ground for Kubernetes {
         let now = self.survey().await?;
         let alive = cluster::objects::alive_since(&self.client, since).await?;
         let leaving = places::leaving(&self.client).await?;
+        // What else comes and goes on a cluster that is not Platen's is no part of the run.
+        let before = if self.foreign { &places::ours(before) } else { before };
         let missing = places::missing(before, &now, &alive, leaving);
         if missing.is_empty() { self.unwell_applications().await } else { Ok(missing) }
     }

@@ -72,18 +72,20 @@ impl Displaced {
         let Self { namespace, owner, lacks, surplus } = self;
         let object = owner.replace("Deployment ", "deployment/");
         format!(
-            "a pod of {owner} that was on {lacks} is on {surplus} now (--rebalance would have moved it back); spread \
-             them: kubectl --context {context} -n {namespace} rollout restart {object}"
+            "a pod of {owner} that was on {lacks} is on {surplus} now (--rebalance moves it once, and the scheduler has the last word); \
+             spread them: kubectl --context {context} -n {namespace} rollout restart {object}"
         )
     }
 }
 
+/// Without the pods that are not Platen's.
+pub fn ours(survey: &Survey) -> Survey {
+    let pods = survey.pods.iter().filter(|pod| pod.ours).cloned();
+    Survey { nodes: survey.nodes.clone(), pods: pods.collect() }
+}
+
 /// Of Platen's own.
 pub fn displaced(before: &Survey, now: &Survey) -> Vec<Displaced> {
-    let ours = |survey: &Survey| Survey {
-        nodes: Vec::new(),
-        pods: survey.pods.iter().filter(|pod| pod.ours).cloned().collect::<Vec<PodFacts>>(),
-    };
     let (before, now) = (ours(before), ours(now));
     let there = places(&now);
     let mut displaced = Vec::new();
@@ -102,8 +104,24 @@ pub fn displaced(before: &Survey, now: &Survey) -> Vec<Displaced> {
     displaced
 }
 
+/// Of each owner, how many pods are not where they were: so many may be moved, and none twice.
+fn moves(before: &Survey, now: &Survey) -> BTreeMap<(String, String), usize> {
+    let there = places(now);
+    let gone = |key: &(&str, &str), nodes: &BTreeMap<&str, usize>| -> usize {
+        let found =
+            |node: &str| there.get(key).and_then(|found| found.get(node)).copied().unwrap_or_default();
+        nodes.iter().map(|(node, count)| count.saturating_sub(found(node))).sum()
+    };
+    let moves = places(before).into_iter().map(|(key, nodes)| {
+        let count = gone(&key, &nodes);
+        ((key.0.to_owned(), key.1.to_owned()), count)
+    });
+    moves.collect()
+}
+
 /// One surplus pod after the other is removed in order, the next only when as many are ready as before; what replaces it
-/// goes where there are too few, as the scheduler's rule of even spread wants it.
+/// goes where there are too few, as the scheduler's rule of even spread wants it. One that comes back to where it was
+/// taken from stays there, and is told as displaced.
 pub async fn rebalance<F>(
     client: &kube::Client,
     before: &Survey,
@@ -113,41 +131,108 @@ pub async fn rebalance<F>(
 where
     F: Future<Output = Result<Survey>>,
 {
-    // Every pod could be at another's place; none is moved twice.
-    for _ in 0..before.pods.len() {
-        let now = look().await?;
-        let Some(it) = displaced(before, &now).into_iter().next() else { return Ok(()) };
-        let of_it =
-            |pod: &&PodFacts| pod.owner.as_deref() == Some(&*it.owner) && pod.namespace == it.namespace;
-        let ready = |survey: &Survey| survey.pods.iter().filter(of_it).filter(|pod| pod.ready).count();
-        let Some(pod) = now.pods.iter().filter(of_it).find(|pod| pod.node == it.surplus) else {
-            return Ok(());
-        };
-        tell.message(format!("{} makes room on {} for one on {}", pod.name, it.surplus, it.lacks));
-        let api = Api::<Pod>::namespaced(client.clone(), &it.namespace);
-        api.delete(&pod.name, &DeleteParams::default())
-            .await
-            .map(drop)
-            .doing(format!("removing {}", pod.name))?;
-        let (name, wanted) = (pod.name.clone(), ready(before));
-        until(MOVED_WITHIN, "cargo xtask status", || async {
-            let now = look().await?;
-            let gone = api.get_opt(&name).await.doing(format!("looking for {name}"))?.is_none();
-            Ok(if gone && ready(&now) >= wanted {
-                Seen::Ready(())
-            } else {
-                Seen::Awaiting(format!("{wanted} pods of {} to be ready", it.owner))
-            })
-        })
-        .await?;
+    let mut now = look().await?;
+    let mut left = moves(before, &now);
+    loop {
+        let next = displaced(before, &now).into_iter().find_map(|it| {
+            let left = left.get_mut(&(it.namespace.clone(), it.owner.clone())).filter(|left| **left > 0)?;
+            let surplus = now.pods.iter().find(|pod| is_of(&it, pod) && pod.node == it.surplus)?;
+            *left -= 1;
+            Some((it, surplus.name.clone()))
+        });
+        let Some((it, pod)) = next else { return Ok(()) };
+        tell.message(format!("{pod} makes room on {} for one on {}", it.surplus, it.lacks));
+        now = make_room(client, before, &look, (&it, &pod)).await?;
     }
-    Ok(())
+}
+
+fn is_of(it: &Displaced, pod: &PodFacts) -> bool {
+    pod.owner.as_deref() == Some(&*it.owner) && pod.namespace == it.namespace
+}
+
+/// What is there once the pod is gone and as many are ready as before.
+async fn make_room<F>(
+    client: &kube::Client,
+    before: &Survey,
+    look: &impl Fn() -> F,
+    (it, pod): (&Displaced, &str),
+) -> Result<Survey>
+where
+    F: Future<Output = Result<Survey>>,
+{
+    let ready = |survey: &Survey| survey.pods.iter().filter(|pod| is_of(it, pod) && pod.ready).count();
+    let api = Api::<Pod>::namespaced(client.clone(), &it.namespace);
+    let removed = api.delete(pod, &DeleteParams::default()).await;
+    removed.map(drop).doing(format!("removing {pod}"))?;
+    let wanted = ready(before);
+    until(MOVED_WITHIN, "cargo xtask status", || async {
+        let now = look().await?;
+        let gone = api.get_opt(pod).await.doing(format!("looking for {pod}"))?.is_none();
+        Ok(if gone && ready(&now) >= wanted {
+            Seen::Ready(now)
+        } else {
+            Seen::Awaiting(format!("{wanted} pods of {} to be ready", it.owner))
+        })
+    })
+    .await
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use kube::client::Body;
+
     use super::*;
     use crate::chaos::survey::samples::{pod, three_nodes};
+    use crate::event::Events;
+
+    /// Removes what it is told to and has no pod of the name afterwards; counts what it removed.
+    fn api_server(removed: &'static AtomicUsize) -> kube::Client {
+        let (service, mut handle) = tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
+        tokio::spawn(async move {
+            while let Some((request, respond)) = handle.next_request().await {
+                let (code, status) = if request.method() == http::Method::DELETE {
+                    removed.fetch_add(1, Ordering::SeqCst);
+                    (200, "Success")
+                } else {
+                    (404, "Failure")
+                };
+                let body = serde_json::json!({
+                    "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": status, "code": code,
+                    "reason": "NotFound", "message": "",
+                });
+                let body = Body::from(body.to_string().into_bytes());
+                respond.send_response(http::Response::builder().status(code).body(body).unwrap());
+            }
+        });
+        kube::Client::new(service, "default")
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_comes_back_to_the_wrong_node_is_moved_once_and_then_told() {
+        static REMOVED: AtomicUsize = AtomicUsize::new(0);
+        let (before, mut now) = (three_nodes(), three_nodes());
+        // The only OCR server, wherever it is taken from, and two gateways of which none goes back.
+        now.pods[5] = pod("ocr-server", 9, "c-worker");
+        now.pods[1] = pod("gateway", 8, "c-control-plane");
+        now.pods[2] = pod("gateway", 9, "c-control-plane");
+        let look = || async { Ok(now.clone()) };
+        let step = Events::silent().step("rebalance", "", None);
+        rebalance(&api_server(&REMOVED), &before, look, &step).await.unwrap();
+        assert_eq!(REMOVED.load(Ordering::SeqCst), 3);
+        assert!(displaced(&before, &now).iter().any(|it| it.owner == "Deployment ocr-server"));
+    }
+
+    #[test]
+    fn of_a_cluster_of_somebody_elses_only_our_own_pods_are_awaited() {
+        let mut before = three_nodes();
+        before.pods[3].ours = false;
+        let mut now = before.clone();
+        now.pods.remove(3);
+        assert_eq!(missing(&before, &now, &alive(), Vec::new()).len(), 1);
+        assert!(missing(&ours(&before), &now, &alive(), Vec::new()).is_empty());
+    }
 
     fn alive() -> Vec<String> {
         ["c-control-plane", "c-worker", "c-worker2"].map(String::from).into()

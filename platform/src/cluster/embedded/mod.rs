@@ -9,5 +9,6 @@ pub mod supervisor;
 mod usage;
 
 pub use control::{Embedded, RoleStatus};
+pub use grace::NODE as STOPS_WITHIN;
 pub use spec::{NodeSpec, Role, RoleSpec, Spec};
 pub use supervisor::FIRST_PAUSE;
