@@ -222,13 +222,13 @@ async fn ended(blow: Blow, undo_fails: bool, early: Early) -> (ChaosReport, bool
         undoing: Mutex::new(Undoing::new(&host, Place::take(&host).unwrap(), journal)),
         noted: std::sync::Mutex::default(),
     };
-    let stop = async {
+    let interruption = async {
         ground.begun.notified().await;
         if early != Early::Interrupt {
             std::future::pending::<()>().await;
         }
     };
-    let report = scene.perform(Preflight::default(), stop).await;
+    let report = scene.perform(Preflight::default(), interruption).await;
     let docker = ground.docker.lock().unwrap().take();
     if let Some(docker) = docker {
         docker.await.unwrap();
