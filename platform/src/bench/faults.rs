@@ -16,7 +16,7 @@ use crate::host::Host;
 use crate::load::Policy;
 
 /// Requests that a run must have sent to say anything.
-const ENOUGH: f64 = 2000.0;
+const ENOUGH: u16 = 2000;
 /// The outage's 99th percentile, of the steady one.
 const RATIO: f64 = 3.0;
 /// From NotReady until the replacements are Ready, in seconds.
@@ -92,6 +92,7 @@ fn chaos_options(options: &FaultOptions, mode: Mode) -> ChaosOptions {
         limits: Limits { max_errors: 0, max_p99_ms: None, max_p99_ratio: None },
         abort: Abort { percent: 90, p99: None },
         steady: None,
+        requests: ENOUGH.into(),
         force: false,
         rebalance: true,
         dry_run: false,
@@ -134,7 +135,7 @@ fn targets(modes: &[Mode], runs: &[FaultRun]) -> Vec<Target> {
             targets.push(Target::new(format!("{}: {what}", mode.as_str()), unit, goal, measured));
         };
         let fewest = of_it().map(|run| run.sent).min_by(f64::total_cmp);
-        add("requests of a run", "requests", Goal::AtLeast(ENOUGH), fewest);
+        add("requests of a run", "requests", Goal::AtLeast(ENOUGH.into()), fewest);
         add("failed for good", "requests", Goal::AtMost(0.0), worst(|run| Some(run.failed)));
         let ratio = worst(|run| Some(run.outage_p99_ms? / run.steady_p99_ms?));
         add("p99 of the outage, of the steady one", "times", Goal::AtMost(RATIO), ratio);

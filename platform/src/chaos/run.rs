@@ -48,6 +48,8 @@ pub struct ChaosOptions {
     pub abort: Abort,
     /// Of load before the fault and after all is well.
     pub steady: Option<Duration>,
+    /// Requests at the least: after all is well the load goes on until so many have ended.
+    pub requests: usize,
     /// Also where something is not well before, and also the only control plane.
     pub force: bool,
     /// Pods go back to the nodes that they were on.

@@ -163,6 +163,9 @@ impl Scene<'_> {
         }
         self.enter(PhaseName::After);
         tokio::time::sleep(pace.steady).await;
+        while self.traffic.ended() < self.options.requests {
+            tokio::time::sleep(LOOK).await;
+        }
         Ok(Ending::Whole)
     }
 

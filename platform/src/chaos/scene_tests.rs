@@ -171,6 +171,7 @@ fn options() -> ChaosOptions {
         limits: Limits { max_errors: u64::MAX, max_p99_ms: None, max_p99_ratio: None },
         abort: Abort { percent: 100, p99: None },
         steady: None,
+        requests: 0,
         force: false,
         rebalance: false,
         dry_run: false,

@@ -72,6 +72,11 @@ impl Traffic {
         (recent.len(), failed, latencies.quantile_ms(0.99))
     }
 
+    /// How many requests have ended.
+    pub fn ended(&self) -> usize {
+        self.kept.samples.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// By name.
     pub fn doors(&self) -> Vec<String> {
         self.fleet.doors().into_iter().map(|door| door.name).collect()

@@ -81,6 +81,9 @@ struct LoadArgs {
     /// Of load before the fault, and after all is well [default: 15s; embedded: 8s]
     #[arg(long, value_parser = duration, value_name = "TIME")]
     steady: Option<Duration>,
+    /// Requests at the least: after all is well the load goes on until so many have ended [default: none]
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
+    requests: usize,
     /// Of a request with all its tries
     #[arg(long, value_parser = duration, default_value = "60s", value_name = "TIME")]
     timeout: Duration,
@@ -168,6 +171,7 @@ pub async fn run(global: &GlobalArgs, args: ChaosArgs, printer: &Printer) -> Res
             p99: args.limits.abort_p99,
         },
         steady: args.load.steady,
+        requests: args.load.requests,
         force: args.force,
         rebalance: args.rebalance,
         dry_run: args.dry_run,

@@ -40,7 +40,10 @@ pub fn killed_worker_fails_no_request(xtask: &Xtask) -> Outcome {
     up(xtask).expect_code(0);
     let folder = tempfile::tempdir()?;
     let report = folder.path().display().to_string();
-    let ran = xtask.run(&["chaos", "--kill-node", "--image", &image(), "--rebalance", "--report", &report]);
+    let image = image();
+    let args =
+        ["chaos", "--kill-node", "--requests", "2000", "--image", &image, "--rebalance", "--report", &report];
+    let ran = xtask.run(&args);
     let stderr = ran.stderr();
     let report = ran.expect_code(0).json();
     assert_eq!(report["verdict"]["outcome"], "passed", "{}", report["verdict"]);
@@ -65,7 +68,7 @@ pub fn killed_worker_fails_no_request(xtask: &Xtask) -> Outcome {
         assert!(off.expect("a deviation").abs() <= open.expect("a width") + 5.0, "{moment}");
     }
     assert!(stderr.contains("node NotReady: "), "each moment is told as it comes");
-    for file in ["report.json", "junit.xml"] {
+    for file in ["report.json", "report.html", "junit.xml"] {
         assert!(folder.path().join(file).is_file(), "{file}");
     }
     expect_all_well(xtask);
