@@ -11,7 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use platform::config::Config;
 use platform::event::Events;
 use platform::host::Host;
-use platform::observe::render::{self, Page, Range};
+use platform::observe::render::{self, Page};
 use platform::observe::{Prometheus, dashboard};
 use platform::tools::{self, Tool};
 use platform::wait::{self, Seen};
@@ -154,7 +154,8 @@ async fn page() -> Page {
     let host = Host::new(root.to_owned(), Config::default(), Events::silent()).unwrap();
     let running = prometheus(&host).await;
     let dashboards = dashboard::read(&root.join(dashboard::DIR)).unwrap();
-    let range = Range::new(Duration::from_secs(LENGTH), Some(UNIX_EPOCH + Duration::from_secs(END))).unwrap();
+    let range =
+        render::range(Duration::from_secs(LENGTH), Some(UNIX_EPOCH + Duration::from_secs(END))).unwrap();
     let step = host.events.step("render", "drawing", None);
     render::render(&Prometheus::new(&running.address).unwrap(), &dashboards, range, &step).await.unwrap()
 }

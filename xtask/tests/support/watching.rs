@@ -47,7 +47,7 @@ pub fn killed_role_is_seen(xtask: &Xtask, recording: &Path) -> Outcome {
         screen.lines().any(|line| line.contains("pod ocr-server: ") && line.contains(words))
     };
     let back = terminal.expect_that("the OCR server leaves and comes back", |screen| {
-        told(screen, ", was ready on ")
+        told(screen, ", was ready")
             && told(screen, "1 restart ")
             && told(screen, " ready, was ")
             && columns.iter().all(|it| screen.contains(it))
