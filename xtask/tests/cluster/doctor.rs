@@ -20,7 +20,9 @@ const NAMESPACE: &str = "doctor-trial";
 const PRIVATE: &str = "private.platen.test";
 
 /// The namespace of the sick pods; gone with this.
-struct Trial;
+struct Trial {
+    pods: Api<Pod>,
+}
 
 impl Trial {
     fn begin() -> Self {
@@ -28,22 +30,20 @@ impl Trial {
             serde_json::from_value(json!({"metadata": {"name": NAMESPACE}})).expect("a namespace");
         let made = RUNTIME.block_on(Api::all(client()).create(&PostParams::default(), &namespace));
         made.expect("the namespace");
-        Self
+        Self { pods: Api::namespaced(client(), NAMESPACE) }
     }
 
     fn add(&self, name: &str, spec: &Json) {
         let pod = json!({"metadata": {"name": name}, "spec": spec});
         let pod: Pod = serde_json::from_value(pod).expect("a pod");
-        let api = Api::<Pod>::namespaced(client(), NAMESPACE);
-        RUNTIME.block_on(api.create(&PostParams::default(), &pod)).expect("the pod");
+        RUNTIME.block_on(self.pods.create(&PostParams::default(), &pod)).expect("the pod");
     }
 }
 
 impl Drop for Trial {
     fn drop(&mut self) {
         let now = DeleteParams::default().grace_period(0);
-        let pods = Api::<Pod>::namespaced(client(), NAMESPACE);
-        let _ = RUNTIME.block_on(pods.delete_collection(&now, &ListParams::default()));
+        let _ = RUNTIME.block_on(self.pods.delete_collection(&now, &ListParams::default()));
         let _ = RUNTIME.block_on(Api::<Namespace>::all(client()).delete(NAMESPACE, &now));
     }
 }
@@ -220,7 +220,7 @@ pub fn sick_pods_are_explained(xtask: &Xtask) -> Outcome {
     xtask.run(&["doctor"]).expect_code(1);
     bundle_has_no_secret(xtask, &trial)?;
     drop((trial, private, other));
-    eventually("the sick pods are gone", Duration::from_secs(60), || {
+    eventually("the sick pods are gone", Duration::from_mins(1), || {
         let namespaces = RUNTIME.block_on(Api::<Namespace>::all(client()).get_opt(NAMESPACE));
         matches!(namespaces, Ok(None))
     });
@@ -243,7 +243,7 @@ fn bundle_has_no_secret(xtask: &Xtask, trial: &Trial) -> Outcome {
     let more = json!({"command": ["sh", "-c", script], "env": env});
     trial.add("planted", &container(&image_with_a_shell(), &more));
     let pods = Api::<Pod>::namespaced(client(), NAMESPACE);
-    eventually("the pod that keeps secrets runs", Duration::from_secs(60), || {
+    eventually("the pod that keeps secrets runs", Duration::from_mins(1), || {
         let pod = RUNTIME.block_on(pods.get("planted"));
         pod.is_ok_and(|it| it.status.and_then(|status| status.phase).as_deref() == Some("Running"))
     });

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use crate::support::{self, Json, Outcome, Ran, Xtask};
+use crate::support::{self, Outcome, Ran, Xtask};
 use crate::{PROFILE, RUNTIME, client, up};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Api, ListParams};
