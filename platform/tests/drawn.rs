@@ -39,7 +39,7 @@ const notes = {
   failures, colors, told: told.hidden ? '' : told.innerText, plots: plots.length,
   wide: document.documentElement.scrollWidth > innerWidth, outside: outside.length,
   heat: document.querySelectorAll('.heat').length, rows: document.querySelectorAll('tbody tr').length,
-  bands: document.querySelectorAll('.firing').length, alerts: document.querySelector('.alerts')?.innerText ?? '',
+  bands: document.querySelectorAll('.band').length, alerts: document.querySelector('.alerts')?.innerText ?? '',
   values: [...document.querySelectorAll('p.value b')].map((it) => it.innerText),
   empty: document.querySelectorAll('.empty').length,
 };
