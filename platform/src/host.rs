@@ -40,6 +40,21 @@ impl Host {
         })
     }
 
+    /// A machine on which nothing was done yet, for tests, which lay over it what they are about.
+    #[cfg(test)]
+    pub fn bare(root: impl Into<PathBuf>) -> Self {
+        let root = root.into();
+        Self {
+            processes: Processes::system(),
+            events: Events::silent(),
+            cache: root.join("cache"),
+            root,
+            config: Config::default(),
+            may_install: false,
+            login: None,
+        }
+    }
+
     /// What runs in this checkout made: records, reports, journals.
     pub fn state_dir(&self) -> PathBuf {
         self.root.join(".platen")

@@ -127,21 +127,12 @@ mod tests {
     use std::process::{Child, Command, Stdio};
 
     use super::*;
-    use crate::config::Config;
+
     use crate::event::{Event, Events, Recorded};
-    use crate::process::Processes;
 
     fn host(root: &std::path::Path) -> (Host, Recorded) {
         let recorded = Recorded::default();
-        let host = Host {
-            processes: Processes::system(),
-            events: Events::new(recorded.clone()),
-            root: root.to_owned(),
-            cache: root.join("cache"),
-            config: Config::default(),
-            may_install: false,
-            login: None,
-        };
+        let host = Host { events: Events::new(recorded.clone()), ..Host::bare(root) };
         (host, recorded)
     }
 

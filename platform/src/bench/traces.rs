@@ -10,11 +10,10 @@ use k8s_openapi::api::core::v1::{
 use kube::api::{Api, ListParams};
 
 use crate::cluster::client::client;
-use crate::cluster::{ClusterState, Node as Known};
+use crate::cluster::{ClusterState, Node as Known, containers};
 use crate::engine;
 use crate::error::{Doing, Error, Result};
 use crate::host::Host;
-use crate::process::Cmd;
 use crate::up;
 
 /// Each thing by its name, with what must not change of it.
@@ -106,8 +105,7 @@ impl Traces {
     async fn containers(&mut self, host: &Host, nodes: &[Known]) -> Result<()> {
         let engine::State::Ready(ready) = engine::observe(host).await? else { return Ok(()) };
         for container in nodes.iter().filter_map(|node| node.container.as_deref()) {
-            let rules = ["exec", container, "iptables-save"];
-            let cmd = Cmd::new("docker").args(rules).env("DOCKER_HOST", ready.docker_host());
+            let cmd = containers::exec(ready.docker_host(), container).arg("iptables-save");
             let saved = host.processes.run(&cmd).await?.stdout_text();
             self.add(format!("rules of {container}"), rule_count(&saved).to_string());
             let found = ready.docker.inspect_container(container, None).await;

@@ -1,65 +1,29 @@
 //! The files of a run: report.json, report.html, junit.xml.
 
-use std::path::PathBuf;
-
-use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
+use quick_junit::NonSuccessKind;
 
 use super::report::{ChaosReport, Outcome, Standing};
-use crate::error::{Doing, Error, Result};
-use crate::host::write_atomically;
+use crate::error::Result;
+use crate::report::Folder;
+use crate::report::folder::{self, Case};
 
-const REPORT: &str = "report.json";
-const PAGE: &str = "report.html";
-const JUNIT: &str = "junit.xml";
-
-/// A folder with what one run found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Files(pub PathBuf);
-
-impl Files {
-    /// An error where another run's report is there, which would be lost.
-    pub fn ensure_free(&self) -> Result<()> {
-        if !self.0.join(REPORT).exists() {
-            return Ok(());
-        }
-        let what = format!("{} holds a report already", self.0.display());
-        Err(Error::usage(what, "name another folder: --report DIR"))
-    }
-
-    pub fn write(&self, report: &ChaosReport) -> Result<()> {
-        std::fs::create_dir_all(&self.0).doing(format!("making {}", self.0.display()))?;
-        let json =
-            serde_json::to_vec_pretty(report).unwrap_or_else(|error| unreachable!("plain values: {error}"));
-        write_atomically(&self.0.join(REPORT), &json)?;
-        write_atomically(&self.0.join(PAGE), crate::report::chaos(report)?.as_bytes())?;
-        write_atomically(&self.0.join(JUNIT), junit(report)?.as_bytes())
-    }
+pub fn write(folder: &Folder, report: &ChaosReport) -> Result<()> {
+    folder.write(report, crate::report::chaos(report), junit(report))
 }
 
 /// Every point of the verdict that was held to something is a test; without one, that the run was conclusive is.
 fn junit(report: &ChaosReport) -> Result<String> {
-    let mut suite = TestSuite::new("chaos");
-    let mut add = |name: &str, status| {
-        suite.add_test_case(TestCase::new(name, status));
-    };
-    for point in report.verdict.points.iter().filter(|point| point.standing != Standing::Noted) {
-        let status = if point.standing == Standing::Kept {
-            TestCaseStatus::success()
-        } else {
-            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-            status.set_message(point.sentence.clone());
-            status
-        };
-        add(&point.name, status);
-    }
-    if matches!(report.verdict.outcome, Outcome::Inconclusive | Outcome::Interrupted) {
-        let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-        status.set_message("the run says nothing: see its report");
-        add("the run is conclusive", status);
-    }
-    let mut tests = quick_junit::Report::new("cargo xtask chaos");
-    tests.add_test_suite(suite);
-    tests.to_string().map_err(|error| Error::malformed(JUNIT, error, ""))
+    let held = report.verdict.points.iter().filter(|point| point.standing != Standing::Noted);
+    let points = held.map(|point| {
+        let missed = point.standing != Standing::Kept;
+        Case { name: &point.name, wrong: missed.then(|| (NonSuccessKind::Failure, point.sentence.clone())) }
+    });
+    let says_nothing = matches!(report.verdict.outcome, Outcome::Inconclusive | Outcome::Interrupted);
+    let inconclusive = says_nothing.then(|| Case {
+        name: "the run is conclusive",
+        wrong: Some((NonSuccessKind::Error, "the run says nothing: see its report".into())),
+    });
+    folder::junit("chaos", points.chain(inconclusive))
 }
 
 #[cfg(test)]

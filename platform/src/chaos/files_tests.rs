@@ -102,11 +102,12 @@ fn a_report_is_as_its_schema_says() {
 
 #[test]
 fn what_is_written_reads_back_the_same_and_is_not_written_over() {
-    let folder = tempfile::tempdir().unwrap();
-    let files = Files(folder.path().join("run"));
+    let root = tempfile::tempdir().unwrap();
+    let files = Folder(root.path().join("run"));
     files.ensure_free().unwrap();
-    files.write(&whole()).unwrap();
-    let read: ChaosReport = serde_json::from_slice(&std::fs::read(files.0.join(REPORT)).unwrap()).unwrap();
+    write(&files, &whole()).unwrap();
+    let read: ChaosReport =
+        serde_json::from_slice(&std::fs::read(files.0.join(folder::REPORT)).unwrap()).unwrap();
     assert_eq!(read, whole());
     assert_eq!(files.ensure_free().unwrap_err().exit(), crate::Exit::Usage);
 }

@@ -190,20 +190,11 @@ fn remove(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+
     use crate::event::{Event, Events, Recorded};
-    use crate::process::Processes;
 
     fn host(root: &Path, events: Events) -> Host {
-        Host {
-            processes: Processes::system(),
-            events,
-            root: root.to_owned(),
-            cache: root.to_owned(),
-            config: Config::default(),
-            may_install: false,
-            login: None,
-        }
+        Host { events, ..Host::bare(root) }
     }
 
     fn journal() -> Journal {

@@ -25,7 +25,6 @@ mod verdict;
 mod victim;
 
 pub use fault::{Fault, Mode};
-pub use files::Files;
 pub(crate) use journal::{forget, warn_of_left};
 pub use recover::{Recovered, recover};
 pub use report::{

@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 
 use super::embedded::Processes;
-use super::files::Files;
+use super::files;
 use super::ground::Ground;
 use super::journal::{Journal, Place};
 use super::kubernetes::Kubernetes;
@@ -32,6 +32,7 @@ use crate::error::{Error, Result};
 use crate::event::Events;
 use crate::host::Host;
 use crate::load::{self, Fleet, Policy};
+use crate::report::Folder;
 use crate::up::{self, Target};
 
 #[derive(Debug, Clone)]
@@ -88,10 +89,10 @@ pub struct ChaosPlan {
 #[derive(Debug)]
 pub enum Ran {
     Planned(Box<ChaosPlan>),
-    /// Without files where they could not be written.
+    /// Without a folder where it could not be written.
     Done {
         report: Box<ChaosReport>,
-        files: Option<Files>,
+        folder: Option<Folder>,
     },
 }
 
@@ -104,11 +105,8 @@ pub async fn chaos(host: &Host, options: &ChaosOptions) -> Result<Ran> {
         return Err(Error::unhealthy(what, "undo it first: cargo xtask chaos --recover"));
     }
     let journal = Journal::new(begun.to_string(), String::new(), Vec::new());
-    let files = Files(options.folder.clone().unwrap_or_else(|| {
-        let name = format!("chaos-{}", begun.strftime("%Y%m%d-%H%M%S%.3f"));
-        host.state_dir().join("reports").join(name)
-    }));
-    files.ensure_free()?;
+    let folder = Folder::of(host, options.folder.as_deref(), "chaos", begun);
+    folder.ensure_free()?;
     let (host, ground) = ground(host).await?;
     let mut undoing = Undoing::new(&host, place, journal);
     let preparing = async {
@@ -129,11 +127,11 @@ pub async fn chaos(host: &Host, options: &ChaosOptions) -> Result<Ran> {
     };
     let report = run(&host, &*ground, options, prepared, undoing).await;
     // What was found out counts also where it cannot be kept.
-    let written = files.write(&report);
+    let written = files::write(&folder, &report);
     if let Err(error) = &written {
         host.events.warn(format!("the report could not be written: {error}"));
     }
-    Ok(Ran::Done { report: Box::new(report), files: written.is_ok().then_some(files) })
+    Ok(Ran::Done { report: Box::new(report), folder: written.is_ok().then_some(folder) })
 }
 
 /// The platform that `up` made, as chaos sees it, and the host as it was made with.

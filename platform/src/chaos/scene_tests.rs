@@ -16,10 +16,8 @@ use crate::chaos::survey::samples::three_nodes;
 use crate::chaos::timeline::Clock;
 use crate::chaos::verdict::Limits;
 use crate::chaos::victim::What;
-use crate::config::Config;
 use crate::event::{Event, Events, Recorded};
 use crate::load::{DoorSpec, Fleet, Image, Policy};
-use crate::process::Processes;
 
 /// What goes wrong at the fault.
 #[derive(Clone, Copy, PartialEq)]
@@ -188,15 +186,7 @@ async fn ended(blow: Blow, undo_fails: bool, early: Early) -> (ChaosReport, bool
     crate::tls::install();
     let root = tempfile::tempdir().unwrap();
     let told = Recorded::default();
-    let host = Host {
-        processes: Processes::system(),
-        events: Events::new(told.clone()),
-        root: root.path().to_owned(),
-        cache: root.path().to_owned(),
-        config: Config::default(),
-        may_install: false,
-        login: None,
-    };
+    let host = Host { events: Events::new(told.clone()), ..Host::bare(root.path()) };
     let ground = Double::new(blow, undo_fails, told);
     let (mut options, survey, mut rate) = (options(), three_nodes(), 1.0);
     if early == Early::Limit {

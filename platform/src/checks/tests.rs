@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::*;
 use crate::Exit;
-use crate::config::Config;
 use crate::event::{Event, Events, Outcome as StepOutcome, Recorded};
 use crate::process::scripted::{Expect, scripted};
 
@@ -13,11 +12,7 @@ fn host(root: &std::path::Path, script: Vec<Expect>) -> (Host, Recorded) {
     let host = Host {
         processes: scripted(&["shellcheck", "dpkg-query"], script),
         events: Events::new(recorded.clone()),
-        root: root.to_owned(),
-        cache: root.join("cache"),
-        config: Config::default(),
-        may_install: false,
-        login: None,
+        ..Host::bare(root)
     };
     (host, recorded)
 }

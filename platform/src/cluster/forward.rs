@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::{Api, ListParams};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::objects::serves;
 use super::relay::Target;
 use crate::error::{Doing, Error, Result};
 
@@ -72,7 +73,7 @@ async fn behind(client: &kube::Client, target: &Target) -> Result<(String, u16)>
     let pods = pods.doing(format!("listing the pods of the Service {name}"))?.items;
     let found = pods
         .iter()
-        .filter(|pod| is_ready(pod))
+        .filter(|pod| serves(pod))
         .find_map(|pod| Some((pod.metadata.name.clone()?, port_of(pod, &wanted)?)));
     found.ok_or_else(|| {
         Error::unhealthy(
@@ -80,12 +81,6 @@ async fn behind(client: &kube::Client, target: &Target) -> Result<(String, u16)>
             format!("look: kubectl -n {namespace} get pods"),
         )
     })
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.iter().filter_map(|status| status.conditions.as_ref()).flatten();
-    let mut ready = conditions.filter(|it| it.type_ == "Ready" && it.status == "True");
-    pod.metadata.deletion_timestamp.is_none() && ready.next().is_some()
 }
 
 fn port_of(pod: &Pod, wanted: &IntOrString) -> Option<u16> {

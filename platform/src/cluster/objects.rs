@@ -21,7 +21,7 @@ pub async fn nodes(client: &kube::Client) -> Result<Vec<Node>> {
     let seen = |node: &core::Node| Node {
         name: node.metadata.name.clone().unwrap_or_default(),
         container: None,
-        state: if is_ready(node) { NodeState::Ready } else { NodeState::NotReady },
+        state: if is_node_ready(node) { NodeState::Ready } else { NodeState::NotReady },
     };
     Ok(nodes.items.iter().map(seen).collect())
 }
@@ -32,11 +32,21 @@ pub async fn ready_nodes(client: &kube::Client) -> Result<Vec<String>> {
     Ok(ready.map(|node| node.name).collect())
 }
 
-fn is_ready(node: &core::Node) -> bool {
-    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.is_some_and(|conditions| {
-        conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
-    })
+/// By the API server's word.
+pub fn is_node_ready(node: &core::Node) -> bool {
+    let conditions = node.status.iter().filter_map(|status| status.conditions.as_ref()).flatten();
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// By the API server's word, also while it is on its way out.
+pub fn is_pod_ready(pod: &core::Pod) -> bool {
+    let conditions = pod.status.iter().filter_map(|status| status.conditions.as_ref()).flatten();
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// Ready, and to stay.
+pub fn serves(pod: &core::Pod) -> bool {
+    is_pod_ready(pod) && pod.metadata.deletion_timestamp.is_none()
 }
 
 /// Names of the nodes whose kubelet renewed its lease after `since`. Of nodes that were down, the API server goes on

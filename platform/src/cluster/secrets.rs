@@ -66,10 +66,11 @@ pub async fn ours(client: &kube::Client, among: &[Place]) -> Result<Vec<Place>> 
     Ok(list)
 }
 
-/// Removes Platen's.
-pub async fn remove(client: &kube::Client, among: &[Place]) -> Result<()> {
-    for place in ours(client, among).await? {
-        match api(client, &place).delete(place.name, &DeleteParams::default()).await {
+/// Removes Platen's, and tells which.
+pub async fn remove(client: &kube::Client, among: &[Place]) -> Result<Vec<Place>> {
+    let removed = ours(client, among).await?;
+    for place in &removed {
+        match api(client, place).delete(place.name, &DeleteParams::default()).await {
             Ok(_) => {}
             Err(kube::Error::Api(gone)) if gone.code == 404 => {}
             Err(error) => {
@@ -78,7 +79,7 @@ pub async fn remove(client: &kube::Client, among: &[Place]) -> Result<()> {
             }
         }
     }
-    Ok(())
+    Ok(removed)
 }
 
 fn api(client: &kube::Client, place: &Place) -> Api<Secret> {

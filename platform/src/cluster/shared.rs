@@ -4,9 +4,9 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use super::containers;
 use crate::error::{Doing, Result};
 use crate::host::Host;
-use crate::process::Cmd;
 
 /// Where a node has the folder of the experiments, as the chart's values name it.
 pub const EXPERIMENTS: &str = "/var/lib/platen/experiments";
@@ -29,9 +29,7 @@ pub(super) fn prepare(folder: &Path) -> Result<()> {
 
 /// Empties it by a node: the files belong to the Jobs' user, whom only root may clear away after.
 pub(super) async fn empty(host: &Host, docker_host: &str, node: &str) {
-    let cmd = Cmd::new("docker")
-        .args(["exec", node, "find", EXPERIMENTS, "-mindepth", "2", "-delete"])
-        .env("DOCKER_HOST", docker_host);
+    let cmd = containers::exec(docker_host, node).args(["find", EXPERIMENTS, "-mindepth", "2", "-delete"]);
     // What could not be cleared is found where the folder itself is removed.
     let _ = host.processes.run(&cmd).await;
 }

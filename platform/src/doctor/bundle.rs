@@ -10,12 +10,12 @@ use flate2::write::GzEncoder;
 use serde::Serialize;
 
 use super::DoctorOptions;
-use super::redact::Redactor;
 use super::report::Report;
 use super::world::World;
 use crate::cluster::embedded::supervisor::Layout;
 use crate::error::{Doing, Error, Result};
 use crate::host::{Host, write_atomically};
+use crate::redact::Redactor;
 use crate::status;
 
 const ENDINGS: [&str; 2] = [".tar.gz", ".tgz"];

@@ -6,6 +6,7 @@ use kube::api::{Api, ListParams};
 
 use super::report::{Finding, Severity, Verdict};
 use super::world::World;
+use crate::cluster::objects::serves;
 use crate::error::{Doing, Result};
 
 const NAMESPACE: &str = "kube-system";
@@ -27,7 +28,7 @@ pub async fn check(world: &World) -> Result<Verdict> {
 
 fn judge(deployments: &[Deployment], pods: &[Pod], context: &str) -> Verdict {
     let kubectl = format!("kubectl --context {context} --namespace {NAMESPACE}");
-    let ready: Vec<&Pod> = pods.iter().filter(|pod| is_ready(pod)).collect();
+    let ready: Vec<&Pod> = pods.iter().filter(|pod| serves(pod)).collect();
     if !ready.is_empty() {
         return Verdict::Passed(format!("{} of {} pods of CoreDNS are ready", ready.len(), pods.len()));
     }
@@ -47,12 +48,6 @@ fn judge(deployments: &[Deployment], pods: &[Pod], context: &str) -> Verdict {
             found(sentence, format!("{kubectl} describe pods --selector {LABEL}"))
         }
     }
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    conditions.iter().any(|it| it.type_ == "Ready" && it.status == "True")
-        && pod.metadata.deletion_timestamp.is_none()
 }
 
 #[cfg(test)]

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::redact::without_userinfo;
 use super::report::{Finding, Severity, Verdict};
 use super::world::World;
 use crate::config::ProviderChoice;
 use crate::engine::{Lack, State};
+use crate::redact::without_userinfo;
 use crate::room;
 
 /// The oldest Docker that kind's nodes have been seen to run on.

@@ -12,7 +12,6 @@ mod doors;
 mod kubeconfig;
 mod machine;
 mod pods;
-mod redact;
 mod report;
 mod tls;
 mod tools;
@@ -31,7 +30,6 @@ use crate::event::Step;
 use crate::host::Host;
 
 pub use bundle::{Bundle, bundle, check_name};
-pub use redact::Redactor;
 use report::Verdict;
 pub use report::{Area, Examined, Finding, Outcome, Report, Severity};
 use world::World;

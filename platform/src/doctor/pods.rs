@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bollard::query_parameters::InspectContainerOptions;
 use futures_util::future::join_all;
 use k8s_openapi::api::core::v1::{ContainerStatus, Event, Node, Pod};
 use k8s_openapi::jiff::Timestamp;
@@ -11,6 +10,7 @@ use kube::api::{Api, ListParams, LogParams};
 use super::report::{Finding, Severity, Verdict};
 use super::world::{Cluster, World, namespaces};
 use crate::cluster::ClusterState;
+use crate::cluster::containers::{self, ContainerState};
 use crate::cluster::embedded::Embedded;
 use crate::diagnose;
 use crate::engine::State;
@@ -110,9 +110,8 @@ async fn unpause(world: &World, finding: &mut Finding) {
     else {
         return;
     };
-    let container = ready.docker.inspect_container(name, None::<InspectContainerOptions>).await;
-    let state = container.ok().and_then(|container| container.state);
-    if state.and_then(|state| state.paused) == Some(true) {
+    let state = containers::state(&ready.docker, name).await.ok().flatten();
+    if state == Some(ContainerState::Paused) {
         finding.command = format!("docker unpause {name}");
     }
 }

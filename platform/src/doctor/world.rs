@@ -141,25 +141,14 @@ async fn find_cluster(host: &Host, made: Option<&Target>, wanted: ProviderChoice
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::config::Config;
+
     use crate::engine::Lack;
-    use crate::event::Events;
-    use crate::process::Processes;
 
     /// A machine with nothing on it, in a folder of its own.
     pub fn bare() -> (tempfile::TempDir, World) {
         let dir = tempfile::tempdir().unwrap();
-        let host = Host {
-            processes: Processes::system(),
-            events: Events::silent(),
-            root: dir.path().to_owned(),
-            cache: dir.path().join("cache"),
-            config: Config::default(),
-            may_install: false,
-            login: None,
-        };
         let world = World {
-            host,
+            host: Host::bare(dir.path()),
             made: None,
             wanted: ProviderChoice::Auto,
             engine: engine::State::NotThere(Lack::NotInstalled),

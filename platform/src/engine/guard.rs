@@ -140,15 +140,7 @@ mod tests {
         cache: &std::path::Path,
         script: impl IntoIterator<Item = Expect>,
     ) -> Host {
-        Host {
-            processes: scripted(programs, script),
-            events: crate::event::Events::silent(),
-            root: cache.into(),
-            cache: cache.into(),
-            config: crate::config::Config::default(),
-            may_install: true,
-            login: None,
-        }
+        Host { processes: scripted(programs, script), may_install: true, ..Host::bare(cache) }
     }
 
     #[tokio::test]

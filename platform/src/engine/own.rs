@@ -309,12 +309,8 @@ mod tests {
         let cache = tempfile::tempdir().unwrap();
         let host = Host {
             processes: crate::process::scripted::scripted(&[], []),
-            events: crate::event::Events::silent(),
-            root: cache.path().into(),
-            cache: cache.path().into(),
-            config: crate::config::Config::default(),
             may_install: true,
-            login: None,
+            ..Host::bare(cache.path())
         };
         let paths = Paths::new(&host);
         let socket = format!("unix://{}/docker.sock", cache.path().display());

@@ -1,46 +1,25 @@
 //! The files of a run: report.json, report.html, junit.xml, latencies.hlog.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
-use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
+use quick_junit::NonSuccessKind;
 
 use super::report::{Report, VERSION};
 use super::{Latencies, OpenRun};
-use crate::error::{Doing, Error, Result};
+use crate::error::{Error, Result};
 use crate::host::write_atomically;
+use crate::report::Folder;
+use crate::report::folder::{self, Case, REPORT};
 
-const REPORT: &str = "report.json";
-const PAGE: &str = "report.html";
-const JUNIT: &str = "junit.xml";
 const HDR: &str = "latencies.hlog";
 
-/// A folder with what one run found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Files(pub PathBuf);
-
-impl Files {
-    /// An error where another run's report is there, which would be lost.
-    pub fn ensure_free(&self) -> Result<()> {
-        if !self.0.join(REPORT).exists() {
-            return Ok(());
-        }
-        let what = format!("{} holds a report already", self.0.display());
-        Err(Error::usage(what, "name another folder: --report DIR"))
-    }
-
-    pub fn write(&self, report: &Report, run: &OpenRun, begun: SystemTime) -> Result<()> {
-        std::fs::create_dir_all(&self.0).doing(format!("making {}", self.0.display()))?;
-        let json =
-            serde_json::to_vec_pretty(report).unwrap_or_else(|error| unreachable!("plain values: {error}"));
-        write_atomically(&self.0.join(REPORT), &json)?;
-        write_atomically(&self.0.join(PAGE), crate::report::load(report, run)?.as_bytes())?;
-        write_atomically(&self.0.join(JUNIT), junit(report)?.as_bytes())?;
-        let lasting = Duration::from_secs_f64(report.seconds);
-        write_atomically(&self.0.join(HDR), &hdr_log(run, begun, lasting)?)
-    }
+pub fn write(folder: &Folder, report: &Report, run: &OpenRun, begun: SystemTime) -> Result<()> {
+    folder.write(report, crate::report::load(report, run), junit(report))?;
+    let lasting = Duration::from_secs_f64(report.seconds);
+    write_atomically(&folder.0.join(HDR), &hdr_log(run, begun, lasting)?)
 }
 
 /// Reads a report back, from its folder or its file.
@@ -62,25 +41,17 @@ pub fn read_report(path: &Path) -> Result<Report> {
 
 /// Every threshold is a test; without one, that every request was answered well is.
 fn junit(report: &Report) -> Result<String> {
-    let mut suite = TestSuite::new("load");
-    let mut add = |name: &str, passed: bool, why: String| {
-        let mut status = TestCaseStatus::success();
-        if !passed {
-            status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-            status.set_message(why);
-        }
-        suite.add_test_case(TestCase::new(name, status));
-    };
-    for checked in &report.thresholds {
-        add(&checked.name, checked.passed, checked.sentence());
-    }
-    if report.thresholds.is_empty() {
-        let faults = report.counts.faults();
-        add("every request is answered well", faults == 0, format!("{faults} of {} were not", report.sent));
-    }
-    let mut tests = quick_junit::Report::new("cargo xtask load");
-    tests.add_test_suite(suite);
-    tests.to_string().map_err(|error| Error::malformed(JUNIT, error, ""))
+    let failed = |passed: bool, why: String| (!passed).then_some((NonSuccessKind::Failure, why));
+    let limits = report
+        .thresholds
+        .iter()
+        .map(|checked| Case { name: &checked.name, wrong: failed(checked.passed, checked.sentence()) });
+    let faults = report.counts.faults();
+    let answered = report.thresholds.is_empty().then(|| Case {
+        name: "every request is answered well",
+        wrong: failed(faults == 0, format!("{faults} of {} were not", report.sent)),
+    });
+    folder::junit("load", limits.chain(answered))
 }
 
 /// Both kinds of latencies in the log format of HdrHistogram, in microseconds: `intended` counts from the time at which
@@ -127,18 +98,18 @@ pub(super) mod tests {
 
     #[test]
     fn what_is_written_reads_back_the_same() {
-        let folder = tempfile::tempdir().unwrap();
+        let root = tempfile::tempdir().unwrap();
         let report =
             Report { version: VERSION, begun: "2026-01-01T00:00:00Z".into(), sent: 100, ..Report::default() };
-        let files = Files(folder.path().join("run"));
+        let files = Folder(root.path().join("run"));
         files.ensure_free().unwrap();
-        files.write(&report, &run(), SystemTime::now()).unwrap();
+        write(&files, &report, &run(), SystemTime::now()).unwrap();
         assert_eq!(files.ensure_free().unwrap_err().exit(), crate::Exit::Usage);
-        assert_eq!(read_report(&folder.path().join("run")).unwrap(), report);
-        assert_eq!(read_report(&folder.path().join("run/report.json")).unwrap(), report);
-        let error = read_report(&folder.path().join("no-run")).unwrap_err();
+        assert_eq!(read_report(&root.path().join("run")).unwrap(), report);
+        assert_eq!(read_report(&root.path().join("run/report.json")).unwrap(), report);
+        let error = read_report(&root.path().join("no-run")).unwrap_err();
         assert_eq!(error.exit(), crate::Exit::Usage);
-        files.write(&Report { version: VERSION + 1, ..report }, &run(), SystemTime::now()).unwrap();
+        write(&files, &Report { version: VERSION + 1, ..report }, &run(), SystemTime::now()).unwrap();
         assert!(read_report(&files.0).unwrap_err().to_string().contains("its form is 2"));
     }
 

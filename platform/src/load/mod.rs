@@ -24,9 +24,9 @@ pub use self::http::{HttpTarget, Judge, Payload, client};
 pub use closed::{Closed, ClosedRun, closed};
 pub use compare::{Comparison, Figure, Verdict, compare};
 pub use fault::Fault;
+pub use files::read_report;
 #[cfg(test)]
 pub(crate) use files::tests::conforms;
-pub use files::{Files, read_report};
 pub use fleet::{DoorReport, DoorSpec, Fleet, LostTry, Policy};
 pub use images::Image;
 pub use latency::{Latencies, Summary};

@@ -10,10 +10,11 @@ use reqwest::Url;
 use super::fleet::{DoorSpec, Fleet, Policy};
 use super::images::{self, Image};
 use super::report::{Report, Tally};
-use super::{Files, Schedule, Thresholds, client, http, open_watched};
+use super::{Schedule, Thresholds, client, files, http, open_watched};
 use crate::error::{Error, Result};
 use crate::event::Step;
 use crate::host::Host;
+use crate::report::Folder;
 use crate::{demo, up};
 
 /// Where a service says whether it serves.
@@ -36,13 +37,10 @@ pub struct LoadOptions {
     pub folder: Option<PathBuf>,
 }
 
-pub async fn load(host: &Host, options: &LoadOptions) -> Result<(Report, Files)> {
+pub async fn load(host: &Host, options: &LoadOptions) -> Result<(Report, Folder)> {
     let begun = Timestamp::now();
-    let files = Files(options.folder.clone().unwrap_or_else(|| {
-        let name = format!("load-{}", begun.strftime("%Y%m%d-%H%M%S%.3f"));
-        host.state_dir().join("reports").join(name)
-    }));
-    files.ensure_free()?;
+    let folder = Folder::of(host, options.folder.as_deref(), "load", begun);
+    folder.ensure_free()?;
     let doors = doors(host, &options.targets)?;
     let mut images = images_or_sample(options.images.as_deref())?;
     let step = host.events.step("ask", "ask once for each image", None);
@@ -72,8 +70,8 @@ pub async fn load(host: &Host, options: &LoadOptions) -> Result<(Report, Files)>
     };
     report.thresholds = options.thresholds.check(&report);
     step.done();
-    files.write(&report, &run, begun_at)?;
-    Ok((report, files))
+    files::write(&folder, &report, &run, begun_at)?;
+    Ok((report, folder))
 }
 
 fn noted<T>(tally: &Mutex<Tally>, note: impl FnOnce(&mut Tally) -> T) -> T {

@@ -1,8 +1,6 @@
 //! Pulling from a strict registry inside the test, and pushing into one.
 
 use super::*;
-use crate::config::Config;
-use crate::event::Events;
 use crate::mirror::layout::tests::with_image;
 use crate::mirror::publish::push;
 use crate::process::scripted::scripted;
@@ -12,15 +10,7 @@ use crate::registry::double::{Double, Login};
 /// A mirror in a folder of its own.
 pub fn mirror() -> (tempfile::TempDir, Host, Mirror) {
     let dir = tempfile::tempdir().unwrap();
-    let host = Host {
-        processes: scripted(&[], []),
-        events: Events::silent(),
-        root: dir.path().into(),
-        cache: dir.path().join("cache"),
-        config: Config::default(),
-        may_install: false,
-        login: None,
-    };
+    let host = Host { processes: scripted(&[], []), ..Host::bare(dir.path()) };
     let mirror = Mirror::new(&host).unwrap();
     (dir, host, mirror)
 }

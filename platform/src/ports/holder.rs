@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::cluster::embedded::supervisor::{Layout, Record};
 use crate::cluster::minikube::Doors;
-use crate::doctor::Redactor;
 use crate::host::Host;
 use crate::process::Started;
+use crate::redact::Redactor;
 
 /// Longer command lines are cut.
 const LONGEST: usize = 100;

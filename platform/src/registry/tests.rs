@@ -2,20 +2,10 @@
 
 use super::double::{Double, Login, PASSWORD, USER};
 use super::*;
-use crate::config::Config;
-use crate::event::Events;
 use crate::process::scripted::scripted;
 
 fn host() -> Host {
-    Host {
-        processes: scripted(&[], []),
-        events: Events::silent(),
-        root: "/nowhere".into(),
-        cache: "/nowhere".into(),
-        config: Config::default(),
-        may_install: false,
-        login: None,
-    }
+    Host { processes: scripted(&[], []), ..Host::bare("/nowhere") }
 }
 
 fn login(server: &str, password: &str) -> Credentials {

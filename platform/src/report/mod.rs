@@ -2,9 +2,11 @@
 //! keeping.
 
 mod chaos;
+pub(crate) mod folder;
 mod load;
 pub(crate) mod page;
 pub mod plot;
 
 pub(crate) use chaos::chaos;
+pub use folder::Folder;
 pub(crate) use load::load;

@@ -126,15 +126,7 @@ mod tests {
     use crate::process::scripted::{Expect, scripted};
 
     fn host(script: impl IntoIterator<Item = Expect>) -> Host {
-        Host {
-            processes: scripted(&[], script),
-            events: crate::event::Events::silent(),
-            root: "/p".into(),
-            cache: "/c".into(),
-            config: crate::config::Config::default(),
-            may_install: true,
-            login: None,
-        }
+        Host { processes: scripted(&[], script), may_install: true, ..Host::bare("/p") }
     }
 
     async fn update(host: &Host) -> Result<()> {

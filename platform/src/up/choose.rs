@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::UpRecord;
 use super::supply::Supply;
+use crate::cluster::kind::Kind;
 use crate::config::{ImageSource, ProfileName, ProviderChoice};
 use crate::engine;
 use crate::error::{Error, Result};
@@ -42,7 +43,7 @@ impl Target {
     pub fn context(&self, profile: &ProfileName) -> Option<String> {
         match self {
             Self::Embedded => None,
-            Self::Kind { .. } => Some(format!("kind-{profile}")),
+            Self::Kind { .. } => Some(Kind::context(profile)),
             Self::Minikube { .. } => Some(profile.to_string()),
             Self::Existing { context } => Some(context.clone()),
         }

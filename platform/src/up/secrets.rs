@@ -27,8 +27,7 @@ impl ClusterSecrets<'_> {
             self.tell_given(&given, &what, pull_secret::NAME);
         }
         let of_env = self.of_env()?;
-        for Place { namespace, name } in secrets::ours(client, &of_env.unset).await? {
-            secrets::remove(client, &[Place { namespace, name }]).await?;
+        for Place { namespace, name } in secrets::remove(client, &of_env.unset).await? {
             self.host.events.note(format!(
                 "neither .env nor the environment says anything for the Secret {name} in {namespace} any more: it is removed",
             ));
@@ -86,7 +85,7 @@ impl ClusterSecrets<'_> {
     }
 
     pub async fn remove(client: &kube::Client) -> Result<()> {
-        secrets::remove(client, &all()).await
+        secrets::remove(client, &all()).await.map(drop)
     }
 }
 

@@ -182,10 +182,10 @@ pub async fn run(global: &GlobalArgs, args: ChaosArgs, printer: &Printer) -> Res
             printer.result(&plan, || planned(&plan));
             Ok(Exit::Done)
         }
-        Ran::Done { report, files } => {
+        Ran::Done { report, folder } => {
             printer.result(&report, || {
                 let mut lines = told(&report);
-                lines.extend(files.map(|files| format!("the report: {}", files.0.display())));
+                lines.extend(folder.map(|folder| format!("the report: {}", folder.0.display())));
                 lines.join("\n")
             });
             report.exit()

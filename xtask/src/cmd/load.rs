@@ -166,8 +166,8 @@ pub async fn run(global: &GlobalArgs, args: LoadArgs, printer: &Printer) -> Resu
         timeout: args.timeout,
         folder: args.report,
     };
-    let (report, files) = load(&host, &options).await?;
-    printer.result(&report, || text(&report, &files.0));
+    let (report, folder) = load(&host, &options).await?;
+    printer.result(&report, || text(&report, &folder.0));
     report.verdict()
 }
 

@@ -1,9 +1,10 @@
 //! Nodes that are containers of this machine, and the processes in them.
 
 use bollard::Docker;
-use bollard::query_parameters::{KillContainerOptions, StartContainerOptions, StopContainerOptions};
+use bollard::query_parameters::{KillContainerOptions, StopContainerOptions};
 
 use crate::chaos::fault::Mode;
+use crate::cluster::containers::{self, ContainerState, state};
 use crate::error::{Doing, Error, Result};
 use crate::host::Host;
 use crate::process::Cmd;
@@ -32,42 +33,17 @@ pub async fn strike(docker: &Docker, container: &str, mode: Mode) -> Result<()> 
     .doing(doing)
 }
 
-/// As Docker sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct State {
-    pub running: bool,
-    pub paused: bool,
-}
-
-/// None where there is no such container any more.
-pub async fn state(docker: &Docker, container: &str) -> Result<Option<State>> {
-    match docker.inspect_container(container, None).await {
-        Ok(found) => {
-            let state = found.state.unwrap_or_default();
-            let (running, paused) = (state.running.unwrap_or_default(), state.paused.unwrap_or_default());
-            Ok(Some(State { running, paused }))
-        }
-        Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
-        Err(error) => Err(error).doing(format!("looking at {container}")),
-    }
-}
-
 /// Running again; what runs, and what is gone for good, is left alone.
 pub async fn start(docker: &Docker, container: &str) -> Result<()> {
     match state(docker, container).await? {
-        Some(State { running: false, .. }) => {
-            let started = docker.start_container(container, None::<StartContainerOptions>).await;
-            started.doing(format!("starting {container}"))
-        }
+        Some(ContainerState::Stopped) => containers::start(docker, container).await,
         _ => Ok(()),
     }
 }
 
 pub async fn unpause(docker: &Docker, container: &str) -> Result<()> {
     match state(docker, container).await? {
-        Some(State { paused: true, .. }) => {
-            docker.unpause_container(container).await.doing(format!("unpausing {container}"))
-        }
+        Some(ContainerState::Paused) => containers::unpause(docker, container).await,
         _ => Ok(()),
     }
 }
@@ -109,6 +85,6 @@ impl PodProcesses<'_> {
     }
 
     fn docker(&self, args: &[&str]) -> Cmd {
-        Cmd::new("docker").args(["exec", self.container]).args(args).env("DOCKER_HOST", self.docker_host)
+        containers::exec(self.docker_host, self.container).args(args)
     }
 }

@@ -26,6 +26,7 @@ use super::report::Setting;
 use super::survey::Survey;
 use super::timeline::{Clock, Timeline};
 use super::victim::Victim;
+use crate::cluster::containers::{ContainerState, state};
 use crate::cluster::{self, ClusterState};
 use crate::engine;
 use crate::error::{Doing, Error, Result};
@@ -219,13 +220,11 @@ impl Ground for Kubernetes {
         Ok(match victim.fault {
             Fault::Node { mode } => {
                 let container = container(victim)?;
-                let state = containers::state(&self.engine()?.docker, container).await?;
+                let state = state(&self.engine()?.docker, container).await?;
                 vec![match mode {
-                    Mode::Pause => {
-                        (format!("{container} is paused"), state.is_some_and(|state| state.paused))
-                    }
+                    Mode::Pause => (format!("{container} is paused"), state == Some(ContainerState::Paused)),
                     Mode::Stop | Mode::Kill => {
-                        (format!("{container} has exited"), state.is_some_and(|state| !state.running))
+                        (format!("{container} has exited"), state == Some(ContainerState::Stopped))
                     }
                 }]
             }
@@ -270,8 +269,8 @@ impl Ground for Kubernetes {
                 containers::unpause(&self.engine()?.docker, container).await
             }
             UndoStep::ContinuePod { container, uid, .. } => {
-                let state = containers::state(&self.engine()?.docker, container).await?;
-                if state.is_none_or(|state| !state.running) {
+                let state = state(&self.engine()?.docker, container).await?;
+                if matches!(state, None | Some(ContainerState::Stopped)) {
                     // Its processes ended with its node.
                     return Ok(());
                 }

@@ -6,6 +6,7 @@ use kube::api::{Api, ListParams};
 use super::quantity::{mib, milli};
 use crate::chaos::survey::{NodeFacts, Patience, PodFacts, Resources, Survey};
 use crate::cluster;
+use crate::cluster::objects::{is_node_ready, is_pod_ready};
 use crate::error::{Doing, Result};
 
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
@@ -28,7 +29,7 @@ fn node_facts(node: &Node, containers: &[cluster::Node]) -> NodeFacts {
     let known = containers.iter().find(|container| container.name == name);
     NodeFacts {
         container: known.and_then(|known| known.container.clone()),
-        ready: is_ready(node),
+        ready: is_node_ready(node),
         control_plane: node.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(CONTROL_PLANE)),
         free_to_reserve: Resources {
             cpu_milli: milli(free.and_then(|free| free.get("cpu"))),
@@ -36,11 +37,6 @@ fn node_facts(node: &Node, containers: &[cluster::Node]) -> NodeFacts {
         },
         name,
     }
-}
-
-pub fn is_ready(node: &Node) -> bool {
-    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 /// None of one that has ended, is on its way out or is nowhere yet.
@@ -70,11 +66,6 @@ pub fn pod_facts(pod: &Pod) -> Option<PodFacts> {
         }),
         patience: patience(pod),
     })
-}
-
-pub fn is_pod_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 /// What would replace it, and whether it would only do so on the same node.

@@ -12,12 +12,13 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 
 use super::settings;
-use super::survey::{is_pod_ready, is_ready, pod_facts};
+use super::survey::pod_facts;
 use crate::chaos::fault::Fault;
 use crate::chaos::report::MomentKind;
 use crate::chaos::survey::Survey;
 use crate::chaos::timeline::Timeline;
 use crate::chaos::victim::Victim;
+use crate::cluster::objects::{is_node_ready, is_pod_ready};
 use crate::up::NAMESPACES;
 
 /// The label by which a slice names its Service.
@@ -135,7 +136,7 @@ impl<'a> Eyes<'a> {
         }
         let comes_to = |kind| self.timeline.note(kind, &self.victim.node);
         if self.is_outage() {
-            if !is_ready(node) {
+            if !is_node_ready(node) {
                 comes_to(MomentKind::NotReady);
             }
             let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
@@ -147,7 +148,7 @@ impl<'a> Eyes<'a> {
             }
         } else if self.timeline.at(MomentKind::NodeBack).is_some()
             && self.timeline.at(MomentKind::NotReady).is_some()
-            && is_ready(node)
+            && is_node_ready(node)
         {
             comes_to(MomentKind::NodeReady);
         }

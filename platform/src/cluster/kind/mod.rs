@@ -7,15 +7,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::models::{ContainerSummaryStateEnum, ContainerUpdateBody};
-use bollard::query_parameters::{StartContainerOptions, StopContainerOptions};
+use bollard::models::ContainerUpdateBody;
+use bollard::query_parameters::StopContainerOptions;
 use k8s_openapi::jiff::Timestamp;
 
 pub use config::NodeImage;
 
 use state::{judge, nodes};
 
-use super::containers::{self, labelled};
+use super::containers::{self, ContainerState, labelled};
 use super::progress::{Progress, ProgressFile};
 use super::wiring::{self, RegistryWiring};
 use super::{ClusterState, Endpoint, HostTraits, Node, NodeState, proxy, ready, shared};
@@ -44,24 +44,6 @@ pub struct Kind {
 pub struct NodeContainer {
     pub name: String,
     pub state: ContainerState,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ContainerState {
-    Running,
-    /// Its processes are frozen; Docker refuses to start it, it has to be unpaused.
-    Paused,
-    Stopped,
-}
-
-impl ContainerState {
-    fn of(docker: Option<ContainerSummaryStateEnum>) -> Self {
-        match docker {
-            Some(ContainerSummaryStateEnum::RUNNING) => Self::Running,
-            Some(ContainerSummaryStateEnum::PAUSED) => Self::Paused,
-            _ => Self::Stopped,
-        }
-    }
 }
 
 impl NodeContainer {
@@ -194,21 +176,15 @@ impl Kind {
                 ContainerState::Running => {}
                 ContainerState::Paused => {
                     tell.message(format!("unpausing {}", node.name));
-                    self.unpause(&node).await?;
+                    containers::unpause(&self.docker, &node.name).await?;
                 }
                 ContainerState::Stopped => {
                     tell.message(format!("starting {}", node.name));
-                    let options = None::<StartContainerOptions>;
-                    let started = self.docker.start_container(&node.name, options).await;
-                    started.doing(format!("starting {}", node.name))?;
+                    containers::start(&self.docker, &node.name).await?;
                 }
             }
         }
         Ok(())
-    }
-
-    async fn unpause(&self, node: &NodeContainer) -> Result<()> {
-        self.docker.unpause_container(&node.name).await.doing(format!("unpausing {}", node.name))
     }
 
     pub async fn stop(&self) -> Result<()> {
@@ -216,7 +192,7 @@ impl Kind {
         for node in nodes.iter().rev().filter(|node| node.state != ContainerState::Stopped) {
             // What is frozen does not hear that it is to end.
             if node.state == ContainerState::Paused {
-                self.unpause(node).await?;
+                containers::unpause(&self.docker, &node.name).await?;
             }
             let options = StopContainerOptions { t: Some(20), ..StopContainerOptions::default() };
             self.docker
@@ -322,15 +298,7 @@ mod tests {
     async fn a_paused_node_goes_on_and_a_stopped_one_is_started() {
         let (docker, mut told) = docker(&["running", "paused", "exited"]).await;
         let dir = tempfile::tempdir().unwrap();
-        let host = Host {
-            processes: crate::process::Processes::system(),
-            events: crate::event::Events::silent(),
-            root: dir.path().to_owned(),
-            cache: dir.path().join("cache"),
-            config: Config::default(),
-            may_install: false,
-            login: None,
-        };
+        let host = Host::bare(dir.path());
         let step = host.events.step("nodes", "starting", None);
         let kind = Kind { host, docker, docker_host: String::new(), program: None };
         kind.start(&step).await.unwrap();

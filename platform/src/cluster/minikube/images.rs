@@ -1,5 +1,6 @@
 //! Whether every node has the image that was deployed: by the node's own containerd, and by digest.
 
+use crate::cluster::containers;
 use crate::error::{Error, Result};
 use crate::event::Step;
 use crate::host::Host;
@@ -38,8 +39,7 @@ pub async fn ensure(
 }
 
 fn ctr(docker_host: &str, node: &str, args: &[&str]) -> Cmd {
-    let cmd = Cmd::new("docker").args(["exec", node, "ctr", "-n", "k8s.io"]).args(args);
-    cmd.env("DOCKER_HOST", docker_host)
+    containers::exec(docker_host, node).args(["ctr", "-n", "k8s.io"]).args(args)
 }
 
 async fn digest_on(host: &Host, docker_host: &str, node: &str, name: &str) -> Result<Option<String>> {

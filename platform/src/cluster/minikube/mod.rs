@@ -190,8 +190,7 @@ impl Minikube {
 
     /// containerd looks for registries where they are written only if its configuration names that folder.
     async fn ensure_reads(&self, node: &str) -> Result<()> {
-        let dump = Cmd::new("docker").args(["exec", node, "containerd", "config", "dump"]);
-        let dump = dump.env("DOCKER_HOST", self.engine.docker_host());
+        let dump = containers::exec(self.engine.docker_host(), node).args(["containerd", "config", "dump"]);
         if self.host.processes.run(&dump).await?.stdout_text().contains(mirror::CERTS_D) {
             return Ok(());
         }

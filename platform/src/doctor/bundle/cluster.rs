@@ -6,9 +6,9 @@ use kube::api::{Api, ListParams, LogParams};
 
 use super::Entries;
 use crate::doctor::pods::list;
-use crate::doctor::redact::is_secret;
 use crate::doctor::world::World;
 use crate::error::{Doing, Result};
+use crate::redact::is_secret;
 
 const LINES: i64 = 200;
 /// Logs that are asked for at the same time.

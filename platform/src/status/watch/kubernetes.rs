@@ -17,6 +17,7 @@ use super::health::{self, Health, Pauses, Stream};
 use super::{EventSeen, NodeSeen, PodSeen, PodState, Scene, show};
 use crate::cluster::NodeState;
 use crate::cluster::client::client;
+use crate::cluster::objects::{is_node_ready, is_pod_ready};
 use crate::error::Result;
 use crate::up::{Component, NAMESPACES};
 
@@ -184,9 +185,7 @@ impl Known {
 }
 
 fn state_of(node: &Node) -> NodeState {
-    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    let ready = conditions.iter().any(|it| it.type_ == "Ready" && it.status == "True");
-    if ready { NodeState::Ready } else { NodeState::NotReady }
+    if is_node_ready(node) { NodeState::Ready } else { NodeState::NotReady }
 }
 
 fn seen(pod: &Pod) -> PodSeen {
@@ -204,8 +203,6 @@ fn seen(pod: &Pod) -> PodSeen {
 fn pod_state(pod: &Pod, containers: &[ContainerStatus]) -> PodState {
     let status = pod.status.as_ref();
     let phase = status.and_then(|it| it.phase.as_deref());
-    let is_ready = status.and_then(|it| it.conditions.as_deref()).unwrap_or_default();
-    let is_ready = is_ready.iter().any(|it| it.type_ == "Ready" && it.status == "True");
     let hopeless = |it: &ContainerStatus| {
         let waiting = it.state.as_ref().and_then(|state| state.waiting.as_ref());
         let reason = waiting.and_then(|waiting| waiting.reason.as_deref()).unwrap_or_default();
@@ -220,7 +217,7 @@ fn pod_state(pod: &Pod, containers: &[ContainerStatus]) -> PodState {
         Some("Succeeded") => PodState::Done,
         Some("Failed") => PodState::Failing,
         _ if containers.iter().any(hopeless) => PodState::Failing,
-        _ if is_ready => PodState::Ready,
+        _ if is_pod_ready(pod) => PodState::Ready,
         _ if containers.iter().any(runs) => PodState::NotReady,
         _ => PodState::Starting,
     }
