@@ -138,8 +138,14 @@ fn shown(lines: &[String]) -> String {
     let list = telling.iter().position(|line| line.starts_with("failures:"));
     let start = list.or_else(|| telling.iter().position(is_failure));
     let start = start.unwrap_or(telling.len().saturating_sub(SHOWN_LINES));
-    let end = telling.len().min(start + SHOWN_LINES);
-    telling[start..end].join("\n")
+    let failed = &telling[start..];
+    if failed.len() <= SHOWN_LINES {
+        return failed.join("\n");
+    }
+    // What failed stands at the beginning, why mostly at the end.
+    let (first, last) = (SHOWN_LINES / 4, SHOWN_LINES - SHOWN_LINES / 4);
+    let left_out = format!("… {} lines more …", failed.len() - SHOWN_LINES);
+    [&failed[..first], &[left_out.as_str()], &failed[failed.len() - last..]].concat().join("\n")
 }
 
 /// A line of a back trace: `12: some::function`, or `at ./file.rs:1:2`.
@@ -202,6 +208,16 @@ mod tests {
         let said = "   Compiling a v1\ntest one ... ok\ntest two ... FAILED\n\nfailures:\n\nthread 'two' panicked at x.rs:1\n\
                     stack backtrace:\n   0: std::panicking\n             at /rustc/x/panicking.rs:689:5\nit was 3";
         assert_eq!(shown(&lines(said)), "failures:\n\nthread 'two' panicked at x.rs:1\nit was 3");
+    }
+
+    #[test]
+    fn of_much_that_a_failed_run_said_the_beginning_and_the_end_are_shown() {
+        let said: Vec<String> =
+            std::iter::once("failures:".to_owned()).chain((1..200).map(|n| format!("line {n}"))).collect();
+        let shown = shown(&said);
+        assert!(shown.starts_with("failures:\nline 1\n") && shown.ends_with("line 198\nline 199"), "{shown}");
+        assert!(shown.contains("… 140 lines more …"), "{shown}");
+        assert_eq!(shown.lines().count(), SHOWN_LINES + 1);
     }
 
     #[test]

@@ -146,7 +146,8 @@ impl Ran {
 
     #[track_caller]
     pub fn expect_code(self, code: i32) -> Self {
-        assert_eq!(self.output.status.code(), Some(code), "xtask {}:\n{}", self.what, self.stderr());
+        let said = told(&self.stderr());
+        assert_eq!(self.output.status.code(), Some(code), "xtask {}:\n{said}", self.what);
         self
     }
 
@@ -163,6 +164,15 @@ impl Ran {
         serde_json::from_slice(&self.output.stdout)
             .unwrap_or_else(|error| panic!("xtask {}: {error}", self.what))
     }
+}
+
+/// What was said without the progress of what went on afterwards: of a long run the end counts.
+fn told(said: &str) -> String {
+    let is_progress = |line: &&str| line.contains(r#""event":"step_progress""#);
+    let lines: Vec<&str> = said.lines().collect();
+    let last = lines.iter().rposition(|line| is_progress(&line));
+    let kept = lines.iter().enumerate().filter(|(at, line)| !is_progress(line) || Some(*at) == last);
+    kept.map(|(_, line)| *line).collect::<Vec<_>>().join("\n")
 }
 
 pub type Json = serde_json::Value;
