@@ -143,9 +143,9 @@ fn shown(lines: &[String]) -> String {
         return failed.join("\n");
     }
     // What failed stands at the beginning, why mostly at the end.
-    let (first, last) = (SHOWN_LINES / 4, SHOWN_LINES - SHOWN_LINES / 4);
+    let (head, tail) = (SHOWN_LINES / 4, SHOWN_LINES - SHOWN_LINES / 4);
     let left_out = format!("… {} lines more …", failed.len() - SHOWN_LINES);
-    [&failed[..first], &[left_out.as_str()], &failed[failed.len() - last..]].concat().join("\n")
+    [&failed[..head], &[left_out.as_str()], &failed[failed.len() - tail..]].concat().join("\n")
 }
 
 /// A line of a back trace: `12: some::function`, or `at ./file.rs:1:2`.

@@ -21,6 +21,8 @@ use crate::gitops;
 const AT_ONCE: usize = 16;
 /// What Helm and Platen do with an object of the chart over its life; Helm watches it leave.
 const MANAGED: [&str; 6] = ["create", "delete", "get", "list", "patch", "watch"];
+/// Once, and as it changes.
+const LOOK: [&str; 2] = ["list", "watch"];
 /// The name of the role in the manifest.
 const ROLE: &str = "platen";
 
@@ -98,9 +100,9 @@ pub fn needed(manifests: &str, argocd: Argocd) -> Result<Vec<Right>> {
     Ok(rights.into_iter().collect())
 }
 
-/// Without the chart: what it is installed with, and what is looked at.
+/// Without the chart: what it is installed with, and what `status`, its live view and `doctor` look at.
 fn own() -> Vec<Right> {
-    let mut rights = vec![Right::new(None, "", "nodes", "list")];
+    let mut rights: Vec<Right> = LOOK.map(|verb| Right::new(None, "", "nodes", verb)).into();
     for namespace in NAMESPACES {
         let of_namespace =
             |verb| Right { name: Some(namespace.into()), ..Right::new(None, "", "namespaces", verb) };
@@ -112,8 +114,10 @@ fn own() -> Vec<Right> {
             ("apps", "statefulsets"),
             ("apps", "daemonsets"),
         ];
-        rights
-            .extend(looked_at.map(|(group, resource)| Right::new(Some(namespace), group, resource, "list")));
+        for (group, resource) in looked_at {
+            rights.extend(LOOK.map(|verb| Right::new(Some(namespace), group, resource, verb)));
+        }
+        rights.push(Right::new(Some(namespace), "", "pods/log", "get"));
         rights.extend(
             ["create", "get", "patch", "delete"].map(|verb| Right::new(Some(namespace), "", "secrets", verb)),
         );

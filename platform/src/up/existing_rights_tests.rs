@@ -52,7 +52,7 @@ fn rights_are_those_of_the_charts_objects_and_of_what_is_looked_at() {
 #[test]
 fn without_the_chart_the_rights_are_platens_own() {
     let rights = needed("", Argocd::Absent).unwrap();
-    assert!(has(&rights, Some("ocr"), "", "secrets", "update") && rights.len() < 40, "{}", rights.len());
+    assert!(has(&rights, Some("ocr"), "", "secrets", "update") && rights.len() < 60, "{}", rights.len());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use clap::{Args, Subcommand};
 use comfy_table::{Table, presets};
 use platform::host::{Host, write_atomically};
-use platform::observe::grafana::{self, Grafana, Import, Login};
+use platform::observe::grafana::{self, Grafana, Import};
 use platform::observe::lint::{self, Exceptions, Finding};
 use platform::observe::render;
 use platform::observe::verify::{self, Checked, Query};
@@ -85,18 +85,19 @@ struct RenderArgs {
 
 /// Put the dashboards into a Grafana, and read them back
 ///
-/// The login comes from GRAFANA_PASSWORD (with GRAFANA_USER, else admin) or GRAFANA_TOKEN, in the environment or in .env.
+/// The login comes from GRAFANA_PASSWORD (with GRAFANA_USER, else admin) or GRAFANA_TOKEN, the address from --url or
+/// GRAFANA_URL; the variables are those of the environment or of .env.
 /// What is there already as it must be is left alone.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cargo xtask dashboards import --url http://127.0.0.1:3000\n  \
-                        cargo xtask dashboards import --overwrite --folder ocr --datasource prometheus\n  \
+                        cargo xtask dashboards import --overwrite --folder-uid ocr --datasource prometheus\n  \
                         cargo xtask dashboards import --dry-run")]
 struct ImportArgs {
     #[command(flatten)]
     folder: FolderArgs,
-    /// Where Grafana answers
-    #[arg(long, value_name = "URL", env = "GRAFANA_URL", default_value = "http://127.0.0.1:3000")]
-    url: String,
+    /// Where Grafana answers [default: GRAFANA_URL, else http://127.0.0.1:3000]
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
     /// Who asks; the password comes from the variable GRAFANA_PASSWORD [default: GRAFANA_USER, else admin]
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
@@ -196,7 +197,7 @@ pub async fn run(global: &GlobalArgs, args: DashboardsArgs, printer: &Printer) -
 }
 
 async fn import(host: &Host, dashboards: &[Dashboard], args: ImportArgs, printer: &Printer) -> Result<Exit> {
-    let grafana = Grafana::new(&args.url, Login::of(host, args.user.as_deref())?)?;
+    let grafana = Grafana::of(host, args.url.as_deref(), args.user.as_deref())?;
     let wanted = Import {
         folder: args.folder_uid,
         folder_title: args.folder_title,

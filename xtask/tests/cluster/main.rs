@@ -4,6 +4,7 @@
 
 mod carried;
 mod chaos;
+mod consoles;
 mod doctor;
 mod existing;
 mod gitops;
@@ -62,6 +63,10 @@ fn it_serves() -> Vec<Trial> {
         trial("three nodes are Ready, gateway and models are spread over them", pods_are_spread),
         trial("every pod would pass Pod Security restricted", namespaces_are_restricted),
         trial("demo reads the letter by a model on a worker", serving::demo_reads_the_letter),
+        trial(
+            "demo --follow opens Argo CD and Prometheus, and follows a pod that dies",
+            consoles::demo_opens_the_pages,
+        ),
         trial("every node's door on loopback leads to the gateway", serving::every_door_answers),
         trial("the page at every node's door reads and translates a letter", serving::page_translates),
         trial(

@@ -170,7 +170,7 @@ impl Ran {
 fn told(said: &str) -> String {
     let is_progress = |line: &&str| line.contains(r#""event":"step_progress""#);
     let lines: Vec<&str> = said.lines().collect();
-    let last = lines.iter().rposition(|line| is_progress(&line));
+    let last = lines.iter().rposition(is_progress);
     let kept = lines.iter().enumerate().filter(|(at, line)| !is_progress(line) || Some(*at) == last);
     kept.map(|(_, line)| *line).collect::<Vec<_>>().join("\n")
 }

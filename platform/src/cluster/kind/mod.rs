@@ -99,7 +99,7 @@ impl Kind {
             .collect()
     }
 
-    /// The containers of this cluster's nodes, also stopped ones, by name.
+    /// The containers of this cluster's nodes, also stopped ones: the control plane, then the workers by number.
     pub async fn containers(&self) -> Result<Vec<NodeContainer>> {
         let listed = labelled(&self.docker, format!("{}={}", containers::KIND, self.name())).await?;
         let mut nodes: Vec<NodeContainer> = listed
@@ -109,7 +109,8 @@ impl Kind {
                 Some(NodeContainer { name, state: ContainerState::of(container.state) })
             })
             .collect();
-        nodes.sort_by_key(|node| (node.name.len(), node.name.clone()));
+        let is_worker = |node: &NodeContainer| !node.name.ends_with("-control-plane");
+        nodes.sort_by_key(|node| (is_worker(node), node.name.len(), node.name.clone()));
         Ok(nodes)
     }
 
@@ -169,7 +170,7 @@ impl Kind {
         self.progress().tell(Progress::Created)
     }
 
-    /// Starts stopped nodes, the control plane first: in that order Docker gives each its old address. Paused ones go on.
+    /// Starts stopped nodes, the control plane first, which the others ask for. Paused ones go on.
     pub async fn start(&self, tell: &Step) -> Result<()> {
         for node in self.containers().await? {
             match node.state {
@@ -309,7 +310,7 @@ mod tests {
         let stopped: Vec<String> = std::iter::from_fn(|| told.try_recv().ok()).map(last).collect();
         assert_eq!(
             stopped,
-            ["platen-control-plane/stop", "platen-worker/unpause", "platen-worker/stop"],
+            ["platen-worker/unpause", "platen-worker/stop", "platen-control-plane/stop"],
             "what is frozen goes on, to end"
         );
     }

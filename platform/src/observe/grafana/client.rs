@@ -11,6 +11,10 @@ use crate::error::{Doing, Error, Result};
 use crate::host::Host;
 use crate::registry::variables;
 
+/// The variable with Grafana's address.
+const ADDRESS: &str = "GRAFANA_URL";
+/// Where Grafana listens on the machine that it runs on.
+const DEFAULT_ADDRESS: &str = "http://127.0.0.1:3000";
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 
 /// Who asks. Never in an address, a message or a log.
@@ -31,15 +35,6 @@ impl fmt::Debug for Login {
 }
 
 impl Login {
-    /// From the environment and `.env`; a user that is named goes before theirs.
-    pub fn of(host: &Host, user: Option<&str>) -> Result<Self> {
-        let variable = variables(host)?;
-        Self::of_variables(|name| match user {
-            Some(user) if name == "GRAFANA_USER" => Some(user.to_owned()),
-            _ => variable(name),
-        })
-    }
-
     /// From variables: a token, or a password with the user `admin` where none is named.
     pub(super) fn of_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let read = |name: &str| variable(name).filter(|value| !value.is_empty());
@@ -91,6 +86,24 @@ pub(super) struct Refusal {
 }
 
 impl Grafana {
+    /// From the environment and `.env`; an address and a user that are named go before theirs.
+    pub fn of(host: &Host, url: Option<&str>, user: Option<&str>) -> Result<Self> {
+        let variable = variables(host)?;
+        Self::of_variables(|name| {
+            let named = match name {
+                ADDRESS => url,
+                "GRAFANA_USER" => user,
+                _ => None,
+            };
+            named.map(str::to_owned).or_else(|| variable(name))
+        })
+    }
+
+    pub(super) fn of_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let base = variable(ADDRESS).filter(|value| !value.is_empty());
+        Self::new(base.as_deref().unwrap_or(DEFAULT_ADDRESS), Login::of_variables(variable)?)
+    }
+
     /// By its base address, which may have a path.
     pub fn new(base: &str, login: Login) -> Result<Self> {
         let parsed = Url::parse(&format!("{}/", base.trim_end_matches('/')));

@@ -145,13 +145,21 @@ async fn who_does_not_answer_or_is_no_grafana_is_told() {
     );
 }
 
+fn in_pairs(pairs: &[(&str, &str)], name: &str) -> Option<String> {
+    pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+}
+
+#[tokio::test]
+async fn the_address_comes_from_a_variable_or_is_this_machines() {
+    let of = |pairs: &[(&str, &str)]| Grafana::of_variables(|name| in_pairs(pairs, name)).unwrap();
+    let token = ("GRAFANA_TOKEN", "hidden");
+    assert_eq!(of(&[token]).address(), "http://127.0.0.1:3000/");
+    assert_eq!(of(&[token, ("GRAFANA_URL", "http://grafana.test/x")]).address(), "http://grafana.test/x/");
+}
+
 #[test]
 fn a_login_comes_from_variables_and_is_never_shown() {
-    let of = |pairs: &[(&str, &str)]| {
-        Login::of_variables(|name| {
-            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
-        })
-    };
+    let of = |pairs: &[(&str, &str)]| Login::of_variables(|name| in_pairs(pairs, name));
     let password = of(&[("GRAFANA_PASSWORD", "hidden")]).unwrap();
     assert_eq!(format!("{password:?}"), "the user admin");
     assert_eq!(of(&[("GRAFANA_TOKEN", "hidden")]).unwrap(), Login::Token("hidden".into()));
