@@ -84,6 +84,7 @@ impl Ground for Processes {
             name: node.name.clone(),
             container: None,
             ready: roles.iter().filter(|role| role.node == node.name).all(|role| role.ready),
+            evicts: false,
             control_plane: false,
             free_to_reserve: Resources::default(),
         });

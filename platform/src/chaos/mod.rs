@@ -13,6 +13,7 @@ mod predict;
 mod preflight;
 mod recover;
 mod report;
+mod rest;
 mod run;
 mod scene;
 mod signals;

@@ -18,6 +18,7 @@ use super::kubernetes::Kubernetes;
 use super::predict::{Timings, predict};
 use super::preflight::preflight;
 use super::report::{ChaosReport, FaultReport, Moment, MomentKind, Preflight, Setting, Severity};
+use super::rest::wait_for_rest;
 use super::scene::{OWN_FAULT, Scene};
 use super::signals::interrupted;
 use super::survey::{PodFacts, Survey};
@@ -184,6 +185,9 @@ async fn prepare(
     options: &ChaosOptions,
     undoing: &mut Undoing,
 ) -> Result<Prepared> {
+    if !options.dry_run {
+        wait_for_rest(host, ground).await?;
+    }
     let mut survey = ground.survey().await?;
     let mut victim = options.what.aim(&survey, options.force)?;
     ground.ensure_possible(victim.fault)?;

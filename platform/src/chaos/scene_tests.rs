@@ -11,6 +11,7 @@ use crate::chaos::fault::Mode;
 use crate::chaos::ground::Pace;
 use crate::chaos::journal::{Journal, Place};
 use crate::chaos::report::Outcome as Ended;
+use crate::chaos::rest::rest;
 use crate::chaos::run::Abort;
 use crate::chaos::survey::samples::three_nodes;
 use crate::chaos::timeline::Clock;
@@ -290,4 +291,31 @@ async fn an_interrupted_run_that_cannot_be_undone_is_a_failure() {
     let (report, broken, left) = ended(Blow::TakesItsTime, true, Early::Interrupt).await;
     assert_eq!((report.verdict.outcome, broken, left), (Ended::Failed, true, true));
     assert!(report.exit().unwrap_err().to_string().contains("chaos --recover"));
+}
+
+#[tokio::test]
+async fn a_fault_waits_until_nothing_moves_and_what_moves_for_ever_is_told() {
+    let told = Recorded::default();
+    let root = tempfile::tempdir().unwrap();
+    let host = Host { events: Events::new(told.clone()), ..Host::bare(root.path()) };
+    let ground = Double::new(Blow::Works, false, told.clone());
+    let (look, long) = (Duration::from_millis(5), Duration::from_secs(20));
+    rest(&host, &ground, long, look).await.unwrap();
+    assert!(told.events().is_empty(), "nothing is waited for: {:?}", told.events());
+
+    ground.broken.store(true, Ordering::SeqCst);
+    let mends = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        ground.broken.store(false, Ordering::SeqCst);
+    };
+    let (waited, ()) = tokio::join!(rest(&host, &ground, long, look), mends);
+    waited.unwrap();
+
+    ground.broken.store(true, Ordering::SeqCst);
+    rest(&host, &ground, Duration::from_millis(20), look).await.unwrap();
+    let last = told.events().into_iter().rev().find_map(|event| match event {
+        Event::Warning { message } => Some(message),
+        _ => None,
+    });
+    assert!(last.expect("a warning").contains("c-worker2"));
 }

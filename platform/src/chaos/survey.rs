@@ -13,6 +13,8 @@ pub struct NodeFacts {
     /// The container that is the node, where there is one on this machine.
     pub container: Option<String>,
     pub ready: bool,
+    /// Kubernetes drives pods away from it, as one that does not answer.
+    pub evicts: bool,
     pub control_plane: bool,
     /// What pods may reserve: thousandths of a processor, MiB.
     pub free_to_reserve: Resources,
@@ -115,6 +117,7 @@ pub(super) mod samples {
             name: name.into(),
             container: Some(name.into()),
             ready: true,
+            evicts: false,
             control_plane,
             free_to_reserve: Resources { cpu_milli: 2000, memory_mib: 4096 },
         }

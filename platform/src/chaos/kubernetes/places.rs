@@ -30,8 +30,9 @@ fn places(survey: &Survey) -> Places<'_> {
 
 /// `alive`: nodes that spoke since the victim came back; `leaving`: pods on their way out.
 pub fn missing(before: &Survey, now: &Survey, alive: &[String], leaving: Vec<String>) -> Vec<String> {
-    let well =
-        |name: &str| now.node(name).is_some_and(|node| node.ready) && alive.iter().any(|it| it == name);
+    let well = |name: &str| {
+        now.node(name).is_some_and(|node| node.ready && !node.evicts) && alive.iter().any(|it| it == name)
+    };
     let nodes = before.nodes.iter().filter(|node| node.ready && !well(&node.name));
     let mut missing: Vec<String> = nodes.map(|node| format!("node {} to be Ready", node.name)).collect();
     let there = places(now);
@@ -250,6 +251,13 @@ mod tests {
         let survey = three_nodes();
         let missing = missing(&survey, &survey, &alive()[..2], vec!["gateway-3".into()]);
         assert_eq!(missing, ["node c-worker2 to be Ready", "gateway-3 to be gone"]);
+    }
+
+    #[test]
+    fn a_node_that_pods_are_still_driven_away_from_is_not_back() {
+        let (before, mut now) = (three_nodes(), three_nodes());
+        now.nodes[2].evicts = true;
+        assert_eq!(missing(&before, &now, &alive(), Vec::new()), ["node c-worker2 to be Ready"]);
     }
 
     #[test]

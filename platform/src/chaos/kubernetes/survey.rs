@@ -30,6 +30,7 @@ fn node_facts(node: &Node, containers: &[cluster::Node]) -> NodeFacts {
     NodeFacts {
         container: known.and_then(|known| known.container.clone()),
         ready: is_node_ready(node),
+        evicts: evicts(node),
         control_plane: node.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(CONTROL_PLANE)),
         free_to_reserve: Resources {
             cpu_milli: milli(free.and_then(|free| free.get("cpu"))),
@@ -37,6 +38,12 @@ fn node_facts(node: &Node, containers: &[cluster::Node]) -> NodeFacts {
         },
         name,
     }
+}
+
+/// Whether Kubernetes drives pods away from it.
+pub fn evicts(node: &Node) -> bool {
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
+    taints.iter().any(|taint| taint.effect == "NoExecute" && taint.key.starts_with("node.kubernetes.io/"))
 }
 
 /// None of one that has ended, is on its way out or is nowhere yet.

@@ -12,7 +12,7 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 
 use super::settings;
-use super::survey::pod_facts;
+use super::survey::{evicts, pod_facts};
 use crate::chaos::fault::Fault;
 use crate::chaos::report::MomentKind;
 use crate::chaos::survey::Survey;
@@ -106,21 +106,23 @@ async fn watch_lease(client: &kube::Client, victim: &Victim, timeline: &Timeline
 
 /// What was seen before decides what a further sight means.
 struct Eyes<'a> {
-    survey: &'a Survey,
     victim: &'a Victim,
     timeline: &'a Timeline,
     /// Owners of what was hit: their new pods are replacements.
     owners: BTreeSet<String>,
+    /// Pods that were seen before the fault: whatever made them, it was not the fault.
+    before: BTreeSet<String>,
     /// Slices that held ready endpoints of the victim.
     served: BTreeSet<String>,
 }
 
 impl<'a> Eyes<'a> {
-    fn new(survey: &'a Survey, victim: &'a Victim, timeline: &'a Timeline) -> Self {
+    fn new(survey: &Survey, victim: &'a Victim, timeline: &'a Timeline) -> Self {
         let hit =
             survey.pods.iter().filter(|pod| is_hit(victim, pod.node.as_str(), &pod.full_name()) && pod.ours);
         let owners = hit.filter_map(|pod| pod.owner.clone()).collect();
-        Self { survey, victim, timeline, owners, served: BTreeSet::new() }
+        let before = survey.pods.iter().map(|pod| pod.uid.clone()).collect();
+        Self { victim, timeline, owners, before, served: BTreeSet::new() }
     }
 
     /// Between the fault and the victim's return.
@@ -139,11 +141,7 @@ impl<'a> Eyes<'a> {
             if !is_node_ready(node) {
                 comes_to(MomentKind::NotReady);
             }
-            let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
-            let evicts = taints
-                .iter()
-                .any(|taint| taint.effect == "NoExecute" && taint.key.starts_with("node.kubernetes.io/"));
-            if evicts {
+            if evicts(node) {
                 comes_to(MomentKind::Taint);
             }
         } else if self.timeline.at(MomentKind::NodeBack).is_some()
@@ -155,16 +153,19 @@ impl<'a> Eyes<'a> {
     }
 
     fn pod(&mut self, pod: &Pod) {
-        if !self.is_outage() {
-            return;
-        }
         let (Some(uid), Some(name)) = (pod.metadata.uid.as_deref(), pod.metadata.name.as_deref()) else {
             return;
         };
-        if let Some(known) = self.survey.pods.iter().find(|known| known.uid == uid) {
-            let leaves = pod.metadata.deletion_timestamp.is_some();
-            let node = matches!(self.victim.fault, Fault::Node { .. }) && known.node == self.victim.node;
-            if leaves && node {
+        if self.timeline.at(MomentKind::Fault).is_none() {
+            self.before.insert(uid.to_owned());
+        }
+        if !self.is_outage() {
+            return;
+        }
+        if self.before.contains(uid) {
+            let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default();
+            let hit = matches!(self.victim.fault, Fault::Node { .. }) && node == self.victim.node;
+            if hit && pod.metadata.deletion_timestamp.is_some() {
                 self.timeline.note(MomentKind::Eviction, name);
             }
             return;

@@ -98,12 +98,26 @@ fn a_dead_node_goes_through_its_moments() {
 }
 
 #[test]
+fn a_pod_that_came_between_the_survey_and_the_fault_replaces_nothing() {
+    let scene = scene(&kill());
+    let (mut eyes, timeline) = (killed(&scene), &scene.timeline);
+    let mut between = gateway("gateway-8", "uid-8", Some("c-worker"), true);
+    eyes.pod(&pod(between.clone()));
+    timeline.note(MomentKind::Fault, "c-worker");
+    eyes.pod(&pod(between.clone()));
+    assert_eq!((timeline.count(MomentKind::Scheduled), timeline.count(MomentKind::Ready)), (0, 0));
+    between["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    eyes.pod(&pod(between));
+    assert_eq!(timeline.count(MomentKind::Eviction), 1);
+}
+
+#[test]
 fn an_evicted_pod_is_replaced_by_one_that_is_scheduled_started_and_ready() {
     let scene = scene(&kill());
     let (mut eyes, timeline) = (killed(&scene), &scene.timeline);
     timeline.note(MomentKind::Fault, "c-worker");
-    for (uid, name) in [("uid-1", "gateway-1"), ("uid-2", "gateway-2")] {
-        let mut leaving = gateway(name, uid, None, false);
+    for (uid, name, node) in [("uid-1", "gateway-1", "c-worker"), ("uid-2", "gateway-2", "c-worker2")] {
+        let mut leaving = gateway(name, uid, Some(node), false);
         leaving["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
         eyes.pod(&pod(leaving));
     }
