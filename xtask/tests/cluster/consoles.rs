@@ -8,7 +8,7 @@ use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::json;
 
 use crate::support::{Json, Outcome, Xtask, eventually};
-use crate::{RUNTIME, client};
+use crate::{RUNTIME, client, up};
 
 /// Ended with its test, also where that fails.
 struct Followed(Child);
@@ -34,6 +34,7 @@ fn asked(request: reqwest::RequestBuilder) -> Option<Json> {
 
 /// Argo CD lets its login in and Prometheus answers; a pod that dies behind an open port is followed by another.
 pub fn demo_opens_the_pages(xtask: &Xtask) -> Outcome {
+    up(xtask).expect_code(0);
     let mut command = xtask.command(&["demo", "--follow"]);
     let mut followed = Followed(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?);
     let stdout = followed.0.stdout.take().expect("its stdout");

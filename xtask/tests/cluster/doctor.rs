@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::registry::OtherPlatform;
 use crate::support::{Json, Outcome, Xtask, eventually};
-use crate::{PROFILE, RUNTIME, client, docker};
+use crate::{PROFILE, RUNTIME, client, docker, up};
 
 const NAMESPACE: &str = "doctor-trial";
 const PRIVATE: &str = "private.platen.test";
@@ -286,6 +286,7 @@ pub fn lost_dns_is_explained(xtask: &Xtask) -> Outcome {
 
 /// A node that stands still, as after a fault of its machine.
 pub fn dead_node_is_explained(xtask: &Xtask) -> Outcome {
+    up(xtask).expect_code(0);
     let node = format!("{PROFILE}-worker2");
     docker(&["pause", &node]);
     let object = format!("node {node}");
