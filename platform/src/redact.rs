@@ -61,12 +61,21 @@ impl Redactor {
         let mut in_key = false;
         // Of the lines below `password: |`: the column of the name, which they stand behind.
         let mut in_block = None;
+        // Of the lines below a bare `password:`: the same.
+        let mut below = None;
         let mut lines = Vec::new();
         for line in text.lines() {
             if in_block.is_some_and(|column| line.trim().is_empty() || indent(line) > column) {
                 continue;
             }
+            below = below.filter(|column| line.trim().is_empty() || indent(line) > *column);
+            if let Some(hidden) = below.and_then(|_| without_scalar(line)) {
+                lines.push(hidden);
+                continue;
+            }
             let block = block_of(line);
+            below =
+                key_of(line).filter(|(_, _, value)| value.is_empty()).map(|(column, ..)| column).or(below);
             in_block = block.map(|(column, _)| column);
             if let Some((column, colon)) = block {
                 in_key = false;
@@ -149,15 +158,31 @@ fn indent(line: &str) -> usize {
     line.len() - line.trim_start().len()
 }
 
-/// Of a line that begins a block of YAML which is a secret's value (`password: |-`): where its name stands, and the colon.
-fn block_of(line: &str) -> Option<(usize, usize)> {
+/// Of a line of YAML whose key stands for a secret: where the key begins, the colon, and what follows that.
+fn key_of(line: &str) -> Option<(usize, usize, &str)> {
     let (name, value) = line.rsplit_once(':')?;
     let value = value.split_once(" #").map_or(value, |(value, _)| value).trim();
-    let is_block = value.starts_with(['|', '>']) && value[1..].bytes().all(|b| b"+-123456789".contains(&b));
     let key = name.trim_start_matches([' ', '-']);
     let lower = key.trim_matches(['"', '\'']).to_ascii_lowercase();
     let is_harmless = HARMLESS_ENDS.iter().any(|end| lower.ends_with(end));
-    (is_block && is_secret(&lower) && !is_harmless).then(|| (name.len() - key.len(), name.len()))
+    let is_key = !lower.contains(' ') && is_secret(&lower) && !is_harmless;
+    is_key.then(|| (name.len() - key.len(), name.len(), value))
+}
+
+/// Of a line that begins a block of YAML which is a secret's value (`password: |-`): where its name stands, and the colon.
+fn block_of(line: &str) -> Option<(usize, usize)> {
+    let (column, colon, value) = key_of(line)?;
+    let is_block = value.starts_with(['|', '>']) && value[1..].bytes().all(|b| b"+-123456789".contains(&b));
+    is_block.then_some((column, colon))
+}
+
+/// A line of YAML that is a value or an item of a list, without it; none of one that has a key.
+fn without_scalar(line: &str) -> Option<String> {
+    let value = line.trim_start();
+    let item = value.strip_prefix("- ").unwrap_or(value);
+    let has_key = item.contains(": ") || item.ends_with(':');
+    let before = &line[..line.len() - item.len()];
+    (!has_key && !item.is_empty()).then(|| format!("{before}{GONE}"))
 }
 
 /// What stands behind a scheme, each time, where it looks like a credential and not like the next word of a sentence.
@@ -215,7 +240,11 @@ fn without_value_of(line: &str, word: &str) -> String {
         let suffix = lower[after..name_end].trim_start_matches(['_', '-', '.']);
         let begin = line[..start].rfind([' ', '"', '\'', ',', '&', '?', '{']).map_or(0, |at| at + 1);
         let is_flag = line[begin..].starts_with("--");
-        let value = if HARMLESS_ENDS.contains(&suffix) { None } else { value_at(line, name_end, is_flag) };
+        let value = if HARMLESS_ENDS.contains(&suffix) {
+            None
+        } else {
+            value_at(line, name_end, is_flag, suffix == "s")
+        };
         // `tokens: 512` counts them.
         let counts = |&(from, to): &(usize, usize)| {
             suffix == "s" && line[from..to].bytes().all(|b| b.is_ascii_digit())
@@ -234,8 +263,8 @@ fn without_value_of(line: &str, word: &str) -> String {
     out
 }
 
-/// Where the value behind a name that ends at `at` begins and ends.
-fn value_at(line: &str, at: usize, is_flag: bool) -> Option<(usize, usize)> {
+/// Where the value behind a name that ends at `at` begins and ends; of `several`, all of them.
+fn value_at(line: &str, at: usize, is_flag: bool, several: bool) -> Option<(usize, usize)> {
     let rest = &line[at..];
     let unquoted = rest.trim_start_matches(['"', '\'']);
     let spaces = |text: &str| text.len() - text.trim_start().len();
@@ -251,9 +280,13 @@ fn value_at(line: &str, at: usize, is_flag: bool) -> Option<(usize, usize)> {
     let (start, end) = if let Some(quote) = quote {
         let start = start + 1;
         (start, line[start..].find(quote).map_or(line.len(), |end| start + end))
+    } else if let Some(list) = line[start..].strip_prefix('[').and_then(|rest| rest.split(']').next()) {
+        // A list of structures has keys of its own.
+        let end = if list.contains('{') { start } else { start + 1 + list.len() };
+        (start + 1, end.max(start + 1))
     } else {
-        let end = line[start..].find([' ', ',', '&', '}', '"', '\'', ';']).unwrap_or(line.len() - start);
-        (start, start + end)
+        let is_end = |c: char| matches!(c, ' ' | '&' | '}' | '"' | '\'' | ';') || (c == ',' && !several);
+        (start, start + line[start..].find(is_end).unwrap_or(line.len() - start))
     };
     // A reference to a file or a structure below is no value; a path in a URL is none either.
     let value = &line[start..end];
@@ -293,6 +326,13 @@ mod tests {
             ("Authorization:  bearer  opaque", "Authorization:  bearer  ***"),
             ("token=Bearer", "token=***"),
             ("credentials=me:pw tokens=abc", "credentials=*** tokens=***"),
+            ("tokens=abc,def page=2", "tokens=*** page=2"),
+            (r#"{"tokens": ["abc", "def"], "page": 2}"#, r#"{"tokens": [***], "page": 2}"#),
+            ("token:\n  abc\nuser: me", "token:\n  ***\nuser: me"),
+            (
+                "a:\n  - api_keys:\n      - abc\n      - def\n  - b: c",
+                "a:\n  - api_keys:\n      - ***\n      - ***\n  - b: c",
+            ),
             ("pull http://me:pw@registry/x now", "pull http://***@registry/x now"),
             ("http://a:b@x,http://c:d@y/z", "http://***@x,http://***@y/z"),
             ("oci://registry/x@sha256:12", "oci://registry/x@sha256:12"),
@@ -316,6 +356,9 @@ mod tests {
             "www-authenticate: Basic realm=x",
             "max_tokens: 512",
             "imagePullSecrets: []",
+            "imagePullSecrets:\n- name: regcred",
+            r#""imagePullSecrets": [{"name": "regcred"}]"#,
+            "could not read the token:\n  no such file",
             "secretName: |",
         ] {
             assert_eq!(redactor.text(text), text);
