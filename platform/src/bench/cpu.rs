@@ -14,8 +14,30 @@ fn on_cpu(schedstat: &str) -> Option<Duration> {
     schedstat.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }
 
+/// The processor time of the programs that this process has started and that have ended.
+fn used_by_programs() -> Option<Duration> {
+    ended(&std::fs::read_to_string("/proc/self/stat").ok()?)
+}
+
+/// The 16th and 17th field, of which two stand before the end of the name (proc(5)): hundredths of a second.
+fn ended(stat: &str) -> Option<Duration> {
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let mut fields = rest.split_whitespace().skip(13);
+    let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+    Some(Duration::from_millis(ticks * 10))
+}
+
 /// What `work` gave, and how many cores this process used meanwhile.
 pub async fn metered<T>(work: impl Future<Output = T>) -> (T, Option<f64>) {
+    metered_by(used, work).await
+}
+
+/// What `work` gave, and how many cores the programs used that it started and awaited.
+pub async fn metered_programs<T>(work: impl Future<Output = T>) -> (T, Option<f64>) {
+    metered_by(used_by_programs, work).await
+}
+
+async fn metered_by<T>(used: fn() -> Option<Duration>, work: impl Future<Output = T>) -> (T, Option<f64>) {
     let (begun, before) = (Instant::now(), used());
     let done = work.await;
     let spent = used().zip(before).map(|(after, before)| after.saturating_sub(before));
@@ -30,6 +52,13 @@ mod tests {
     fn the_time_on_a_processor_is_the_first_field() {
         assert_eq!(on_cpu("2000000 17 3\n"), Some(Duration::from_millis(2)));
         assert_eq!(on_cpu(""), None);
+    }
+
+    #[test]
+    fn the_time_of_ended_programs_is_read_behind_a_name_with_anything_in_it() {
+        let stat = "7 (a) b) S 1 7 7 0 -1 4194560 1 2 3 4 50 60 12 30 20 0 9 0 100";
+        assert_eq!(ended(stat), Some(Duration::from_millis(420)));
+        assert_eq!(ended("7"), None);
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ pub mod crowd;
 pub mod faults;
 mod hop;
 mod judge;
+pub mod loadgen;
 mod measure;
 mod memory;
 mod peers;

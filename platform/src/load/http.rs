@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
 use reqwest::{Client, Url};
 
 use super::{Fault, Outcome, Target};
@@ -45,6 +45,11 @@ impl Payload {
 
     /// One file in a form (RFC 7578).
     pub fn form(field: &str, file_name: &str, file: &[u8]) -> Self {
+        Self::form_with_end(field, file_name, file).0
+    }
+
+    /// The same, and where in its body the file ends.
+    pub(super) fn form_with_end(field: &str, file_name: &str, file: &[u8]) -> (Self, usize) {
         const BOUNDARY: &str = "platen-7d1f0c5b9e3a48d6";
         let mut body = BytesMut::with_capacity(file.len() + 256);
         let head = format!(
@@ -53,8 +58,9 @@ impl Payload {
         );
         body.put_slice(head.as_bytes());
         body.put_slice(file);
+        let end = body.len();
         body.put_slice(format!("\r\n--{BOUNDARY}--\r\n").as_bytes());
-        Self::new(&format!("multipart/form-data; boundary={BOUNDARY}"), body)
+        (Self::new(&format!("multipart/form-data; boundary={BOUNDARY}"), body), end)
     }
 }
 
@@ -71,6 +77,10 @@ pub(super) async fn post(client: &Client, url: &Url, payload: &Payload) -> Resul
     let answer = request.send().await.map_err(|error| Fault::of(&error))?;
     let status = answer.status();
     let body = answer.bytes().await.map_err(|error| Fault::of(&error))?;
+    successful(status, body)
+}
+
+pub(super) fn successful(status: StatusCode, body: Bytes) -> Result<Bytes, Fault> {
     if status.is_success() { Ok(body) } else { Err(Fault::refusal(status, &body)) }
 }
 

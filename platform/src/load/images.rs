@@ -1,8 +1,9 @@
 //! What is sent: images of a folder in turn, each a form that was made once, and the text that each has to give.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
+use serde::Deserialize;
 
 use super::Payload;
 use crate::error::{Doing, Error, Result};
@@ -16,14 +17,19 @@ const FIELD: &str = "image_file";
 #[derive(Debug, Clone)]
 pub struct Image {
     pub name: String,
-    bytes: Bytes,
+    /// The form, made once; its file is the image as it is.
+    form: Payload,
+    /// Where the image ends in the form.
+    end: usize,
     /// What it has to be read as; `None` until that is known.
     pub expected: Option<String>,
 }
 
 impl Image {
-    pub fn new(name: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
-        Self { name: name.into(), bytes: bytes.into(), expected: None }
+    pub fn new(name: impl Into<String>, bytes: impl AsRef<[u8]>) -> Self {
+        let name = name.into();
+        let (form, end) = Payload::form_with_end(FIELD, &name, bytes.as_ref());
+        Self { name, form, end, expected: None }
     }
 
     #[must_use]
@@ -34,26 +40,34 @@ impl Image {
     /// The form. With `fresh` the file gets that number behind its end, where no reader of images looks: so the service
     /// has never seen it, and reads it anew.
     pub fn payload(&self, fresh: Option<u64>) -> Payload {
-        let Some(number) = fresh else { return Payload::form(FIELD, &self.name, &self.bytes) };
-        let numbered = [&self.bytes[..], &number.to_le_bytes()].concat();
-        Payload::form(FIELD, &self.name, &numbered)
+        let Some(number) = fresh else { return self.form.clone() };
+        let (to_its_end, rest) = self.form.body.split_at(self.end);
+        let body = [to_its_end, &number.to_le_bytes(), rest].concat();
+        Payload { headers: self.form.headers.clone(), body: body.into() }
     }
 
     /// Whether a body says the expected text, but for white space.
     pub fn judge(&self, body: &[u8]) -> Result<(), String> {
         let Some(expected) = &self.expected else { return Ok(()) };
-        match text_of(body) {
-            Some(text) if text.split_whitespace().eq(expected.split_whitespace()) => Ok(()),
-            Some(_) => Err("wrong text".into()),
-            None => Err("no text in the answer".into()),
+        match serde_json::from_slice::<Answer<'_>>(body) {
+            Ok(Answer { text }) if text.split_whitespace().eq(expected.split_whitespace()) => Ok(()),
+            Ok(_) => Err("wrong text".into()),
+            Err(_) => Err("no text in the answer".into()),
         }
     }
 }
 
+/// What the gateway and the OCR server answer, as far as it is looked at.
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    text: Cow<'a, str>,
+}
+
 /// The text in an answer of the gateway or the OCR server.
 pub fn text_of(body: &[u8]) -> Option<String> {
-    let answer: serde_json::Value = serde_json::from_slice(body).ok()?;
-    Some(answer.get("text")?.as_str()?.to_owned())
+    let answer: Answer<'_> = serde_json::from_slice(body).ok()?;
+    Some(answer.text.into_owned())
 }
 
 /// The image in a file, or all in a folder by their names. `NAME.txt` beside `NAME.png` has the text to be expected.

@@ -14,6 +14,7 @@ mod report;
 mod run;
 mod schedule;
 mod thresholds;
+mod wire;
 
 use std::time::Duration;
 

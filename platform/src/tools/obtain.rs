@@ -30,7 +30,7 @@ pub async fn obtain(host: &Host, tool: Tool) -> Result<PathBuf> {
         Some(Duration::from_secs(20)),
     );
     let mut tried = Vec::new();
-    for way in [Way::Download, Way::Wheel, Way::Debian, Way::GoModule] {
+    for way in [Way::Download, Way::Wheel, Way::Debian, Way::GoModule, Way::Crate] {
         match attempt(host, &spec, way, &target).await {
             Ok(None) => {}
             Ok(Some(from)) => {
@@ -53,6 +53,7 @@ enum Way {
     Wheel,
     Debian,
     GoModule,
+    Crate,
 }
 
 /// `None` where this way does not exist for the program; else from where it came.
@@ -80,6 +81,11 @@ async fn attempt(host: &Host, spec: &Spec, way: Way, target: &Path) -> Result<Op
             let Some(package) = &spec.go_package else { return Ok(None) };
             go_install(host, package, &spec.version.to_string(), target).await?;
             Ok(Some(format!("built from its Go module {package}")))
+        }
+        Way::Crate => {
+            let Some(krate) = &spec.krate else { return Ok(None) };
+            cargo_install(host, krate, &spec.version.to_string(), target).await?;
+            Ok(Some(format!("built from its crate {krate}")))
         }
     }
 }
@@ -140,17 +146,43 @@ fn check(what: &str, bytes: &[u8], expected: &str) -> Result<()> {
 
 async fn go_install(host: &Host, package: &str, version: &str, target: &Path) -> Result<()> {
     let go = ensure_go(host).await?;
-    let dir = target.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(dir).doing(format!("creating {}", dir.display()))?;
-    let bin = tempfile::tempdir_in(dir).doing(format!("creating a folder in {}", dir.display()))?;
+    let bin = beside(target)?;
     let cmd = Cmd::new(go)
         .args(["install", "-trimpath", "-ldflags=-s -w", &format!("{package}@v{version}")])
         .env("GOBIN", bin.path())
         .env("CGO_ENABLED", "0")
         .deadline(Duration::from_mins(15));
     host.processes.run(&cmd).await?;
+    take(bin.path(), target)
+}
+
+/// With the dependencies that its author has locked. What it compiles is gone with it.
+async fn cargo_install(host: &Host, krate: &str, version: &str, target: &Path) -> Result<()> {
+    let root = beside(target)?;
+    host.events.note(format!("building {krate} {version}, which takes some minutes"));
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    // Outside of the project, whose settings are not meant for it.
+    let cmd = Cmd::new(cargo)
+        .args(["install", "--locked", krate, "--version", version, "--root"])
+        .arg(root.path())
+        .cwd(root.path())
+        .env("CARGO_TERM_COLOR", "never")
+        .deadline(Duration::from_mins(30));
+    host.processes.run(&crate::service::without_cargo_env(cmd)).await?;
+    take(&root.path().join("bin"), target)
+}
+
+/// A folder on the same disk as the program's place, which is made.
+fn beside(target: &Path) -> Result<tempfile::TempDir> {
+    let dir = target.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(dir).doing(format!("creating {}", dir.display()))?;
+    tempfile::tempdir_in(dir).doing(format!("creating a folder in {}", dir.display()))
+}
+
+/// Moves the program from where it was built to its place.
+fn take(bin: &Path, target: &Path) -> Result<()> {
     let name = target.file_name().unwrap_or_default();
-    std::fs::rename(bin.path().join(name), target).doing(format!("moving {} into place", target.display()))
+    std::fs::rename(bin.join(name), target).doing(format!("moving {} into place", target.display()))
 }
 
 fn install(target: &Path, bytes: &[u8]) -> Result<()> {

@@ -16,10 +16,11 @@ pub enum Tool {
     CargoDeny,
     Prometheus,
     Promtool,
+    Oha,
 }
 
 impl Tool {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Kind,
         Self::Helm,
         Self::Kubectl,
@@ -27,6 +28,7 @@ impl Tool {
         Self::CargoDeny,
         Self::Prometheus,
         Self::Promtool,
+        Self::Oha,
     ];
 
     pub fn name(self) -> &'static str {
@@ -38,6 +40,7 @@ impl Tool {
             Self::CargoDeny => "cargo-deny",
             Self::Prometheus => "prometheus",
             Self::Promtool => "promtool",
+            Self::Oha => "oha",
         }
     }
 
@@ -70,6 +73,9 @@ pub struct Spec {
     pub pypi: Option<Wheel>,
     pub debian: Option<DebianPackage>,
     pub go_package: Option<String>,
+    /// On crates.io.
+    #[serde(rename = "crate")]
+    pub krate: Option<String>,
 }
 
 impl Spec {

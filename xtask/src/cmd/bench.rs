@@ -4,6 +4,7 @@ mod accuracy;
 mod build;
 mod crowd;
 mod faults;
+mod load;
 mod table;
 
 use clap::{Args, Subcommand};
@@ -14,7 +15,7 @@ use super::host;
 use crate::cli::GlobalArgs;
 use crate::printer::Printer;
 
-/// Measure the service against what it replaces and against the bare library
+/// Measure the service and the load generator against their peers
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cargo xtask bench ocr --dry-run\n  cargo xtask bench accuracy")]
 pub struct BenchArgs {
@@ -36,6 +37,7 @@ enum Bench {
     Build(build::BuildArgs),
     Crowd(crowd::CrowdArgs),
     Chaos(faults::FaultArgs),
+    Load(load::LoadArgs),
 }
 
 /// Speed and memory: Platen, Flask, KServe, both tuned, and Tesseract's library alone, on the same images
@@ -81,6 +83,7 @@ pub async fn run(global: &GlobalArgs, args: BenchArgs, printer: &Printer) -> Res
         Bench::Accuracy(args) => accuracy::run(global, args, printer).await,
         Bench::Build(args) => build::run(global, args, printer).await,
         Bench::Crowd(args) => crowd::run(global, args, printer).await,
+        Bench::Load(args) => load::run(global, args, printer).await,
         Bench::Chaos(args) => faults::run(global, args, printer).await,
     }
 }
