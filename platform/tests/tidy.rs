@@ -32,15 +32,18 @@ const UNSAFE: &[&str] = &[
 ];
 
 /// Crates that a member may not depend on.
-const FORBIDDEN_DEPENDENCIES: &[(&str, &[&str])] =
-    &[("ocr-service", &["platen-platform", "platform", "xtask"]), ("platform", &["xtask", "ocr-service"])];
+const FORBIDDEN_DEPENDENCIES: &[(&str, &[&str])] = &[
+    ("ocr-service", &["platen-generator", "platen-platform", "generator", "platform", "xtask"]),
+    ("platform", &["xtask", "ocr-service"]),
+    ("generator", &["platen-platform", "platform", "xtask", "ocr-service"]),
+];
 
 /// Folders that exist on the machine of one person.
 const MACHINE_PATHS: &[&str] = &[concat!("/wo", "rk/"), concat!("/ho", "me/"), concat!("/Us", "ers/")];
 
 const COMMAND: &str = "cargo xtask";
 
-const MEMBERS: [&str; 3] = ["xtask", "platform", "ocr-service"];
+const MEMBERS: [&str; 4] = ["xtask", "platform", "generator", "ocr-service"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()

@@ -16,10 +16,10 @@ use std::time::Duration;
 use reqwest::{Client, Url};
 use serde::Serialize;
 
+use self::answers::Manner;
 pub use self::generators::{Generator, Part};
 pub use self::rates::Row;
 pub use self::stall::{StallRun, Uncorrected, named};
-use self::answers::Manner;
 use super::peers::Server;
 use super::plan::Plan;
 use super::report::verdict;
@@ -94,7 +94,7 @@ fn planned(options: &Options, prepare: Vec<String>) -> Plan {
             "the highest rate by turns with {names}: {rounds} times {seconds} s each, {clients} clients"
         ));
         let one = Duration::from_secs((*seconds).into()) + Duration::from_millis(200);
-        expected += one * rounds * u32::try_from(peers.len() + 1).unwrap_or(u32::MAX);
+        expected += one * *rounds * u32::try_from(peers.len() + 1).unwrap_or(u32::MAX);
     }
     if options.has(Part::Stall) {
         measure.push(format!("a stall of a second, {} open loops and a closed one", stall::RUNS.len()));
@@ -159,7 +159,7 @@ impl Bench<'_> {
             text.parse::<Url>().map_err(|error| Error::malformed(format!("the address {text}"), error, ""))
         };
         let door = DoorSpec { name: "answer".into(), url: url("/ocr")?, health: url("/")? };
-        Fleet::new(vec![door], vec![generators::image()], Policy { failover: true, retry: true }, TIMEOUT)
+        load::fleet(vec![door], vec![generators::image()], Policy { failover: true, retry: true }, TIMEOUT)
     }
 }
 

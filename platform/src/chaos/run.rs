@@ -213,7 +213,7 @@ async fn prepare(
         None => measured_rate(host, options, &doors, &images).await?,
     };
     // All that may fail comes before the control run.
-    let fleet = Fleet::new(doors, images, options.policy, options.timeout)?;
+    let fleet = load::fleet(doors, images, options.policy, options.timeout)?;
     let control = if options.policy.retry { Vec::new() } else { ground.undo_of_control().await? };
     let count = control.len();
     if !control.is_empty() {
@@ -247,7 +247,7 @@ async fn measured_rate(
 ) -> Result<f64> {
     let step = host.events.step("capacity", "find out what the platform can do", None);
     let policy = Policy { failover: true, retry: true };
-    let fleet = Fleet::new(doors.to_vec(), images.to_vec(), policy, options.timeout)?;
+    let fleet = load::fleet(doors.to_vec(), images.to_vec(), policy, options.timeout)?;
     let capacity = traffic::capacity(&Arc::new(fleet)).await?;
     step.done();
     let percent = host.config.chaos.load_percent;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::latency::Summary;
+use super::Summary;
 use super::number;
 use super::report::Report;
 use crate::error::Exit;

@@ -7,11 +7,9 @@ use std::time::{Duration, SystemTime};
 use k8s_openapi::jiff::Timestamp;
 use reqwest::Url;
 
-use super::fleet::{DoorSpec, Fleet, Policy};
-use super::images::{self, Image};
 use super::report::{Report, Tally};
-use super::{Schedule, Thresholds, client, files, http, open_watched};
-use crate::error::{Error, Result};
+use super::{DoorSpec, Fleet, Image, Policy, Schedule, Thresholds, client, files, images, open_watched};
+use crate::error::{Doing, Error, Result};
 use crate::event::Step;
 use crate::host::Host;
 use crate::report::Folder;
@@ -47,7 +45,7 @@ pub async fn load(host: &Host, options: &LoadOptions) -> Result<(Report, Folder)
     learn(&mut images, &doors, options.timeout, &step).await?;
     step.done();
     let names = images.iter().map(|image| image.name.clone()).collect();
-    let fleet = Fleet::new(doors, images, options.policy, options.timeout)?;
+    let fleet = fleet(doors, images, options.policy, options.timeout)?;
     let fleet = Arc::new(if options.repeats_bytes { fleet.with_repeated_bytes() } else { fleet });
     let (begun, begun_at) = (Timestamp::now(), SystemTime::now());
     let title = format!("about {:.0} requests", options.schedule.requests());
@@ -115,6 +113,16 @@ pub(crate) fn doors(host: &Host, targets: &[Url]) -> Result<Vec<DoorSpec>> {
     made.into_iter().map(door).collect()
 }
 
+/// `timeout` is a whole request's, with all its tries.
+pub(crate) fn fleet(
+    doors: Vec<DoorSpec>,
+    images: Vec<Image>,
+    policy: Policy,
+    timeout: Duration,
+) -> Result<Fleet> {
+    Fleet::new(doors, images, policy, timeout).doing("preparing the HTTP client")
+}
+
 /// The images of a file or folder, or the sample letter.
 pub(crate) fn images_or_sample(path: Option<&Path>) -> Result<Vec<Image>> {
     match path {
@@ -134,7 +142,7 @@ pub(crate) async fn learn(
     for image in images {
         step.message(&image.name);
         let body = ask(&client, doors, image).await?;
-        let text = images::text_of(&body).ok_or_else(|| {
+        let text = generator::text_of(&body).ok_or_else(|| {
             let what = format!("what takes {} answers without a text", image.name);
             Error::unhealthy(
                 what,
@@ -157,7 +165,7 @@ pub(crate) async fn learn(
 async fn ask(client: &reqwest::Client, doors: &[DoorSpec], image: &Image) -> Result<bytes::Bytes> {
     let mut last = String::new();
     for door in doors {
-        match http::post(client, &door.url, &image.payload(None)).await {
+        match generator::post(client, &door.url, &image.payload(None)).await {
             Ok(body) => return Ok(body),
             Err(fault) => last = format!("{} at {}: {fault}", image.name, door.url),
         }

@@ -9,11 +9,11 @@ use platform::chaos::{
     Abort, ChaosOptions, ChaosPlan, ChaosReport, FaultReport, Limits, Mode, Moment, Outcome, Phase,
     PhaseName, Preflight, Ran, Recovered, Severity, Standing, What, chaos, recover,
 };
-use platform::load::{Policy, duration};
+use platform::load::duration;
 use platform::{Exit, Result};
 
 use super::host;
-use super::load::rate;
+use super::load::{TryArgs, rate};
 use crate::cli::GlobalArgs;
 use crate::printer::Printer;
 
@@ -70,7 +70,12 @@ pub struct ChaosArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Load")]
+#[command(
+    next_help_heading = "Load",
+    mut_arg("no_retry", |arg| {
+        arg.help("Try each request once; on a cluster the gateways do so too, for as long as the run lasts")
+    })
+)]
 struct LoadArgs {
     /// Requests a second [default: 60 percent of what the platform can do]
     #[arg(long, value_parser = rate, value_name = "NUMBER")]
@@ -84,15 +89,8 @@ struct LoadArgs {
     /// Requests at the least: after all is well the load goes on until so many have ended [default: none]
     #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
     requests: usize,
-    /// Of a request with all its tries
-    #[arg(long, value_parser = duration, default_value = "60s", value_name = "TIME")]
-    timeout: Duration,
-    /// Send to every door in turn, whether or not it answers
-    #[arg(long)]
-    no_failover: bool,
-    /// Try each request once; on a cluster the gateways do so too, for as long as the run lasts
-    #[arg(long)]
-    no_retry: bool,
+    #[command(flatten)]
+    tries: TryArgs,
 }
 
 #[derive(Debug, Args)]
@@ -159,8 +157,8 @@ pub async fn run(global: &GlobalArgs, args: ChaosArgs, printer: &Printer) -> Res
         what,
         rate: args.load.rate,
         images: args.load.image,
-        policy: Policy { failover: !args.load.no_failover, retry: !args.load.no_retry },
-        timeout: args.load.timeout,
+        policy: args.load.tries.policy(),
+        timeout: args.load.tries.timeout,
         limits: Limits {
             max_errors: args.limits.max_errors.unwrap_or(config.max_errors),
             max_p99_ms: args.limits.max_p99.map(|limit| limit.as_secs_f64() * 1000.0),

@@ -81,15 +81,8 @@ struct RunArgs {
     /// What takes the images; more than once for several doors [default: every node of what `up` made]
     #[arg(long, value_name = "URL")]
     target: Vec<platform::load::Url>,
-    /// Of a request with all its tries
-    #[arg(long, value_parser = duration, default_value = "60s", value_name = "TIME")]
-    timeout: Duration,
-    /// Send to every door in turn, whether or not it answers
-    #[arg(long)]
-    no_failover: bool,
-    /// Try each request once
-    #[arg(long)]
-    no_retry: bool,
+    #[command(flatten)]
+    tries: TryArgs,
     /// Send the same bytes again, which the service may answer from its cache
     #[arg(long)]
     repeat_bytes: bool,
@@ -98,6 +91,26 @@ struct RunArgs {
     /// Where the report goes [default: a folder of its own in .platen/reports]
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
+}
+
+/// How a request gets through, here and under a fault.
+#[derive(Debug, Args)]
+pub(super) struct TryArgs {
+    /// Of a request with all its tries
+    #[arg(long, value_parser = duration, default_value = "60s", value_name = "TIME")]
+    pub(super) timeout: Duration,
+    /// Send to every door in turn, whether or not it answers
+    #[arg(long)]
+    no_failover: bool,
+    /// Try each request once
+    #[arg(long)]
+    no_retry: bool,
+}
+
+impl TryArgs {
+    pub(super) fn policy(&self) -> Policy {
+        Policy { failover: !self.no_failover, retry: !self.no_retry }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -152,7 +165,7 @@ pub async fn run(global: &GlobalArgs, args: LoadArgs, printer: &Printer) -> Resu
     let host = host(global, printer.events())?;
     let options = LoadOptions {
         schedule: args.schedule()?,
-        policy: Policy { failover: !args.no_failover, retry: !args.no_retry },
+        policy: args.tries.policy(),
         repeats_bytes: args.repeat_bytes,
         thresholds: Thresholds {
             max_p50: args.limits.max_p50,
@@ -163,7 +176,7 @@ pub async fn run(global: &GlobalArgs, args: LoadArgs, printer: &Printer) -> Resu
         },
         images: args.image,
         targets: args.target,
-        timeout: args.timeout,
+        timeout: args.tries.timeout,
         folder: args.report,
     };
     let (report, folder) = load(&host, &options).await?;

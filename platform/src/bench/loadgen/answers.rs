@@ -13,7 +13,8 @@ use crate::error::{Doing, Result};
 
 /// What every image is read as.
 pub const TEXT: &str = "Platen 1";
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 19\r\n\r\n{\"text\":\"Platen 1\"}";
+const ANSWER: &[u8] =
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 19\r\n\r\n{\"text\":\"Platen 1\"}";
 /// How a form ends; nobody sends a second request before the answer to the first.
 const END_OF_FORM: &[u8] = b"--\r\n";
 
@@ -48,7 +49,8 @@ impl Manner {
 
     /// As `internal answer` takes it.
     pub(super) fn args(self) -> Vec<String> {
-        let ms = |name: &str, duration: Duration| [format!("--{name}"), format!("{}ms", duration.as_millis())];
+        let ms =
+            |name: &str, duration: Duration| [format!("--{name}"), format!("{}ms", duration.as_millis())];
         let after = (!self.after.is_zero()).then(|| ms("after", self.after));
         let stall = self.stall.map(|stall| [ms("stall-at", stall.at), ms("stall-for", stall.lasting)]);
         after.into_iter().flatten().chain(stall.into_iter().flatten().flatten()).collect()

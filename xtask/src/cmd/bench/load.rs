@@ -15,8 +15,10 @@ use crate::printer::Printer;
 /// server stalls for a second, and what the generator tells is held against what the stall has really cost. What is
 /// missing is obtained: wrk as a Debian package, oha from its crate into Platen's cache.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  cargo xtask bench load\n  cargo xtask bench load --only wrk --seconds 10\n  \
-                        cargo xtask bench load --only stall\n  cargo xtask bench load --check -o json")]
+#[command(
+    after_help = "Examples:\n  cargo xtask bench load\n  cargo xtask bench load --only wrk --seconds 10\n  \
+                        cargo xtask bench load --only stall\n  cargo xtask bench load --check -o json"
+)]
 pub struct LoadArgs {
     /// Only this: wrk, oha (each beside Platen's) or stall (repeatable)
     #[arg(long, value_name = "PART")]
@@ -80,14 +82,20 @@ fn rates(report: &Report) -> String {
             row.faults.to_string(),
         ]);
     }
-    let why = |row: &Row| Some(format!("! {} was not measured: {}", row.generator.name(), row.not_measured.as_ref()?));
+    let why = |row: &Row| {
+        Some(format!("! {} was not measured: {}", row.generator.name(), row.not_measured.as_ref()?))
+    };
     let whys = report.generators.iter().filter_map(why);
-    let title = format!("{} clients, {} cores, the median of turns of {} s", report.clients, report.cores, report.seconds);
+    let title = format!(
+        "{} clients, {} cores, the median of turns of {} s",
+        report.clients, report.cores, report.seconds
+    );
     std::iter::once(format!("{title}\n{table}")).chain(whys).collect::<Vec<_>>().join("\n")
 }
 
 fn stalls(report: &Report) -> String {
-    let mut table = table::table(&["STALL", "SENT", "LATE", "TRUE P50", "P50", "TRUE P99", "P99", "OFF BY %"]);
+    let mut table =
+        table::table(&["STALL", "SENT", "LATE", "TRUE P50", "P50", "TRUE P99", "P99", "OFF BY %"]);
     for run in &report.stalls {
         table.add_row([
             format!("{} a second, {}", run.rate, named(run.pattern)),

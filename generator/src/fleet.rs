@@ -13,10 +13,8 @@ use tokio::time::Instant;
 
 use super::fault::Fault;
 use super::http::{client, post, successful};
-use super::images::Image;
 use super::wire::Wire;
-use super::{Outcome, Payload, Target};
-use crate::error::Result;
+use super::{Image, Outcome, Payload, Target};
 
 /// Between two questions to a door.
 const ASKED_EVERY: Duration = Duration::from_millis(500);
@@ -89,7 +87,12 @@ pub struct DoorReport {
 
 impl Fleet {
     /// `timeout` is a whole request's, with all its tries.
-    pub fn new(doors: Vec<DoorSpec>, images: Vec<Image>, policy: Policy, timeout: Duration) -> Result<Self> {
+    pub fn new(
+        doors: Vec<DoorSpec>,
+        images: Vec<Image>,
+        policy: Policy,
+        timeout: Duration,
+    ) -> reqwest::Result<Self> {
         let door = |spec: DoorSpec| {
             let counted = || AtomicU64::new(0);
             Ok(Door {
@@ -102,7 +105,7 @@ impl Fleet {
             })
         };
         Ok(Self {
-            doors: doors.into_iter().map(door).collect::<Result<_>>()?,
+            doors: doors.into_iter().map(door).collect::<reqwest::Result<_>>()?,
             images,
             fresh: true,
             first: fastrand::u64(..),

@@ -53,7 +53,7 @@ impl Latencies {
     }
 
     /// The histogram itself, in microseconds.
-    pub(super) fn histogram(&self) -> &Histogram<u64> {
+    pub fn histogram(&self) -> &Histogram<u64> {
         &self.0
     }
 

@@ -113,7 +113,6 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-    use crate::load::Schedule;
 
     /// Answers at once, but for one long stall during which everybody waits.
     struct Stalls {
@@ -132,15 +131,17 @@ mod tests {
         }
     }
 
-    fn at(rate: f64, lasting: Duration) -> impl Iterator<Item = Duration> {
-        Schedule::steady(rate, lasting).offsets()
+    /// So many a second, evenly.
+    fn at(rate: u32, lasting: Duration) -> impl Iterator<Item = Duration> {
+        let times = (0..).map(move |sent| Duration::from_secs(1) / rate * sent);
+        times.take_while(move |at| *at < lasting)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_stall_is_charged_to_everybody_who_had_to_wait() {
         let begun = Instant::now();
         let target = Arc::new(Stalls { begun, from: Duration::from_secs(4), to: Duration::from_secs(6) });
-        let run = open(&target, at(10.0, Duration::from_secs(10))).await;
+        let run = open(&target, at(10, Duration::from_secs(10))).await;
         assert_eq!(run.counts.good, 100);
         // A fifth of the requests fell into the stall; the first of them waited for all of it.
         assert!(run.latencies.quantile_ms(0.79).unwrap() < 10.0);
@@ -161,7 +162,7 @@ mod tests {
             }
         }
         let target = Arc::new(Blocks(AtomicU32::new(0)));
-        let run = open(&target, at(100.0, Duration::from_millis(300))).await;
+        let run = open(&target, at(100, Duration::from_millis(300))).await;
         assert_eq!((run.counts.good, run.late > 20), (30, true), "{run:?}");
         assert!(run.latencies.quantile_ms(0.5).unwrap() > 200.0, "{run:?}");
         assert!(run.from_sending.quantile_ms(0.5).unwrap() < 10.0, "{run:?}");
@@ -176,7 +177,7 @@ mod tests {
                 Outcome::Failed("timed out".into())
             }
         }
-        let run = open(&Arc::new(Never), at(500.0, Duration::from_secs(4))).await;
+        let run = open(&Arc::new(Never), at(500, Duration::from_secs(4))).await;
         assert_eq!((run.counts.failed, run.dropped), (2000, 976));
     }
 }

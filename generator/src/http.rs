@@ -9,7 +9,6 @@ use http::{HeaderMap, StatusCode};
 use reqwest::{Client, Url};
 
 use super::{Fault, Outcome, Target};
-use crate::error::{Doing, Result};
 
 /// Judges the body of an answer with status 2xx; the error says what is wrong with it.
 pub type Judge = dyn Fn(&[u8]) -> Result<(), String> + Send + Sync;
@@ -29,8 +28,8 @@ pub struct Payload {
 }
 
 /// A client that keeps its connections and uses no proxy; `timeout` is a whole request's.
-pub fn client(timeout: Duration) -> Result<Client> {
-    Client::builder().timeout(timeout).no_proxy().tcp_nodelay(true).build().doing("preparing the HTTP client")
+pub fn client(timeout: Duration) -> reqwest::Result<Client> {
+    Client::builder().timeout(timeout).no_proxy().tcp_nodelay(true).build()
 }
 
 impl Payload {
@@ -72,7 +71,7 @@ impl HttpTarget {
 }
 
 /// The body of an answer with status 2xx.
-pub(super) async fn post(client: &Client, url: &Url, payload: &Payload) -> Result<Bytes, Fault> {
+pub async fn post(client: &Client, url: &Url, payload: &Payload) -> Result<Bytes, Fault> {
     let request = client.post(url.clone()).headers(payload.headers.clone()).body(payload.body.clone());
     let answer = request.send().await.map_err(|error| Fault::of(&error))?;
     let status = answer.status();
@@ -102,7 +101,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::load::{Closed, Schedule, closed, open};
+    use crate::{Closed, closed, open};
 
     /// Answers every request with `status` and `body`; gives its address and the first request's bytes.
     async fn server(status: &'static str, body: &'static str) -> (Url, tokio::sync::mpsc::Receiver<String>) {
@@ -131,7 +130,7 @@ mod tests {
     }
 
     fn target(url: Url, right: &'static str) -> Arc<HttpTarget> {
-        crate::tls::install();
+        crate::tests::install_tls();
         let judge = move |body: &[u8]| if body == right.as_bytes() { Ok(()) } else { Err("not it".into()) };
         Arc::new(HttpTarget {
             client: client(Duration::from_secs(5)).unwrap(),
@@ -159,7 +158,7 @@ mod tests {
         let lasting = Duration::from_millis(300);
         let loaded = closed(&target, Closed { clients: 4, lasting }).await;
         assert!(loaded.counts.good >= 4 && loaded.counts.faults() == 0 && loaded.rate > 0.0, "{loaded:?}");
-        let paced = open(&target, Schedule::steady(50.0, lasting).offsets()).await;
+        let paced = open(&target, (0..15).map(|sent| sent * Duration::from_millis(20))).await;
         assert_eq!((paced.counts.good, paced.counts.faults()), (15, 0), "{:?}", paced.counts);
     }
 

@@ -40,7 +40,8 @@ impl Wire {
         if url.scheme() != "http" || !url.username().is_empty() || url.password().is_some() {
             return None;
         }
-        let path = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+        let path =
+            url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
         Some(Self {
             // An IPv6 address stands in brackets, which are no part of it.
             host: url.host_str()?.trim_matches(['[', ']']).to_owned(),
@@ -54,7 +55,8 @@ impl Wire {
     /// The status and body of the answer. Dropped before its end, it closes its connection.
     pub async fn post(&self, payload: &Payload) -> Result<(StatusCode, Bytes), Fault> {
         let mut connection = self.connection().await?;
-        let answer = connection.ask(self.request(payload)).await.map_err(|error| Fault::broken_off(&error))?;
+        let answer =
+            connection.ask(self.request(payload)).await.map_err(|error| Fault::broken_off(&error))?;
         if connection.is_usable().await {
             self.idle().push(connection);
         }
@@ -136,3 +138,7 @@ async fn driven<T>(
     })
     .await
 }
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;

@@ -49,7 +49,7 @@ fn closed_door() -> (DoorSpec, tokio::net::TcpSocket) {
 }
 
 fn fleet(doors: Vec<DoorSpec>, policy: Policy) -> Fleet {
-    crate::tls::install();
+    crate::tests::install_tls();
     let image = Image::new("line.png", "png").expecting("Platen 1");
     Fleet::new(doors, vec![image], policy, Duration::from_secs(10)).unwrap()
 }

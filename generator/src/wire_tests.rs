@@ -1,0 +1,123 @@
+//! Connections that are kept, closed by their server, cut into pieces or broken off.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::*;
+
+/// Answers each request with these bytes, piece by piece; then closes the connection, if it is told to. Tells how many
+/// connections there were.
+async fn server(pieces: &'static [&'static str], closes: bool) -> (Wire, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url: Url = format!("http://{}/ocr?lang=kor", listener.local_addr().unwrap()).parse().unwrap();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                let mut request = Vec::new();
+                while let Ok(1..) = stream.read_buf(&mut request).await {
+                    if !request.ends_with(b"--\r\n") {
+                        continue;
+                    }
+                    let text = String::from_utf8_lossy(&std::mem::take(&mut request)).into_owned();
+                    assert!(text.starts_with("POST /ocr?lang=kor HTTP/1.1\r\n"), "{text}");
+                    assert!(text.contains("\r\nhost: 127.0.0.1:"), "{text}");
+                    for piece in pieces {
+                        stream.write_all(piece.as_bytes()).await.unwrap();
+                        // Each piece is seen alone.
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                    if closes {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (Wire::to(&url).unwrap(), count)
+}
+
+fn form() -> Payload {
+    Payload::form("file", "line.png", b"png")
+}
+
+async fn answers(wire: &Wire, times: usize) -> Vec<(u16, Bytes)> {
+    let mut answers = Vec::new();
+    for _ in 0..times {
+        let (status, body) = wire.post(&form()).await.unwrap();
+        answers.push((status.as_u16(), body));
+    }
+    answers
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again() {
+    let (wire, connections) = server(&["HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nyes"], false).await;
+    assert_eq!(answers(&wire, 3).await, vec![(200, Bytes::from("yes")); 3]);
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_closed_is_replaced() {
+    let (wire, connections) = server(&["HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nyes"], true).await;
+    for _ in 0..3 {
+        assert_eq!(answers(&wire, 1).await[0].1, "yes");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn an_answer_may_come_in_pieces_and_in_chunks() {
+    let pieces = &[
+        "HTTP/1.1 503 Service Unav",
+        "ailable\r\ntransfer-encoding: chunked\r\n\r\n2\r\nfu",
+        "\r\n1\r\nl\r\n",
+        "3\r\nl!!\r\n",
+        "0\r\n\r\n",
+    ];
+    let (wire, connections) = server(pieces, false).await;
+    assert_eq!(answers(&wire, 2).await, vec![(503, Bytes::from("full!!")); 2]);
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_ends_with_its_connection_is_whole() {
+    let (wire, _) = server(&["HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nye", "s"], true).await;
+    assert_eq!(answers(&wire, 2).await, vec![(200, Bytes::from("yes")); 2]);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_cut_off_is_a_fault() {
+    for pieces in [&["HTTP/1.1 200 OK\r\ncontent-length: 30\r\n\r\nyes"][..], &["HTTP/1.1 2"], &[]] {
+        let (wire, _) = server(pieces, true).await;
+        let fault = wire.post(&form()).await.unwrap_err();
+        assert_eq!(fault.kind, crate::fault::Kind::BrokenOff, "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_there_is_no_connection() {
+    // Bound and not listening: it refuses, and nobody else gets the port meanwhile.
+    let deaf = tokio::net::TcpSocket::new_v4().unwrap();
+    deaf.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}/", deaf.local_addr().unwrap()).parse().unwrap();
+    let fault = Wire::to(&url).unwrap().post(&form()).await.unwrap_err();
+    assert_eq!(fault.kind, crate::fault::Kind::NoConnection, "{fault}");
+}
+
+#[test]
+fn what_a_bare_connection_cannot_do_is_left_to_the_client() {
+    for url in ["https://example.org/ocr", "http://name:word@example.org/"] {
+        assert!(Wire::to(&url.parse().unwrap()).is_none(), "{url}");
+    }
+    let wire = Wire::to(&"http://[::1]:8001/ocr".parse().unwrap()).unwrap();
+    assert_eq!((wire.host.as_str(), wire.port), ("::1", 8001));
+    assert_eq!(wire.authority, "[::1]:8001");
+}
