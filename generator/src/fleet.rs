@@ -2,7 +2,7 @@
 //! over while they do not, and a request that one of them lost is sent to another.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::fault::Fault;
 use super::http::{client, post, successful};
 use super::wire::Wire;
-use super::{Image, Outcome, Payload, Target};
+use super::{Closed, ClosedRun, Image, Outcome, Payload, Target, closed};
 
 /// Between two questions to a door.
 const ASKED_EVERY: Duration = Duration::from_millis(500);
@@ -127,6 +127,11 @@ impl Fleet {
     pub async fn look_after(&self) {
         let looks = self.doors.iter().map(Door::look_after);
         futures_util::future::join_all(looks).await;
+    }
+
+    /// A closed loop at these doors. What is generic is compiled where it is used, which elsewhere is not optimised.
+    pub async fn closed(self: &Arc<Self>, plan: Closed) -> ClosedRun {
+        closed(self, plan).await
     }
 
     pub fn doors(&self) -> Vec<DoorReport> {

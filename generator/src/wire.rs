@@ -24,8 +24,9 @@ pub(super) struct Wire {
     port: u16,
     path: Uri,
     authority: HeaderValue,
-    /// The one that was used last is used next: the others may be closed by the server, which is then noticed.
-    idle: Mutex<Vec<Connection>>,
+    /// The one that was used last is used next. Those that the server has closed are found out when they are taken.
+    #[expect(clippy::vec_box, reason = "a connection is large, and goes in and out with every request")]
+    idle: Mutex<Vec<Box<Connection>>>,
 }
 
 /// Nothing is read or written but while a request holds it.
@@ -57,9 +58,7 @@ impl Wire {
         let mut connection = self.connection().await?;
         let answer =
             connection.ask(self.request(payload)).await.map_err(|error| Fault::broken_off(&error))?;
-        if connection.is_usable().await {
-            self.idle().push(connection);
-        }
+        self.idle().push(connection);
         Ok(answer)
     }
 
@@ -75,7 +74,7 @@ impl Wire {
     }
 
     /// One that is kept and was not closed meanwhile, else a new one.
-    async fn connection(&self) -> Result<Connection, Fault> {
+    async fn connection(&self) -> Result<Box<Connection>, Fault> {
         loop {
             let kept = self.idle().pop();
             let Some(mut kept) = kept else { break };
@@ -88,10 +87,10 @@ impl Wire {
         let stream = stream.map_err(|error| Fault::no_connection(&error))?;
         let shaken = http1::handshake(TokioIo::new(stream)).await;
         let (sender, driver) = shaken.map_err(|error| Fault::broken_off(&error))?;
-        Ok(Connection { sender, driver })
+        Ok(Box::new(Connection { sender, driver }))
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Box<Connection>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,7 +11,7 @@ use super::timeline::Clock;
 use crate::error::{Error, Result};
 use crate::event::Step;
 use crate::load::{
-    self, Closed, Fleet, Latencies, LostTry, OpenRun, Outcome, Sample, Schedule, Tally, closed, open_watched,
+    self, Closed, Fleet, Latencies, LostTry, OpenRun, Outcome, Sample, Schedule, Tally, open_watched,
 };
 
 /// To find out what the platform can do: so many clients, so long.
@@ -20,7 +20,7 @@ const CAPACITY: Closed = Closed { clients: 8, lasting: Duration::from_secs(4) };
 /// Good answers a second at most, by what the platform answers now.
 pub async fn capacity(fleet: &Arc<Fleet>) -> Result<f64> {
     let run = tokio::select! {
-        run = closed(fleet, CAPACITY) => run,
+        run = fleet.closed(CAPACITY) => run,
         () = fleet.look_after() => unreachable!("it never ends"),
     };
     if run.counts.good == 0 {

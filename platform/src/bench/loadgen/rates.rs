@@ -10,7 +10,7 @@ use super::generators::{self, Ask, Generator, Program, Said};
 use super::{Bench, END_WITHIN, Options};
 use crate::bench::cpu;
 use crate::error::Result;
-use crate::load::{Closed, closed};
+use crate::load::Closed;
 
 /// One generator.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -75,7 +75,7 @@ async fn platen(bench: &Bench<'_>, options: &Options, round: u32) -> Result<Turn
     let (server, fleet) = bench.start(Manner::default()).await?;
     let lasting = Duration::from_secs(options.seconds.into());
     let plan = Closed { clients: options.clients, lasting };
-    let (run, cores) = cpu::metered(closed(&Arc::new(fleet), plan)).await;
+    let (run, cores) = cpu::metered(Arc::new(fleet).closed(plan)).await;
     server.end(END_WITHIN).await;
     step.done();
     Ok((Said { rate: run.rate, faults: run.counts.faults() }, cores))

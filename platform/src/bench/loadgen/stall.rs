@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Bench;
 use super::answers::{Manner, Stall};
 use crate::error::Result;
-use crate::load::{Closed, Pattern, Schedule, Stage, closed, open};
+use crate::load::{Closed, Pattern, Schedule, Stage, open};
 
 const LASTING: Duration = Duration::from_secs(10);
 /// A tenth of the run, so that the 99th percentile lies well within it.
@@ -103,7 +103,7 @@ async fn run(bench: &Bench<'_>, rate: f64, pattern: Pattern) -> Result<StallRun>
 pub async fn uncorrected(bench: &Bench<'_>) -> Result<Uncorrected> {
     let clients = 4;
     let (server, fleet) = bench.start(MANNER).await?;
-    let run = closed(&Arc::new(fleet), Closed { clients, lasting: LASTING }).await;
+    let run = Arc::new(fleet).closed(Closed { clients, lasting: LASTING }).await;
     server.end(super::END_WITHIN).await;
     let summary = run.latencies.summary();
     Ok(Uncorrected {
