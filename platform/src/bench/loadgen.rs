@@ -148,19 +148,19 @@ impl Bench<'_> {
         let cmd = self.host.internal("answer").args(manner.args()).args(["--port", &port.to_string()]);
         let server = Server { name: "answer", cmd, port, ready: "/" };
         let started = Started::start(server, &self.client, &self.folder.join("answer.log")).await?;
-        let fleet = self.fleet(&started)?;
+        let fleet = fleet(&started)?;
         Ok((started, fleet))
     }
+}
 
-    /// Clients as `cargo xtask load` has them.
-    fn fleet(&self, server: &Started) -> Result<Fleet> {
-        let url = |path: &str| {
-            let text = server.url(path);
-            text.parse::<Url>().map_err(|error| Error::malformed(format!("the address {text}"), error, ""))
-        };
-        let door = DoorSpec { name: "answer".into(), url: url("/ocr")?, health: url("/")? };
-        load::fleet(vec![door], vec![generators::image()], Policy { failover: true, retry: true }, TIMEOUT)
-    }
+/// Clients as `cargo xtask load` has them.
+fn fleet(server: &Started) -> Result<Fleet> {
+    let url = |path: &str| {
+        let text = server.url(path);
+        text.parse::<Url>().map_err(|error| Error::malformed(format!("the address {text}"), error, ""))
+    };
+    let door = DoorSpec { name: "answer".into(), url: url("/ocr")?, health: url("/")? };
+    load::fleet(vec![door], vec![generators::image()], Policy { failover: true, retry: true }, TIMEOUT)
 }
 
 #[cfg(test)]

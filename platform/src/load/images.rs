@@ -46,11 +46,9 @@ fn image(path: &Path) -> Result<Image> {
         }
     };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let image = Image::new(name, bytes);
-    Ok(match expected {
-        Some(text) => image.expecting(text),
-        None => image,
-    })
+    let mut image = Image::new(name, bytes);
+    image.expected = expected;
+    Ok(image)
 }
 
 #[cfg(test)]
