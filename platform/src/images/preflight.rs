@@ -174,7 +174,7 @@ pub async fn check(registries: &Registries, manifests: &str, nodes: &[NodeFacts]
         if there.contains_key(image) {
             continue;
         }
-        let reference = registry::parse(image)?;
+        let reference = registries.as_nodes_find(&registry::parse(image)?).await?;
         let found = match registries.platforms(&reference).await? {
             Some(found) => found.into_iter().map(|found| found.platform).collect(),
             // The error names the registry and what to do.
@@ -201,7 +201,8 @@ pub async fn running_others(
         if expected.contains_key(&image) {
             continue;
         }
-        let manifest = registries.require(&registry::parse(&image)?).await?;
+        let reference = registries.as_nodes_find(&registry::parse(&image)?).await?;
+        let manifest = registries.require(&reference).await?;
         let mut digests: BTreeSet<String> =
             manifest.platforms().into_iter().map(|found| found.digest).collect();
         digests.insert(manifest.digest);

@@ -41,6 +41,8 @@ pub struct Registries {
     keyring: Arc<Keyring>,
     /// Beside loopback: registries that speak plain HTTP, as `host[:port]`.
     insecure: Arc<[String]>,
+    /// Asked by the nodes for images of every host, before the host itself.
+    mirror: Option<Arc<str>>,
     /// By registry, each with the login that it is asked with: a helper is run once for all requests.
     clients: Arc<Mutex<HashMap<String, (Client, RegistryAuth)>>>,
 }
@@ -53,7 +55,13 @@ impl Registries {
 
     pub fn with_keyring(host: &Host, keyring: Keyring) -> Self {
         let insecure = host.config.images.insecure.clone().into();
-        Self { keyring: Arc::new(keyring), insecure, clients: Arc::default() }
+        Self { keyring: Arc::new(keyring), insecure, mirror: None, clients: Arc::default() }
+    }
+
+    /// For nodes that ask this registry for images of every host.
+    #[must_use]
+    pub fn behind(self, mirror: Option<&str>) -> Self {
+        Self { mirror: mirror.map(Into::into), ..self }
     }
 
     /// Whether the registry is spoken to in plain HTTP: on loopback, as Docker and containerd do, and where

@@ -62,6 +62,19 @@ impl Registries {
         })
     }
 
+    /// Where nodes find what they know by this name: their mirror, if that has it.
+    pub async fn as_nodes_find(&self, reference: &Reference) -> Result<Reference> {
+        let Some(mirror) = self.mirror.as_deref().filter(|it| *it != reference.resolve_registry()) else {
+            return Ok(reference.clone());
+        };
+        let (registry, repository) = (mirror.to_owned(), reference.repository().to_owned());
+        let mirrored = match (reference.digest(), reference.tag()) {
+            (Some(digest), _) => Reference::with_digest(registry, repository, digest.to_owned()),
+            (None, tag) => Reference::with_tag(registry, repository, tag.unwrap_or("latest").to_owned()),
+        };
+        Ok(if self.exists(&mirrored).await? { mirrored } else { reference.clone() })
+    }
+
     /// Whether there is a manifest under this tag or digest.
     pub async fn exists(&self, reference: &Reference) -> Result<bool> {
         Ok(self.manifest(reference).await?.is_some())

@@ -64,6 +64,21 @@ async fn an_index_is_pushed_and_read_back_with_its_platforms() {
 }
 
 #[tokio::test]
+async fn what_nodes_find_in_their_mirror_is_asked_of_it_and_everything_else_of_its_host() {
+    let (mirror, other) = (Double::start(Login::None).await, Double::start(Login::None).await);
+    let plain = registries([]);
+    let at = |double: &Double, name: &str| parse(&format!("{}/{name}", double.name())).unwrap();
+    push_index(&plain, &at(&mirror, "library/mariadb:11"), &["amd64"]).await;
+    let behind = plain.clone().behind(Some(&mirror.name()));
+    let upstream = parse("docker.io/library/mariadb:11").unwrap();
+    let find = async |registries: &Registries, it: &Reference| registries.as_nodes_find(it).await.unwrap();
+    assert_eq!(find(&behind, &upstream).await, at(&mirror, "library/mariadb:11"));
+    assert_eq!(find(&plain, &upstream).await, upstream);
+    let elsewhere = at(&other, "library/mariadb:12");
+    assert_eq!(find(&behind, &elsewhere).await, elsewhere, "the mirror has no such tag");
+}
+
+#[tokio::test]
 async fn a_copy_goes_to_another_registry_and_a_second_one_sends_nothing() {
     let (from, to) = (Double::start(Login::None).await, Double::start(Login::Basic).await);
     let registries = registries([login(&to.name(), PASSWORD)]);

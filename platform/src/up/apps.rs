@@ -57,11 +57,24 @@ pub struct Apps {
     doors: Vec<Endpoint>,
     parts: Parts,
     delivery: Delivery,
+    /// The registry that the nodes ask for images of every host, as this machine reaches it.
+    mirror: Option<String>,
 }
 
 impl Apps {
     pub fn new(host: &Host, context: String, doors: Vec<Endpoint>, parts: Parts, delivery: Delivery) -> Self {
-        Self { host: host.clone(), context, doors, parts, delivery }
+        Self { host: host.clone(), context, doors, parts, delivery, mirror: None }
+    }
+
+    /// Where the nodes find images of every host in this registry.
+    #[must_use]
+    pub fn behind(self, mirror: String) -> Self {
+        Self { mirror: Some(mirror), ..self }
+    }
+
+    /// Images as the nodes find them.
+    fn registries(&self) -> Result<Registries> {
+        Ok(Registries::new(&self.host)?.behind(self.mirror.as_deref()))
     }
 
     pub fn to_install(why: impl Into<String>) -> Action {
@@ -117,7 +130,7 @@ impl Apps {
     pub async fn deploy(&self, image: &Reference, set: Option<Value>, tell: &Step) -> Result<()> {
         let helm = self.helm(tools::ensure(&self.host, Tool::Helm).await?);
         let client = client(&self.context).await?;
-        let registries = Registries::new(&self.host)?;
+        let registries = self.registries()?;
         tell.message("comparing the images with the nodes");
         let upgrade = self.upgrade(image, &client, set.as_ref()).await?;
         self.delivery.check(&upgrade.values)?;
@@ -182,7 +195,7 @@ impl Apps {
         let client = client(&self.context).await?;
         let upgrade = self.upgrade(image, &client, set).await?;
         self.delivery.check(&upgrade.values)?;
-        preflight(&helm, &client, &Registries::new(&self.host)?, &upgrade).await?;
+        preflight(&helm, &client, &self.registries()?, &upgrade).await?;
         self.delivery.lacks(&self.brought(&helm, &client, &upgrade, set.cloned())).await
     }
 

@@ -161,7 +161,11 @@ impl<M: Maker> DockerProvider<M> {
             Delivery::Direct
         };
         let parts = Parts::new(&self.host.config, M::shares_folder(&self.host.config));
-        Apps::new(&self.host, self.context_name(), self.endpoints(), parts, delivery)
+        let apps = Apps::new(&self.host, self.context_name(), self.endpoints(), parts, delivery);
+        match self.supply {
+            Supply::Source => apps.behind(format!("127.0.0.1:{}", self.host.config.ports.registry)),
+            Supply::Pull => apps,
+        }
     }
 
     async fn engine(&self) -> Result<engine::Ready> {

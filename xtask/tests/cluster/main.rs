@@ -5,6 +5,7 @@
 mod carried;
 mod chaos;
 mod consoles;
+mod database;
 mod doctor;
 mod existing;
 mod gitops;
@@ -109,6 +110,10 @@ fn argocd_delivers() -> Vec<Trial> {
         trial(
             "a component that is no longer wanted goes, and a rollback brings it back",
             gitops::removed_component_is_pruned,
+        ),
+        trial(
+            "experiments keep their record in a MariaDB of the cluster, behind network policies",
+            database::experiments_keep_their_record,
         ),
         trial(
             "a broken image takes no working pod away and is told by its pod",
