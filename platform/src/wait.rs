@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Zoned;
 
 use crate::error::{Error, Result};
 
-const POLL: Duration = Duration::from_millis(500);
+pub(crate) const POLL: Duration = Duration::from_millis(500);
 
 /// The time of day where this machine is, to the second.
 pub fn time_of_day() -> String {

@@ -1,8 +1,6 @@
 //! Secrets that Platen puts into a cluster. One of the same name that is somebody else's is used as it is: never written
 //! over, never removed.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
@@ -40,7 +38,7 @@ pub async fn apply(client: &kube::Client, secret: &Secret, places: &[Place]) -> 
         let mut secret = secret.clone();
         secret.metadata.name = Some(place.name.into());
         secret.metadata.namespace = Some(place.namespace.into());
-        secret.metadata.labels = Some(BTreeMap::from([(MANAGED_BY.into(), MANAGER.into())]));
+        secret.metadata.labels.get_or_insert_default().insert(MANAGED_BY.into(), MANAGER.into());
         let doing = format!("making the Secret {} in {}", place.name, place.namespace);
         api(client, place).patch(place.name, &params, &Patch::Apply(&secret)).await.doing(doing)?;
         if found.is_none() {

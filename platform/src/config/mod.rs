@@ -1,6 +1,7 @@
 //! `platen.toml`: every key has a default, an unknown key is refused with the nearest one that exists.
 
 mod doors;
+mod gitops;
 mod minikube;
 mod names;
 
@@ -10,6 +11,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Doing, Error, Result};
+pub use gitops::{ChartSource, GitopsConfig};
 pub use minikube::MinikubeConfig;
 pub use names::{NodeCount, ProfileName};
 
@@ -23,6 +25,7 @@ pub const DEFAULT_FILE: &str = include_str!("default.toml");
 pub struct Config {
     pub cluster: ClusterConfig,
     pub components: ComponentsConfig,
+    pub gitops: GitopsConfig,
     pub images: ImagesConfig,
     pub minikube: MinikubeConfig,
     pub ports: PortsConfig,

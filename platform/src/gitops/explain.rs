@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use serde_json::Value;
+
 use super::NAMESPACE;
+use super::repository::is_from_git;
 use crate::error::Error;
 use crate::helm::Fault;
 
@@ -66,7 +69,20 @@ const WORDS: &[(Cause, &[&str])] = &[
         Cause::NoRights,
         &["is forbidden", "cannot create resource", "cannot patch resource", "cannot list resource"],
     ),
-    (Cause::NoLogin, &["authentication required", "unauthorized", "401", "403", "denied"]),
+    (
+        Cause::NoLogin,
+        &[
+            "authentication required",
+            "authorization failed",
+            "unauthorized",
+            "401",
+            "403",
+            "denied",
+            "ssh: handshake failed",
+            "SSH_AUTH_SOCK",
+            "knownhosts",
+        ],
+    ),
     (
         Cause::Unreachable,
         &[
@@ -79,7 +95,10 @@ const WORDS: &[(Cause, &[&str])] = &[
             "deadline exceeded",
         ],
     ),
-    (Cause::NoSuchRevision, &["not found", "manifest unknown", "unable to resolve", "name unknown"]),
+    (
+        Cause::NoSuchRevision,
+        &["not found", "manifest unknown", "unable to resolve", "name unknown", "app path does not exist"],
+    ),
 ];
 
 fn cause(message: &str) -> Cause {
@@ -96,9 +115,10 @@ fn contains(message: &str, word: &str) -> bool {
     parts.map(|part| part.trim_matches(|c: char| !c.is_alphanumeric())).any(|part| part == word)
 }
 
-/// The Application's name, and Argo CD's words.
-pub(super) fn explain(name: &str, message: &str) -> Trouble {
+/// The Application's name and its source, and Argo CD's words.
+pub(super) fn explain(name: &str, source: &Value, message: &str) -> Trouble {
     let said = short(message);
+    let git = is_from_git(source);
     let (why, hint) = match cause(message) {
         Cause::NotPermitted => (
             format!("its AppProject does not permit that: {said}"),
@@ -108,13 +128,27 @@ pub(super) fn explain(name: &str, message: &str) -> Trouble {
             format!("Argo CD has not the right to do it: {said}"),
             format!("see what it may do: kubectl auth can-i --list --as system:serviceaccount:{NAMESPACE}:argocd-application-controller -n ocr"),
         ),
+        Cause::NoLogin if git => (
+            format!("its Git repository asks for a login, or refuses the one it was given: {said}"),
+            "set GIT_TOKEN (and GIT_USERNAME, where the server asks for it) in .env to a token that may read it, then deploy \
+             again; or by the registry: cargo xtask deploy --source registry"
+                .into(),
+        ),
         Cause::NoLogin => (
             format!("its repository asks for a login, or refuses the one it was given: {said}"),
             format!("give it one: kubectl -n {NAMESPACE} edit secret platen-charts (username, password); then deploy again"),
         ),
+        Cause::Unreachable if git => (
+            format!("Argo CD does not reach its Git repository: {said}"),
+            format!("see how it is asked: kubectl -n {NAMESPACE} logs deployment/argocd-repo-server --tail 20; or deploy by the registry: cargo xtask deploy --source registry"),
+        ),
         Cause::Unreachable => (
             format!("Argo CD does not reach its repository: {said}"),
             format!("see how it is asked: kubectl -n {NAMESPACE} logs deployment/argocd-repo-server --tail 20; start the local registry: cargo xtask up"),
+        ),
+        Cause::NoSuchRevision if git => (
+            format!("its Git repository has not what it points at: {said}"),
+            "push the branch: git push -u origin BRANCH; or correct [gitops] in platen.toml; then deploy again".into(),
         ),
         Cause::NoSuchRevision => (
             format!("its repository has not what it points at: {said}"),
@@ -158,11 +192,18 @@ fn short(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[track_caller]
     fn expect(message: &str, sentence: &str, hint: &str) {
-        let trouble = explain("ocr-app", message);
+        expect_of(&json!({"repoURL": "oci://r:5000/charts/ocr-app"}), message, sentence, hint);
+    }
+
+    #[track_caller]
+    fn expect_of(source: &Value, message: &str, sentence: &str, hint: &str) {
+        let trouble = explain("ocr-app", source, message);
         assert!(trouble.sentence.contains(sentence), "{}", trouble.sentence);
         assert!(trouble.hint.contains(hint), "{}", trouble.hint);
     }
@@ -192,6 +233,28 @@ mod tests {
         );
         expect("no matches for kind \"PodMonitor\"", "does not know a kind", "cargo xtask up");
         expect("something else", "something else", "get application ocr-app");
+    }
+
+    #[test]
+    fn of_a_git_repository_the_next_step_is_another() {
+        let git = json!({"repoURL": "https://git.example/me/ocr.git"});
+        let failed = "Failed to load target state: failed to generate manifest for source 1 of 1: rpc error: code = Unknown desc = ";
+        let expect = |said: &str, sentence: &str, hint: &str| {
+            expect_of(&git, &format!("{failed}{said}"), sentence, hint);
+        };
+        expect("failed to list refs: authentication required: Unauthorized", "for a login", "GIT_TOKEN");
+        expect(
+            "failed to list refs: ssh: handshake failed: knownhosts: key is unknown",
+            "for a login",
+            "GIT_TOKEN",
+        );
+        expect(
+            "failed to list refs: Get \"https://git.example/\": dial tcp: no such host",
+            "reach its Git",
+            "--source registry",
+        );
+        expect("unable to resolve 'nope' to a commit SHA", "has not what it points at", "git push");
+        expect("charts/ocr-app: app path does not exist", "has not what it points at", "[gitops]");
     }
 
     #[test]

@@ -2,16 +2,23 @@
 //! it, and what Argo CD says of it, explained.
 
 mod chart;
+mod checkout;
 mod explain;
 mod objects;
+mod probe;
+mod remote;
+mod repository;
 pub mod set;
 mod state;
 mod wait;
 
 pub use crate::manifests::CHART;
 pub use chart::{Pushed, package, push, version};
+pub use checkout::{Checkout, chart_at, observe, unreachable};
 pub use explain::Trouble;
-pub use objects::{GitOps, Owned, Repository, application};
+pub use objects::{GitOps, Owned, application};
+pub use remote::{Login, Protocol, Remote};
+pub use repository::{Repository, is_from_git};
 pub(crate) use state::listed;
 pub use state::{Seen, State, Summary, applications, is_served};
 

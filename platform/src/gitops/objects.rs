@@ -7,78 +7,22 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::repository::{Repository, is_from_git, places};
 use super::state::{Seen, State, api, includes, is_absent, same_source};
 use super::{APPLICATION, NAMESPACE};
+use crate::cluster::secrets;
 use crate::error::{Doing, Error, Result};
-use crate::manifests::{self, FIELD_MANAGER, Params, Source};
+use crate::manifests::{self, FIELD_MANAGER, Params};
 use crate::wait;
 
-const PROJECT: &str = "platen";
-/// The Secret by which Argo CD knows the repository.
-const REPOSITORY: &str = "platen-charts";
 /// Written into the Application: values that `deploy --set` laid over the configuration's.
 const SET: &str = "platen.dev/set";
-/// Asks Argo CD to look at once; it takes the annotation away. What had no valid source it would else pass over for a while,
-/// also after it was corrected.
-const REFRESH: &str = "argocd.argoproj.io/refresh";
+/// Asks Argo CD to look at once, also for new commits of a branch; it takes the annotation away when it has. What had no valid
+/// source it would else pass over for a while, also after it was corrected.
+pub(super) const REFRESH: &str = "argocd.argoproj.io/refresh";
 /// What a Helm release's records are found by.
 const RELEASE: &str = "owner=helm,name=ocr";
 const TRIES: usize = 6;
-
-/// Where Argo CD reads the chart from, and how it is let in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Repository {
-    pub source: Source,
-    /// A user and a token, for what is private.
-    pub login: Option<(String, String)>,
-    /// Whether a registry speaks plain HTTP, as Platen's does inside a cluster's network.
-    pub plain_http: bool,
-}
-
-impl Repository {
-    /// The chart at this version in a registry, as pods reach it.
-    pub fn registry(registry: &str, version: &str) -> Self {
-        let source = Source {
-            repo_url: format!("oci://{registry}/{}", super::CHART),
-            path: ".".into(),
-            revision: version.into(),
-        };
-        Self { source, login: None, plain_http: true }
-    }
-
-    fn is_oci(&self) -> bool {
-        self.source.repo_url.starts_with("oci://")
-    }
-
-    fn secret(&self) -> Value {
-        let mut data = json!({"url": self.source.repo_url});
-        if self.is_oci() {
-            data["type"] = json!("oci");
-            if self.plain_http {
-                data["insecureOCIForceHttp"] = json!("true");
-            }
-        } else {
-            data["type"] = json!("git");
-        }
-        if let Some((user, token)) = &self.login {
-            data["username"] = json!(user);
-            data["password"] = json!(token);
-        }
-        json!({
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {
-                "name": REPOSITORY,
-                "namespace": NAMESPACE,
-                "labels": {
-                    "argocd.argoproj.io/secret-type": "repository",
-                    "app.kubernetes.io/managed-by": "platen",
-                },
-            },
-            "stringData": data,
-        })
-    }
-}
 
 /// What is there of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,8 +35,8 @@ pub enum Owned {
 /// The service in one cluster, as Argo CD is to keep it.
 pub struct GitOps {
     pub(super) client: kube::Client,
-    params: Params,
-    repository: Repository,
+    pub(super) params: Params,
+    pub(super) repository: Repository,
     set: Option<Value>,
 }
 
@@ -135,17 +79,28 @@ impl GitOps {
         }
     }
 
+    /// What it synced last: a commit, or the digest of an artifact.
+    pub async fn synced(&self) -> Result<String> {
+        let Owned::There(found) = application(&self.client).await? else { return Err(not_there()) };
+        Ok(Seen::of(&found)?.sync.revision)
+    }
+
     /// Makes all objects what they are to be. A Helm release of the same objects ends as a record only: one owner.
     pub async fn apply(&self) -> Result<()> {
-        let secrets = Api::<Secret>::namespaced(self.client.clone(), NAMESPACE);
-        let force = PatchParams::apply(FIELD_MANAGER).force();
-        let applied = secrets.patch(REPOSITORY, &force, &Patch::Apply(self.repository.secret())).await;
-        applied.map_err(|error| without_argocd(error, "telling Argo CD of the chart's repository"))?;
-        let project = only(manifests::projects(&self.params)?)?;
-        let applied = api(&self.client, "AppProject").patch(PROJECT, &force, &Patch::Apply(&project)).await;
-        applied.map_err(|error| without_argocd(error, "making the AppProject"))?;
+        self.permit().await?;
         self.put(&self.application()?).await?;
+        self.repository.withdraw_others(&self.client).await?;
         Self::forget_release(&self.client, &self.params.namespace).await
+    }
+
+    /// Lets Argo CD into the repository, and its Applications read that one and no other.
+    pub(super) async fn permit(&self) -> Result<()> {
+        self.repository.give(&self.client).await.map_err(without_argocd)?;
+        let project = only(manifests::projects(&self.params)?)?;
+        let force = PatchParams::apply(FIELD_MANAGER).force();
+        let projects = api(&self.client, "AppProject");
+        let applied = projects.patch(&self.params.project, &force, &Patch::Apply(&project)).await;
+        applied.map(drop).doing("making the AppProject").map_err(without_argocd)
     }
 
     /// Ends the Helm release as a record only: its objects stay as they are, for another owner.
@@ -180,13 +135,13 @@ impl GitOps {
         created.map(drop).doing("making the Application")
     }
 
-    /// What was there before the newest deploy, made the wanted one again. Returns its revision.
-    pub async fn back(client: &kube::Client) -> Result<Value> {
+    /// The source of what was there before the newest deploy. Of a branch the commit: the branch is elsewhere now.
+    pub async fn before(client: &kube::Client) -> Result<Value> {
         let Owned::There(found) = application(client).await? else { return Err(not_there()) };
         let seen = Seen::of(&found)?;
-        let now = &found.data["spec"]["source"];
-        let before = seen.history.iter().rev().find(|it| !same_source(&it.source, now));
-        before.map(|it| it.source.clone()).ok_or_else(|| {
+        let now = pinned(&found.data["spec"]["source"], &seen.sync.revision);
+        let mut before = seen.history.iter().rev().map(|it| pinned(&it.source, &it.revision));
+        before.find(|source| !same_source(source, &now)).ok_or_else(|| {
             Error::unhealthy(
                 "nothing else was deployed before what is deployed now",
                 "deploy what you want instead: cargo xtask deploy",
@@ -194,15 +149,19 @@ impl GitOps {
         })
     }
 
-    /// Points at a source that was there before.
-    pub async fn point(client: &kube::Client, source: &Value) -> Result<()> {
-        let changed = replace(client, |found| {
+    /// Points at a source that was there before, in this one's repository.
+    pub async fn point(&self, source: &Value) -> Result<()> {
+        self.permit().await?;
+        let changed = replace(&self.client, |found| {
             found.data["spec"]["source"] = source.clone();
             // What was set is in that source, or was not set then.
             found.metadata.annotations.get_or_insert_default().remove(SET);
             Ok(())
         });
-        if changed.await? { Ok(()) } else { Err(not_there()) }
+        if !changed.await? {
+            return Err(not_there());
+        }
+        self.repository.withdraw_others(&self.client).await
     }
 
     /// Values that an earlier deploy laid over the configuration's.
@@ -223,6 +182,7 @@ impl GitOps {
             .await;
         patched.doing("taking the service over from Argo CD")?;
         Self::delete(client).await?;
+        secrets::remove(client, &places()).await?;
         Ok(true)
     }
 
@@ -236,7 +196,8 @@ impl GitOps {
                 Owned::There(_) => wait::Seen::Awaiting(format!("Argo CD to remove what {APPLICATION} made")),
             })
         })
-        .await
+        .await?;
+        secrets::remove(client, &places()).await.map(drop)
     }
 
     async fn delete(client: &kube::Client) -> Result<()> {
@@ -277,20 +238,32 @@ pub async fn application(client: &kube::Client) -> Result<Owned> {
     }
 }
 
-fn only<T: Serialize>(objects: Vec<T>) -> Result<Value> {
+pub(super) fn only<T: Serialize>(objects: Vec<T>) -> Result<Value> {
     let broken = |why: &str| Error::malformed("a template of argocd/", why, "restore it from git");
     let first = objects.into_iter().next().ok_or_else(|| broken("it makes nothing"))?;
     serde_json::to_value(first).map_err(|error| broken(&error.to_string()))
 }
 
-/// Its namespace or its definitions are missing, or something else failed in `doing`.
-fn without_argocd(error: kube::Error, doing: &str) -> Error {
+/// Of a branch, the commit itself.
+fn pinned(source: &Value, revision: &str) -> Value {
+    let mut source = source.clone();
+    if is_from_git(&source) && !revision.is_empty() {
+        source["targetRevision"] = json!(revision);
+    }
+    source
+}
+
+/// Its namespace or its definitions are missing: what is wanted then is Argo CD itself.
+pub(super) fn without_argocd(error: Error) -> Error {
     match error {
-        kube::Error::Api(refused) if refused.code == 404 => Error::unhealthy(
-            format!("the cluster has no Argo CD: {}", refused.message),
-            "install it: cargo xtask up; or do without: argocd = false under [components] in platen.toml",
-        ),
-        error => Error::Kube { doing: doing.into(), source: Box::new(error) },
+        Error::Kube { source, doing } => match *source {
+            kube::Error::Api(refused) if refused.code == 404 => Error::unhealthy(
+                format!("the cluster has no Argo CD: {}", refused.message),
+                "install it: cargo xtask up; or do without: argocd = false under [components] in platen.toml",
+            ),
+            source => Error::Kube { doing, source: Box::new(source) },
+        },
+        error => error,
     }
 }
 
@@ -303,35 +276,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_registry_is_told_as_oci_over_plain_http_and_a_login_stays_in_the_secret() {
-        let repository = Repository::registry("platen-registry:5000", "0.1.0-c1");
-        let secret = repository.secret();
-        let secure = Repository { plain_http: false, ..repository }.secret();
-        assert_eq!(secure["stringData"].get("insecureOCIForceHttp"), None);
-        assert_eq!(secret["stringData"]["url"], "oci://platen-registry:5000/charts/ocr-app");
-        assert_eq!(secret["stringData"]["insecureOCIForceHttp"], "true");
-        let source = Source {
-            repo_url: "https://git.example/me/ocr.git".into(),
-            path: super::super::CHART.into(),
-            revision: "main".into(),
-        };
-        let private =
-            Repository { source, login: Some(("me".into(), "secret".into())), plain_http: false }.secret();
-        assert_eq!(private["stringData"]["type"], "git");
-        assert_eq!(private["stringData"]["password"], "secret");
-        assert_eq!(private["stringData"]["insecureOCIForceHttp"], Value::Null);
-    }
-
-    #[test]
     fn a_missing_namespace_or_definition_is_told_as_a_missing_argo_cd() {
         let answered = |code| {
             let status = kube::core::Status::failure("namespaces \"argocd\" not found", "NotFound");
-            without_argocd(kube::Error::Api(status.with_code(code).boxed()), "telling it")
+            let source = Box::new(kube::Error::Api(status.with_code(code).boxed()));
+            without_argocd(Error::Kube { doing: "telling it".into(), source })
         };
         let missing = answered(404);
         assert!(missing.to_string().contains("has no Argo CD"), "{missing}");
         assert!(missing.hint().unwrap().contains("argocd = false"), "{missing:?}");
         assert!(answered(403).to_string().starts_with("telling it"));
+    }
+
+    #[test]
+    fn what_was_deployed_from_a_branch_is_gone_back_to_by_its_commit() {
+        let branch = json!({"repoURL": "https://git.example/ocr.git", "targetRevision": "main"});
+        assert_eq!(pinned(&branch, "c0ffee")["targetRevision"], "c0ffee");
+        let chart = json!({"repoURL": "oci://r:5000/charts/ocr-app", "targetRevision": "0.1.0-c1"});
+        assert_eq!(pinned(&chart, "sha256:00"), chart);
     }
 
     #[test]

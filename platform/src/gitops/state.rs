@@ -135,14 +135,14 @@ impl Seen {
     /// Judged against the source that it was pointed at.
     pub fn judge(&self, name: &str, wanted: &Value) -> State {
         if let Some(condition) = self.conditions.iter().find(|it| it.kind.ends_with("Error")) {
-            return State::Stuck(explain(name, &condition.message));
+            return State::Stuck(explain(name, wanted, &condition.message));
         }
         let operation = self.operation_state.clone().unwrap_or_default();
         let compared = same_source(&self.sync.compared_to.source, wanted);
         // While it tries again the phase is Running, and only the message tells of the failure.
         let retries = operation.phase == "Running" && operation.message.contains("Retrying attempt");
         if compared && (retries || matches!(operation.phase.as_str(), "Failed" | "Error")) {
-            return State::Stuck(explain(name, &operation.complaint()));
+            return State::Stuck(explain(name, wanted, &operation.complaint()));
         }
         if !compared {
             return State::Awaiting(format!("Argo CD to compare {name} with what is wanted"));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::APPLICATION;
-use super::objects::{GitOps, Owned, application};
+use super::objects::{GitOps, Owned, REFRESH, application};
 use super::state::{Seen, State};
 use crate::diagnose::{self, Scope};
 use crate::error::{Error, Result};
@@ -40,7 +40,12 @@ impl GitOps {
                     "deploy again: cargo xtask deploy",
                 ));
             };
-            let state = Seen::of(&found)?.judge(APPLICATION, wanted);
+            let asked = found.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(REFRESH));
+            let state = match Seen::of(&found)?.judge(APPLICATION, wanted) {
+                // What it says is of before it was asked: a branch may have new commits.
+                State::Done if asked => State::Awaiting(format!("Argo CD to look at {APPLICATION} again")),
+                state => state,
+            };
             if state == State::Done {
                 return Ok(());
             }

@@ -123,11 +123,11 @@ impl Apps {
     /// Makes the cluster serve this image; values that an earlier deploy set stay.
     pub async fn install(&self, image: &Reference, tell: &Step) -> Result<()> {
         let set = GitOps::set_before(&client(&self.context).await?).await?;
-        self.deploy(image, set, tell).await
+        self.deploy(image, set, tell).await.map(drop)
     }
 
-    /// As [`Apps::install`], with values laid over the configuration's.
-    pub async fn deploy(&self, image: &Reference, set: Option<Value>, tell: &Step) -> Result<()> {
+    /// As [`Apps::install`], with values laid over the configuration's. Returns the version that serves.
+    pub async fn deploy(&self, image: &Reference, set: Option<Value>, tell: &Step) -> Result<String> {
         let helm = self.helm(tools::ensure(&self.host, Tool::Helm).await?);
         let client = client(&self.context).await?;
         let registries = self.registries()?;
@@ -141,8 +141,8 @@ impl Apps {
         let work = async {
             let restore = !changed(&client, &upgrade.values).await?.is_empty();
             let upgrade = Upgrade { restore, ..upgrade };
-            self.delivery.deliver(&self.brought(&helm, &client, &upgrade, set), tell).await?;
-            self.wait(&client, &upgrade.values).await
+            let version = self.delivery.deliver(&self.brought(&helm, &client, &upgrade, set), tell).await?;
+            self.wait(&client, &upgrade.values).await.map(|()| version)
         };
         let result = match self.delivery {
             // It tells more of what it waits for by itself.
@@ -152,11 +152,11 @@ impl Apps {
                 never = diagnose::heartbeat(&client, &scope, tell) => match never {},
             },
         };
-        diagnose::explained(&client, &scope, result).await?;
+        let version = diagnose::explained(&client, &scope, result).await?;
         for stale in preflight::running_others(&client, &registries, &manifests, &NAMESPACES).await? {
             self.host.events.warn(stale);
         }
-        Ok(())
+        Ok(version)
     }
 
     /// What `deploy` asks for.
@@ -165,28 +165,28 @@ impl Apps {
         if what.is_direct() {
             self.delivery = Delivery::Direct;
         }
-        let done = match what {
-            Deploy::DryRun { set, .. } => match self.rehearse(image, set.as_ref()).await? {
-                Some(why) => format!("would deploy to {context}: {why}"),
-                None => format!("would do nothing: {context} has it already"),
-            },
+        match what {
+            Deploy::DryRun { set, .. } => {
+                let done = match self.rehearse(image, set.as_ref()).await? {
+                    Some(why) => format!("would deploy to {context}: {why}"),
+                    None => format!("would do nothing: {context} has it already"),
+                };
+                Ok(Outcome { done, version: gitops::version(&self.host)? })
+            }
             Deploy::Chart { set, .. } => {
-                self.deploy(image, set.clone(), tell).await?;
+                let version = self.deploy(image, set.clone(), tell).await?;
                 let direct = self.delivery == Delivery::Direct;
                 if direct && set.is_some() {
                     self.host.events.note(UNTIL_NEXT);
                 }
-                format!("{context} serves {image}, by {}", if direct { "Helm" } else { "Argo CD" })
+                let by = if direct { "Helm" } else { "Argo CD" };
+                Ok(Outcome { done: format!("{context} serves {image}, by {by}"), version })
             }
             Deploy::Back => {
-                let version = self.roll_back(tell).await?;
-                return Ok(Outcome {
-                    done: format!("{context} serves again what it served before"),
-                    version,
-                });
+                let done = format!("{context} serves again what it served before");
+                Ok(Outcome { done, version: self.roll_back(tell).await? })
             }
-        };
-        Ok(Outcome { done, version: gitops::version(&self.host)? })
+        }
     }
 
     /// Why a deploy would change something; `None` where it would not.
@@ -215,8 +215,11 @@ impl Apps {
         if matches!(gitops::application(&client).await?, Owned::Absent) {
             return Err(kept_by_helm(&self.context));
         }
-        let source = GitOps::back(&client).await?;
-        GitOps::point(&client, &source).await?;
+        let source = GitOps::before(&client).await?;
+        let Some(repository) = self.delivery.repository_of(&self.host, &source)? else {
+            return Err(kept_by_helm(&self.context));
+        };
+        GitOps::new(client.clone(), repository, Value::Null, None).point(&source).await?;
         let scope = Scope::ours(&NAMESPACES);
         let waited = GitOps::wait_for(&client, &source, &scope, READY_WITHIN, tell).await;
         diagnose::explained(&client, &scope, waited).await?;

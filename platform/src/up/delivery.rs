@@ -8,10 +8,11 @@ use serde_json::Value;
 
 use super::apps::NAMESPACES;
 use super::parts::{Wanted, deployments};
+use super::source::{self, Chosen, Compared, FromGit};
 use crate::diagnose::Scope;
 use crate::error::{Doing, Error, Result};
 use crate::event::Step;
-use crate::gitops::{self, GitOps, Owned, Repository, State};
+use crate::gitops::{self, GitOps, Login, Owned, Repository, State};
 use crate::helm::{Helm, Revision, Status, Upgrade};
 use crate::host::Host;
 use crate::registry::{Registries, is_loopback};
@@ -70,20 +71,36 @@ impl Delivery {
             let why = "the release is not there, or not as it would be made now";
             return Ok((!helm.is_current(upgrade).await?).then(|| why.into()));
         };
-        let repository = repository(host, pull, &gitops::version(host)?, *foreign)?;
-        let gitops = GitOps::new((*client).clone(), repository, upgrade.values.clone(), set.clone());
+        let gitops = |repository: Repository| {
+            GitOps::new((*client).clone(), repository, upgrade.values.clone(), set.clone())
+        };
+        let (gitops, git) = match source::choose(host, there(client).await?.as_ref()).await? {
+            Chosen::Git(git) => (gitops(git.repository.clone()), Some(git)),
+            Chosen::Registry(_) => (gitops(registry(host, pull, &gitops::version(host)?, *foreign)?), None),
+        };
         if let Some(why) = gitops.lacks().await? {
             return Ok(Some(why));
         }
-        Ok(match gitops.state().await? {
-            State::Done => None,
-            State::Awaiting(what) => Some(format!("Argo CD is not done: waiting for {what}")),
-            State::Stuck(trouble) => Some(trouble.sentence),
+        Ok(match (gitops.state().await?, git) {
+            (State::Awaiting(what), _) => Some(format!("Argo CD is not done: waiting for {what}")),
+            (State::Stuck(trouble), _) => Some(trouble.sentence),
+            (State::Done, None) => None,
+            (State::Done, Some(git)) => match git.compare(host, &gitops.synced().await?).await? {
+                Compared::Other(error) => Some(error.to_string()),
+                Compared::Same | Compared::Unknown(_) => None,
+            },
         })
     }
 
-    /// Brings it there, and for Argo CD waits until all of its conditions say so.
-    pub async fn deliver(&self, chart: &Brought<'_>, tell: &Step) -> Result<()> {
+    /// What Argo CD needs for a source that it read before; `None` where Helm delivers.
+    pub fn repository_of(&self, host: &Host, source: &Value) -> Result<Option<Repository>> {
+        let Self::Argocd { pull, foreign, .. } = self else { return Ok(None) };
+        let registry = registry(host, pull, "", *foreign)?;
+        source::repository_of(host, source, registry).map(Some)
+    }
+
+    /// Brings it there, and for Argo CD waits until all of its conditions say so. Returns the version that serves.
+    pub async fn deliver(&self, chart: &Brought<'_>, tell: &Step) -> Result<String> {
         let Brought { host, helm, client, upgrade, set } = chart;
         let Self::Argocd { push, pull, foreign } = self else {
             let released = GitOps::release(client).await?;
@@ -100,28 +117,87 @@ impl Delivery {
                 GitOps::forget_release(client, &upgrade.release.namespace).await?;
             }
             let upgrade = Upgrade { adopt: claim.adopt, ..(*upgrade).clone() };
-            return helm.upgrade_install(&upgrade).await.map(drop);
+            helm.upgrade_install(&upgrade).await?;
+            return gitops::version(host);
         };
+        let why = match source::choose(host, there(client).await?.as_ref()).await? {
+            Chosen::Registry(why) => why,
+            Chosen::Git(git) => match from_git(chart, &git, tell).await {
+                Ok(version) => return Ok(version),
+                Err(FromGitFailed { error, before_any_change: true }) if !git.asked_for => {
+                    Some(error.to_string())
+                }
+                Err(FromGitFailed { error, .. }) => return Err(error),
+            },
+        };
+        if let Some(why) = why {
+            host.events.note(format!("the chart goes by the registry, and not by Git: {}", one_line(&why)));
+        }
         tell.message("pushing the chart");
         let pushed = gitops::push(host, &Registries::new(host)?, push).await?;
-        let repository = repository(host, pull, &pushed.version, *foreign)?;
+        let repository = registry(host, pull, &pushed.version, *foreign)?;
         let gitops = GitOps::new((*client).clone(), repository, upgrade.values.clone(), set.clone());
         gitops.apply().await?;
-        gitops.wait(&Scope::ours(&NAMESPACES), SYNCED_WITHIN, tell).await
+        gitops.wait(&Scope::ours(&NAMESPACES), SYNCED_WITHIN, tell).await?;
+        Ok(pushed.version)
     }
 }
 
+/// What went wrong, and whether the cluster is as before.
+struct FromGitFailed {
+    error: Error,
+    before_any_change: bool,
+}
+
+/// Points Argo CD at the checkout's remote, where it reaches that, and waits. Returns the version that serves.
+async fn from_git(
+    chart: &Brought<'_>,
+    git: &FromGit,
+    tell: &Step,
+) -> std::result::Result<String, FromGitFailed> {
+    let Brought { host, client, upgrade, set, .. } = chart;
+    let gitops = GitOps::new((*client).clone(), git.repository.clone(), upgrade.values.clone(), set.clone());
+    tell.message(format!("asking Argo CD whether it reaches {}", git.repository.source.repo_url));
+    let reached = git.ensure_reached(host, &gitops).await;
+    reached.map_err(|error| FromGitFailed { error, before_any_change: true })?;
+    git.tell(&host.events);
+    let synced = async {
+        gitops.apply().await?;
+        gitops.wait(&Scope::ours(&NAMESPACES), SYNCED_WITHIN, tell).await?;
+        let synced = gitops.synced().await?;
+        match git.compare(host, &synced).await? {
+            Compared::Same => {}
+            Compared::Unknown(what) => host.events.warn(what),
+            Compared::Other(error) => return Err(error),
+        }
+        Ok(git.version(&synced))
+    };
+    synced.await.map_err(|error| FromGitFailed { error, before_any_change: false })
+}
+
+/// What the Application that is there reads the chart from.
+async fn there(client: &kube::Client) -> Result<Option<Value>> {
+    Ok(match gitops::application(client).await? {
+        Owned::Absent => None,
+        Owned::There(found) => Some(found.data["spec"]["source"].clone()),
+    })
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Where Argo CD reads the chart. A registry that is not Platen's own is reached as this machine reaches it.
-fn repository(host: &Host, pull: &str, version: &str, foreign: bool) -> Result<Repository> {
+fn registry(host: &Host, pull: &str, version: &str, foreign: bool) -> Result<Repository> {
     let repository = Repository::registry(pull, version);
     if !foreign {
         return Ok(repository);
     }
-    let registry = pull.split('/').next().unwrap_or(pull);
-    let login = Registries::new(host)?.keyring().find(registry)?;
+    let server = pull.split('/').next().unwrap_or(pull);
+    let login = Registries::new(host)?.keyring().find(server)?;
     Ok(Repository {
-        login: login.map(|it| (it.user.clone(), it.password.clone())),
-        plain_http: is_loopback(registry) || host.config.images.insecure.iter().any(|it| it == registry),
+        login: login.map(|it| Login { user: it.user, token: it.password }),
+        plain_http: is_loopback(server) || host.config.images.insecure.iter().any(|it| it == server),
         ..repository
     })
 }

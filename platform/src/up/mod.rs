@@ -21,6 +21,7 @@ mod plan;
 mod provider;
 mod record;
 mod secrets;
+mod source;
 mod stack;
 mod supply;
 

@@ -1,0 +1,114 @@
+//! Whether Argo CD can read the chart from a repository, asked of Argo CD itself before anything depends on it: an Application
+//! beside the real one, which is compared and never synced.
+
+use std::time::Duration;
+
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
+use serde_json::{Value, json};
+
+use super::NAMESPACE;
+use super::explain::explain;
+use super::objects::{GitOps, REFRESH, only, without_argocd};
+use super::state::{Seen, api};
+use crate::error::{Doing, Error, Result};
+use crate::manifests::{self, FIELD_MANAGER, Params};
+use crate::wait;
+
+/// Its Application and its AppProject.
+const PROBE: &str = "platen-probe";
+/// A single complaint may be of an Argo CD that only starts.
+const COMPLAINTS: u32 = 2;
+
+impl GitOps {
+    /// The commit that Argo CD finds there; else its complaint, explained. The real Application and its AppProject are as
+    /// before, and nothing of the probe stays.
+    pub async fn probe(&self, within: Duration) -> Result<String> {
+        let given = self.repository.give(&self.client).await.map_err(without_argocd)?;
+        let params = Params { project: PROBE.into(), ..self.params.clone() };
+        let found = ask(&self.client, &params, within).await;
+        forget(&self.client).await?;
+        if found.is_err() && !given.made.is_empty() {
+            self.repository.withdraw(&self.client).await?;
+        }
+        found
+    }
+}
+
+async fn ask(client: &kube::Client, params: &Params, within: Duration) -> Result<String> {
+    let force = PatchParams::apply(FIELD_MANAGER).force();
+    let project = only(manifests::projects(params)?)?;
+    let applied = api(client, "AppProject").patch(PROBE, &force, &Patch::Apply(&project)).await;
+    applied.doing("making the AppProject of a probe").map_err(without_argocd)?;
+    let applications = api(client, "Application");
+    let applied = applications.patch(PROBE, &force, &Patch::Apply(&application(params)?)).await;
+    applied.doing("asking Argo CD whether it reaches the repository")?;
+    let mut complaints = 0;
+    let hint = format!("kubectl -n {NAMESPACE} logs deployment/argocd-repo-server --tail 20");
+    let until = std::time::Instant::now() + within;
+    loop {
+        let found = applications.get(PROBE).await.doing("looking at the probe")?;
+        match answer(&found, params)? {
+            Answer::Found(commit) => return Ok(commit),
+            Answer::Complains(error) => {
+                complaints += 1;
+                if complaints >= COMPLAINTS {
+                    return Err(error);
+                }
+                look_again(&applications).await?;
+            }
+            Answer::None if std::time::Instant::now() > until => {
+                let awaited = format!("Argo CD to read {}", params.source.repo_url);
+                return Err(Error::timed_out(awaited, within, format!("see more: {hint}")));
+            }
+            Answer::None => {}
+        }
+        tokio::time::sleep(wait::POLL).await;
+    }
+}
+
+async fn look_again(applications: &Api<DynamicObject>) -> Result<()> {
+    let patch = json!({"metadata": {"annotations": {REFRESH: "normal"}}});
+    let patched = applications.patch(PROBE, &PatchParams::default(), &Patch::Merge(&patch)).await;
+    patched.map(drop).doing("asking Argo CD once more")
+}
+
+/// As the real one, and neither synced nor counted as Platen's; its end takes nothing along.
+fn application(params: &Params) -> Result<Value> {
+    let mut application = only(manifests::applications(params)?)?;
+    application["metadata"] =
+        json!({"name": PROBE, "namespace": NAMESPACE, "annotations": {REFRESH: "normal"}});
+    application["spec"]["syncPolicy"] = json!({});
+    Ok(application)
+}
+
+enum Answer {
+    /// The commit.
+    Found(String),
+    Complains(Error),
+    None,
+}
+
+fn answer(found: &DynamicObject, params: &Params) -> Result<Answer> {
+    let asked = found.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(REFRESH));
+    let seen = Seen::of(found)?;
+    if asked {
+        return Ok(Answer::None);
+    }
+    let source = json!({"repoURL": params.source.repo_url});
+    let complaint = seen.conditions.iter().find(|it| it.kind.ends_with("Error"));
+    Ok(match complaint {
+        Some(complaint) => Answer::Complains(explain("of the service", &source, &complaint.message).into()),
+        None if seen.sync.revision.is_empty() => Answer::None,
+        None => Answer::Found(seen.sync.revision),
+    })
+}
+
+async fn forget(client: &kube::Client) -> Result<()> {
+    for kind in ["Application", "AppProject"] {
+        match api(client, kind).delete(PROBE, &DeleteParams::default()).await {
+            Err(kube::Error::Api(gone)) if gone.code == 404 => {}
+            deleted => deleted.map(drop).doing("removing the probe")?,
+        }
+    }
+    Ok(())
+}
