@@ -199,3 +199,7 @@ async fn git(host: &Host, args: &[&str]) -> Result<String> {
     let cmd = Cmd::new("git").args(args).cwd(&host.root).deadline(ANSWERS_WITHIN);
     Ok(host.processes.run(&cmd).await?.stdout_text().trim().to_owned())
 }
+
+#[cfg(test)]
+#[path = "checkout_tests.rs"]
+mod tests;

@@ -20,7 +20,7 @@ pub use objects::{GitOps, Owned, application};
 pub use remote::{Login, Protocol, Remote};
 pub use repository::{Repository, is_from_git};
 pub(crate) use state::listed;
-pub use state::{Seen, State, Summary, applications, is_served};
+pub use state::{Seen, State, Summary, applications, is_served, revision};
 
 /// Where Argo CD and its objects are.
 pub const NAMESPACE: &str = "argocd";

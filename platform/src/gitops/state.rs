@@ -5,8 +5,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::explain::{Trouble, explain};
+use super::repository::is_from_git;
 use super::{GROUP, NAMESPACE};
 use crate::error::{Doing, Error, Result};
+
+/// Of a commit's name, as it is shown.
+const SHORT: usize = 12;
 
 /// An Application's status, as far as it is looked at (argoproj.io/v1alpha1; read leniently: its controller adds fields).
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -215,7 +219,7 @@ pub struct Summary {
     pub name: String,
     pub sync: String,
     pub health: String,
-    /// The chart's version or the branch that it is pointed at.
+    /// The chart's version, or the branch that it is pointed at and the commit of it that was compared.
     pub revision: String,
     /// A sentence where something is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -252,8 +256,18 @@ fn summary(application: &DynamicObject) -> Result<Summary> {
         State::Done | State::Awaiting(_) => None,
     };
     let (sync, health) = (or_unknown(&seen.sync.status).into(), or_unknown(&seen.health.status).into());
-    let revision = source["targetRevision"].as_str().unwrap_or_default().into();
+    let revision = revision(source, &seen.sync.revision);
     Ok(Summary { name, sync, health, revision, trouble })
+}
+
+/// What a source points at, in a few words.
+pub fn revision(source: &Value, compared: &str) -> String {
+    let wanted = source["targetRevision"].as_str().unwrap_or_default();
+    if !is_from_git(source) || compared.is_empty() {
+        return wanted.into();
+    }
+    let commit = compared.get(..SHORT).unwrap_or(compared);
+    if compared == wanted { commit.into() } else { format!("{wanted} at {commit}") }
 }
 
 /// Whether a refusal with this code means that the cluster has no Argo CD: an account with few rights is told 403 of kinds
@@ -363,6 +377,15 @@ mod tests {
         broken["conditions"] =
             json!([{"type": "ComparisonError", "message": "dial tcp: connection refused"}]);
         assert!(matches!(judged(broken), State::Stuck(_)));
+    }
+
+    #[test]
+    fn a_branch_is_told_with_its_commit_and_a_commit_by_itself() {
+        let git = |wanted: &str| json!({"repoURL": "https://git.example/ocr.git", "targetRevision": wanted});
+        let commit = "0123456789abcdef0123456789abcdef01234567";
+        assert_eq!(revision(&git("main"), commit), "main at 0123456789ab");
+        assert_eq!(revision(&git(commit), commit), "0123456789ab");
+        assert_eq!(revision(&wanted(), "sha256:00"), "0.1.0-c1");
     }
 
     #[test]

@@ -223,7 +223,8 @@ impl Apps {
         let scope = Scope::ours(&NAMESPACES);
         let waited = GitOps::wait_for(&client, &source, &scope, READY_WITHIN, tell).await;
         diagnose::explained(&client, &scope, waited).await?;
-        Ok(source["targetRevision"].as_str().unwrap_or_default().to_owned())
+        let revision = source["targetRevision"].as_str().unwrap_or_default();
+        Ok(gitops::revision(&source, revision))
     }
 
     /// By the API server's word and through the doors: what helm has applied is still on its way.

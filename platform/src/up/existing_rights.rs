@@ -141,8 +141,8 @@ fn of_argocd(argocd: Argocd) -> Vec<Right> {
     }
     if argocd == Argocd::Delivers {
         rights.extend(["create", "update"].map(|verb| right(gitops::GROUP, "applications", verb)));
-        rights.extend(["create", "patch"].map(|verb| right(gitops::GROUP, "appprojects", verb)));
-        rights.extend(["create", "patch"].map(|verb| right("", "secrets", verb)));
+        rights.extend(["create", "patch", "delete"].map(|verb| right(gitops::GROUP, "appprojects", verb)));
+        rights.extend(["create", "get", "patch", "delete"].map(|verb| right("", "secrets", verb)));
         rights.push(right("apps", "deployments", "list"));
     }
     rights

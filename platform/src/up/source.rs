@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::config::ChartSource;
 use crate::error::{Error, Result};
@@ -14,8 +14,6 @@ use crate::registry::variables;
 
 /// Argo CD gives up on a host that does not answer only later.
 const PROBED_WITHIN: Duration = Duration::from_secs(45);
-/// Of a commit's name, as Git shows it.
-const SHORT: usize = 12;
 
 /// What was chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +45,10 @@ pub async fn choose(host: &Host, there: Option<&Value>) -> Result<Chosen> {
     }
     let checkout = match gitops::observe(host).await {
         Ok(Some(checkout)) => checkout,
-        Ok(None) if !asked_for => return Ok(Chosen::Registry(None)),
+        Ok(None) if !asked_for => {
+            let why = there.map(|_| "this checkout has no Git remote any more".to_owned());
+            return Ok(Chosen::Registry(why));
+        }
         Ok(None) => {
             return Err(Error::usage(
                 "this checkout has no Git remote that Argo CD could read the chart from",
@@ -128,23 +129,22 @@ impl FromGit {
             Some(chart) if chart == self.checkout.chart => Compared::Same,
             Some(_) => Compared::Other(Error::unhealthy(
                 format!(
-                    "Argo CD synced {} of {}, whose chart is not the one of this checkout",
-                    short(synced),
-                    self.checkout.branch
+                    "Argo CD synced {}, whose chart is not the one of this checkout",
+                    self.version(synced)
                 ),
                 "push what lies here: git push; or take what is there: git pull; then deploy again: cargo xtask deploy",
             )),
             None => Compared::Unknown(format!(
-                "Argo CD synced {} of {}, which this checkout does not know: git pull",
-                short(synced),
-                self.checkout.branch
+                "Argo CD synced {}, which this checkout does not know: git pull",
+                self.version(synced)
             )),
         })
     }
 
     /// The branch, and the commit of it that serves.
     pub fn version(&self, synced: &str) -> String {
-        format!("{} at {}", self.checkout.branch, short(synced))
+        let source = &self.repository.source;
+        gitops::revision(&json!({"repoURL": source.repo_url, "targetRevision": source.revision}), synced)
     }
 }
 
@@ -154,8 +154,4 @@ pub enum Compared {
     Same,
     Other(Error),
     Unknown(String),
-}
-
-fn short(commit: &str) -> &str {
-    commit.get(..SHORT).unwrap_or(commit)
 }

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use platform::config::ChartSource;
 use platform::registry::Credentials;
 use platform::up::{DeployOptions, DeployReport, deploy, roll_back};
 use platform::{Error, Exit, Result, gitops};
@@ -14,10 +15,12 @@ use crate::printer::Printer;
 
 /// Deploy the chart of this checkout, and wait until the cluster serves it
 ///
-/// The chart is pushed with a version by its content, and Argo CD is pointed at it. An image that no node could run is
+/// The chart is pushed with a version by its content, and Argo CD is pointed at it; or, by Git, Argo CD follows the branch that is
+/// checked out. An image that no node could run is
 /// refused before anything changes; what fails later is told with its cause, and the pods that served go on.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cargo xtask deploy\n  cargo xtask deploy --set model.replicas=3\n  \
+                        cargo xtask deploy --source git\n  \
                         cargo xtask deploy --registry-server registry.example.org --registry-user me \
                         --registry-password-stdin < token\n  \
                         cargo xtask deploy --rollback\n  cargo xtask deploy --package /tmp/charts")]
@@ -25,6 +28,10 @@ pub struct DeployArgs {
     /// By Helm from this machine alone; the next `up` gives it back to Argo CD
     #[arg(long)]
     direct: bool,
+    /// Where Argo CD reads the chart from: git follows the checkout's remote (GIT_TOKEN in .env lets it in), registry has
+    /// what lies here; auto keeps what the cluster has
+    #[arg(long, value_name = "SOURCE", conflicts_with_all = ["direct", "rollback", "package"])]
+    source: Option<Source>,
     /// A value of the chart (repeatable), until the next deploy; lists and maps as JSON
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -39,6 +46,23 @@ pub struct DeployArgs {
     /// Check everything, say what would change, and change nothing
     #[arg(long, conflicts_with = "package")]
     dry_run: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Source {
+    Auto,
+    Git,
+    Registry,
+}
+
+impl From<Source> for ChartSource {
+    fn from(source: Source) -> Self {
+        match source {
+            Source::Auto => Self::Auto,
+            Source::Git => Self::Git,
+            Source::Registry => Self::Registry,
+        }
+    }
 }
 
 /// A login that nodes pull with: the Secret `regcred`. Without it that of .env, the environment or Docker's configuration.
@@ -85,6 +109,9 @@ struct Packed {
 pub async fn run(global: &GlobalArgs, args: DeployArgs, printer: &Printer) -> Result<Exit> {
     let mut host = host(global, printer.events())?;
     host.login = args.login.read()?;
+    if let Some(source) = args.source {
+        host.config.gitops.source = source.into();
+    }
     if let Some(folder) = &args.package {
         let packed = Packed { file: gitops::package(&host, folder).await? };
         printer.result(&packed, || packed.file.display().to_string());

@@ -21,7 +21,12 @@ fn replicas(name: &str) -> Option<i32> {
 }
 
 fn application() -> Api<DynamicObject> {
-    let kind = GroupVersionKind::gvk("argoproj.io", "v1alpha1", "Application");
+    argocd("Application")
+}
+
+/// Argo CD's objects of a kind.
+pub fn argocd(kind: &str) -> Api<DynamicObject> {
+    let kind = GroupVersionKind::gvk("argoproj.io", "v1alpha1", kind);
     Api::namespaced_with(client(), "argocd", &ApiResource::from_gvk(&kind))
 }
 

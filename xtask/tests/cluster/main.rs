@@ -8,6 +8,8 @@ mod consoles;
 mod database;
 mod doctor;
 mod existing;
+mod git_host;
+mod git_source;
 mod gitops;
 mod registry;
 mod serving;
@@ -122,6 +124,10 @@ fn argocd_delivers() -> Vec<Trial> {
         trial(
             "a deploy that cannot work says why and leaves what serves",
             gitops::deploy_that_cannot_work_says_why,
+        ),
+        trial(
+            "the chart of a private Git repository is followed, and gone back from",
+            git_source::follows_a_private_repository,
         ),
     ]
 }
