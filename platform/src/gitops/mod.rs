@@ -3,6 +3,8 @@
 
 mod chart;
 mod checkout;
+#[cfg(test)]
+mod double;
 mod explain;
 mod objects;
 mod probe;

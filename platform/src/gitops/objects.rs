@@ -63,6 +63,7 @@ impl GitOps {
     /// Why it has to be applied; `None` where it is there as wanted.
     pub async fn lacks(&self) -> Result<Option<String>> {
         let Owned::There(found) = application(&self.client).await? else {
+            refuse_sets(&self.client).await?;
             return Ok(Some("Argo CD has no Application of it".into()));
         };
         let wanted = self.application()?;
@@ -87,6 +88,9 @@ impl GitOps {
 
     /// Makes all objects what they are to be. A Helm release of the same objects ends as a record only: one owner.
     pub async fn apply(&self) -> Result<()> {
+        if matches!(application(&self.client).await?, Owned::Absent) {
+            refuse_sets(&self.client).await?;
+        }
         self.permit().await?;
         self.put(&self.application()?).await?;
         self.repository.withdraw_others(&self.client).await?;
@@ -267,40 +271,33 @@ pub(super) fn without_argocd(error: Error) -> Error {
     }
 }
 
+/// Two owners of the same objects take them from each other for ever.
+async fn refuse_sets(client: &kube::Client) -> Result<()> {
+    let ours = ListParams::default().labels("app.kubernetes.io/part-of=platen");
+    let sets = match api(client, "ApplicationSet").list(&ours).await {
+        // Without the right to see them, or Argo CD, none was applied by whoever runs this.
+        Err(kube::Error::Api(refused)) if matches!(refused.code, 403 | 404) => return Ok(()),
+        sets => sets.doing("listing Argo CD's ApplicationSets")?.items,
+    };
+    let names: Vec<String> = sets.into_iter().filter_map(|set| set.metadata.name).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let names = names.join(" ");
+    Err(Error::unhealthy(
+        format!(
+            "the ApplicationSets {names} keep the service: an Application beside them would own the same objects"
+        ),
+        format!(
+            "go back to one Application, which stops no pod: kubectl -n {NAMESPACE} delete applicationset {names}; then deploy again"
+        ),
+    ))
+}
+
 fn not_there() -> Error {
     Error::unhealthy("Argo CD has no Application of ours", "make it: cargo xtask deploy")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_missing_namespace_or_definition_is_told_as_a_missing_argo_cd() {
-        let answered = |code| {
-            let status = kube::core::Status::failure("namespaces \"argocd\" not found", "NotFound");
-            let source = Box::new(kube::Error::Api(status.with_code(code).boxed()));
-            without_argocd(Error::Kube { doing: "telling it".into(), source })
-        };
-        let missing = answered(404);
-        assert!(missing.to_string().contains("has no Argo CD"), "{missing}");
-        assert!(missing.hint().unwrap().contains("argocd = false"), "{missing:?}");
-        assert!(answered(403).to_string().starts_with("telling it"));
-    }
-
-    #[test]
-    fn what_was_deployed_from_a_branch_is_gone_back_to_by_its_commit() {
-        let branch = json!({"repoURL": "https://git.example/ocr.git", "targetRevision": "main"});
-        assert_eq!(pinned(&branch, "c0ffee")["targetRevision"], "c0ffee");
-        let chart = json!({"repoURL": "oci://r:5000/charts/ocr-app", "targetRevision": "0.1.0-c1"});
-        assert_eq!(pinned(&chart, "sha256:00"), chart);
-    }
-
-    #[test]
-    fn a_value_that_was_added_behind_our_back_makes_another_source() {
-        let wanted = json!({"targetRevision": "1", "helm": {"valuesObject": {"a": 1}}});
-        assert!(same_source(&wanted, &wanted));
-        let other = json!({"targetRevision": "1", "helm": {"valuesObject": {"a": 1, "b": 2}}});
-        assert!(!same_source(&other, &wanted));
-    }
-}
+#[path = "objects_tests.rs"]
+mod tests;

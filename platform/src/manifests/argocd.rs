@@ -123,7 +123,16 @@ pub struct ApplicationSetSpec {
     pub go_template: bool,
     pub go_template_options: Vec<String>,
     pub generators: Vec<Generator>,
+    pub sync_policy: SetPolicy,
     pub template: ApplicationTemplate,
+}
+
+/// What becomes of the Applications of a set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SetPolicy {
+    /// The end of the set, or of one of its Applications, deletes nothing that these made.
+    pub preserve_resources_on_deletion: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

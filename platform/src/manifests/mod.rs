@@ -99,9 +99,10 @@ pub fn applications(params: &Params) -> Result<Vec<argocd::Application>> {
     templates::typed("argocd/application.yaml.j2", params)
 }
 
-/// The same chart in two parts, each synced and rolled back for itself: in place of the Application, not beside it.
+/// The same chart and values in two parts, each synced and rolled back for itself: in place of the Application, not beside it.
 pub fn application_sets(params: &Params) -> Result<Vec<argocd::ApplicationSet>> {
-    templates::typed("argocd/application-sets.yaml.j2", params)
+    let parts = params.parts.over(&params.values);
+    templates::typed("argocd/application-sets.yaml.j2", &Params { parts, ..params.clone() })
 }
 
 /// The namespaces that the chart needs: with Pod Security labels, and not part of any release, so that no uninstall

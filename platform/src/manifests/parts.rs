@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
+use crate::gitops::set;
 
 /// The role that is a part of its own, as the chart's values call it.
 const MODEL: &str = "model";
@@ -34,6 +35,13 @@ impl Parts {
             others.filter_map(|(key, value)| Some((key.clone(), off(value)?))).collect();
         Ok(Self { model: Value::Object(model), rest: json!({MODEL: {"enabled": false}}) })
     }
+
+    /// Both parts over values that they have in common: what is off in a part stays off.
+    #[must_use]
+    pub fn over(&self, values: &Value) -> Self {
+        let over = |part: &Value| set::over(values.clone(), part.clone());
+        Self { model: over(&self.model), rest: over(&self.rest) }
+    }
 }
 
 /// Every switch below a value turned off; `None` where there is none.
@@ -62,6 +70,16 @@ mod tests {
         .unwrap();
         let model = json!({"gateway": {"enabled": false}, "monitoring": {"podMonitor": {"enabled": false}}});
         assert_eq!(parts, Parts { model, rest: json!({"model": {"enabled": false}}) });
+    }
+
+    #[test]
+    fn values_in_common_switch_nothing_on_in_the_other_part() {
+        let parts = Parts::of("model: {enabled: true}\nfrontend: {enabled: true}\n").unwrap();
+        let values = json!({"image": {"tag": "1"}, "frontend": {"enabled": true, "replicas": 3}});
+        let Parts { model, rest } = parts.over(&values);
+        assert_eq!(model, json!({"image": {"tag": "1"}, "frontend": {"enabled": false, "replicas": 3}}));
+        assert_eq!(rest["model"]["enabled"], false);
+        assert_eq!((&rest["image"], &rest["frontend"]), (&values["image"], &values["frontend"]));
     }
 
     #[test]

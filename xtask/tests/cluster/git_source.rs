@@ -11,10 +11,10 @@ use crate::support::{Json, Outcome, Xtask};
 use crate::{RUNTIME, client, serving, up};
 
 /// The pods of the service, by their names.
-fn names() -> BTreeSet<String> {
+pub fn names() -> BTreeSet<String> {
     let list = |namespace| {
-        let all = Api::<Pod>::namespaced(client(), namespace).list(&ListParams::default());
-        RUNTIME.block_on(all).expect("the pods").items
+        let (api, all) = (Api::<Pod>::namespaced(client(), namespace), ListParams::default());
+        RUNTIME.block_on(api.list(&all)).expect("the pods").items
     };
     let pods = ["ocr", "backend"].into_iter().flat_map(list);
     let ours = pods.filter(|pod| {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unnecessary_wraps, reason = "all tests have the same shape, so that each may use `?`")]
 
+mod application_sets;
 mod carried;
 mod chaos;
 mod consoles;
@@ -126,8 +127,12 @@ fn argocd_delivers() -> Vec<Trial> {
             gitops::deploy_that_cannot_work_says_why,
         ),
         trial(
-            "the chart of a private Git repository is followed, and gone back from",
+            "Argo CD follows a private Git repository, and goes back to the registry",
             git_source::follows_a_private_repository,
+        ),
+        trial(
+            "Argo CD follows ApplicationSets in the Application's place, and no pod is taken away",
+            application_sets::replace_the_application,
         ),
     ]
 }

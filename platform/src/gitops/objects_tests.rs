@@ -1,0 +1,162 @@
+//! What becomes of Argo CD's objects on an API server when the source changes.
+
+use super::super::double::Double;
+use super::super::remote::Login;
+use super::*;
+use crate::manifests::Source;
+
+const URL: &str = "https://git.example/me/ocr.git";
+const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+fn git(token: &str) -> Repository {
+    let source = Source { repo_url: URL.into(), path: "charts/ocr-app".into(), revision: "main".into() };
+    Repository { source, login: Some(Login { user: "me".into(), token: token.into() }), plain_http: false }
+}
+
+fn gitops(client: &kube::Client, repository: Repository) -> GitOps {
+    GitOps::new(client.clone(), repository, json!({"model": {"replicas": 2}}), None)
+}
+
+/// As Argo CD says of what it synced.
+fn synced(application: &Value) -> Value {
+    let source = &application["spec"]["source"];
+    json!({"sync": {"status": "Synced", "revision": COMMIT, "comparedTo": {"source": source}},
+           "health": {"status": "Healthy"}, "operationState": {"phase": "Succeeded"},
+           "history": [{"id": 0, "revision": COMMIT, "source": source}]})
+}
+
+fn refused(_: &Value) -> Value {
+    json!({"conditions": [{"type": "ComparisonError", "message": "failed to list refs: authentication required"}],
+           "sync": {"status": "Unknown"}})
+}
+
+fn project(double: &Double) -> Value {
+    double.get("appprojects", "platen").unwrap()["spec"]["sourceRepos"].clone()
+}
+
+#[tokio::test]
+async fn git_takes_the_registrys_place_and_the_registry_that_of_git() {
+    let (client, double) = Double::new(synced);
+    let registry = || gitops(&client, Repository::registry("r:5000", "0.1.0-c1"));
+    registry().apply().await.unwrap();
+    assert_eq!(
+        double.names(),
+        ["platen-charts of secrets", "ocr-app of applications", "platen of appprojects"]
+    );
+
+    let from_git = gitops(&client, git("hunter2"));
+    assert!(from_git.lacks().await.unwrap().is_some());
+    from_git.apply().await.unwrap();
+    assert_eq!(double.names(), ["platen-git of secrets", "ocr-app of applications", "platen of appprojects"]);
+    assert_eq!(project(&double), json!([URL]), "that one repository");
+    let source = double.get("applications", "ocr-app").unwrap()["spec"]["source"].clone();
+    assert_eq!((&source["repoURL"], &source["targetRevision"]), (&json!(URL), &json!("main")));
+    assert_eq!(source["helm"]["valuesObject"]["model"]["replicas"], 2, "values travel as they did");
+    let writes = double.writes();
+    let at = |what: &str| writes.iter().rposition(|line| line.contains(what)).unwrap();
+    assert!(at("secrets/platen-git") < at("PUT applications/ocr-app"), "{writes:?}");
+    assert!(at("PUT applications/ocr-app") < at("DELETE /api/v1/namespaces/argocd/secrets/platen-charts"));
+    assert_eq!(from_git.lacks().await.unwrap(), None);
+
+    registry().apply().await.unwrap();
+    assert_eq!(double.get("secrets", "platen-git"), None, "the token is gone");
+    assert_eq!(project(&double), json!(["oci://r:5000/charts/ocr-app"]));
+}
+
+#[tokio::test]
+async fn a_probe_finds_the_commit_and_leaves_nothing_but_the_login() {
+    let (client, double) = Double::new(synced);
+    gitops(&client, Repository::registry("r:5000", "0.1.0-c1")).apply().await.unwrap();
+    let before = (double.get("applications", "ocr-app"), project(&double));
+    let found = gitops(&client, git("hunter2")).probe(Duration::from_secs(5)).await.unwrap();
+    assert_eq!(found, COMMIT);
+    assert_eq!((double.get("applications", "ocr-app"), project(&double)), before);
+    assert!(!double.names().iter().any(|name| name.contains("probe")), "{:?}", double.names());
+    assert!(double.get("secrets", "platen-git").is_some());
+}
+
+#[tokio::test]
+async fn a_probe_that_is_refused_says_why_and_its_token_does_not_stay() {
+    let (client, double) = Double::new(refused);
+    let error = gitops(&client, git("hunter2")).probe(Duration::from_secs(5)).await.unwrap_err();
+    assert!(error.to_string().contains("asks for a login, or refuses"), "{error}");
+    assert!(error.hint().unwrap().contains("GIT_TOKEN") && !format!("{error:?}").contains("hunter2"));
+    assert_eq!(double.names(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_probe_is_never_synced_and_its_end_deletes_nothing() {
+    let (client, double) = Double::new(|application| {
+        assert_eq!(application["spec"]["syncPolicy"], json!({}), "{application}");
+        assert_eq!(application["metadata"]["finalizers"], Value::Null);
+        assert_eq!(application["metadata"]["labels"], Value::Null, "it is none of those that status shows");
+        synced(application)
+    });
+    gitops(&client, git("hunter2")).probe(Duration::from_secs(5)).await.unwrap();
+    assert!(double.writes().iter().any(|line| line == "DELETE applications/platen-probe"));
+}
+
+#[tokio::test]
+async fn a_rollback_over_the_sources_lets_argo_cd_into_the_one_that_was_before() {
+    let (client, double) = Double::new(synced);
+    gitops(&client, git("hunter2")).apply().await.unwrap();
+    let mut before = double.get("applications", "ocr-app").unwrap()["spec"]["source"].clone();
+    before["targetRevision"] = json!(COMMIT);
+    let registry = gitops(&client, Repository::registry("r:5000", "0.1.0-c1"));
+    registry.apply().await.unwrap();
+    gitops(&client, git("hunter2")).point(&before).await.unwrap();
+    assert_eq!(double.get("applications", "ocr-app").unwrap()["spec"]["source"], before);
+    assert_eq!(project(&double), json!([URL]));
+    assert!(
+        double.get("secrets", "platen-git").is_some() && double.get("secrets", "platen-charts").is_none()
+    );
+}
+
+#[test]
+fn a_missing_namespace_or_definition_is_told_as_a_missing_argo_cd() {
+    let answered = |code| {
+        let status = kube::core::Status::failure("namespaces \"argocd\" not found", "NotFound");
+        let source = Box::new(kube::Error::Api(status.with_code(code).boxed()));
+        without_argocd(Error::Kube { doing: "telling it".into(), source })
+    };
+    let missing = answered(404);
+    assert!(missing.to_string().contains("has no Argo CD"), "{missing}");
+    assert!(missing.hint().unwrap().contains("argocd = false"), "{missing:?}");
+    assert!(answered(403).to_string().starts_with("telling it"));
+}
+
+#[test]
+fn what_was_deployed_from_a_branch_is_gone_back_to_by_its_commit() {
+    let branch = json!({"repoURL": "https://git.example/ocr.git", "targetRevision": "main"});
+    assert_eq!(pinned(&branch, "c0ffee")["targetRevision"], "c0ffee");
+    let chart = json!({"repoURL": "oci://r:5000/charts/ocr-app", "targetRevision": "0.1.0-c1"});
+    assert_eq!(pinned(&chart, "sha256:00"), chart);
+}
+
+#[test]
+fn a_value_that_was_added_behind_our_back_makes_another_source() {
+    let wanted = json!({"targetRevision": "1", "helm": {"valuesObject": {"a": 1}}});
+    assert!(same_source(&wanted, &wanted));
+    let other = json!({"targetRevision": "1", "helm": {"valuesObject": {"a": 1, "b": 2}}});
+    assert!(!same_source(&other, &wanted));
+}
+
+#[tokio::test]
+async fn beside_application_sets_no_application_is_made() {
+    let (client, double) = Double::new(synced);
+    double.put(
+        "applicationsets",
+        json!({"kind": "ApplicationSetList", "apiVersion": "argoproj.io/v1alpha1", "metadata": {}, "items": [
+            {"kind": "ApplicationSet", "apiVersion": "argoproj.io/v1alpha1", "metadata": {"name": "model-server"}},
+            {"kind": "ApplicationSet", "apiVersion": "argoproj.io/v1alpha1", "metadata": {"name": "api-gateway"}},
+        ]}),
+    );
+    let wanted = gitops(&client, Repository::registry("r:5000", "0.1.0-c1"));
+    for error in [wanted.lacks().await.unwrap_err(), wanted.apply().await.unwrap_err()] {
+        assert!(
+            error.hint().unwrap().contains("delete applicationset model-server api-gateway"),
+            "{error:?}"
+        );
+    }
+    assert_eq!(double.writes(), Vec::<String>::new());
+}
