@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::CHART;
-use super::remote::{Protocol, Remote};
+use super::remote::{Protocol, Remote, TOKEN};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::process::Cmd;
@@ -70,11 +70,18 @@ pub async fn chart_at(host: &Host, commit: &str) -> Option<String> {
     git(host, &["rev-parse", "--verify", "-q", &format!("{commit}:./{CHART}")]).await.ok()
 }
 
-/// Why this machine itself does not reach the remote; only asked without a login of Platen's, which is for the cluster.
+/// Why this machine itself does not read the remote, without a login of Platen's; nobody is asked for one.
 pub async fn unreachable(host: &Host, checkout: &Checkout) -> Option<String> {
+    if checkout.remote.protocol == Protocol::Ssh {
+        return Some(format!(
+            "{} is asked by ssh, for which Argo CD has no key; set {TOKEN} in .env",
+            checkout.remote.url
+        ));
+    }
     let cmd = Cmd::new("git")
         .args(["ls-remote", "--exit-code", &checkout.remote.url, &checkout.branch])
         .env("GIT_TERMINAL_PROMPT", "0")
+        .env("GIT_ASKPASS", "true")
         .cwd(&host.root)
         .deadline(REMOTE_ANSWERS_WITHIN);
     host.processes.run(&cmd).await.err().map(|error| error.to_string())

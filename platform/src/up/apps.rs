@@ -18,6 +18,7 @@ use crate::cluster::Endpoint;
 use crate::cluster::client::client;
 use crate::cluster::doors;
 use crate::cluster::secrets::Place;
+use crate::config::ChartSource;
 use crate::diagnose::{self, Scope};
 use crate::error::{Doing, Error, Result};
 use crate::event::Step;
@@ -122,6 +123,7 @@ impl Apps {
 
     /// Makes the cluster serve this image; values that an earlier deploy set stay.
     pub async fn install(&self, image: &Reference, tell: &Step) -> Result<()> {
+        self.check_source()?;
         let set = GitOps::set_before(&client(&self.context).await?).await?;
         self.deploy(image, set, tell).await.map(drop)
     }
@@ -159,11 +161,24 @@ impl Apps {
         Ok(version)
     }
 
+    /// Only Argo CD reads a Git repository.
+    fn check_source(&self) -> Result<()> {
+        if self.delivery != Delivery::Direct || self.host.config.gitops.source != ChartSource::Git {
+            return Ok(());
+        }
+        Err(Error::usage(
+            "Helm delivers here, and it takes the chart from this checkout, not from Git",
+            "let Argo CD deliver: argocd = true under [components] in platen.toml; or leave out source = \"git\" and --source git",
+        ))
+    }
+
     /// What `deploy` asks for.
     pub async fn carry_out(mut self, what: &Deploy, image: &Reference, tell: &Step) -> Result<Outcome> {
         let context = self.context.clone();
         if what.is_direct() {
             self.delivery = Delivery::Direct;
+        } else {
+            self.check_source()?;
         }
         match what {
             Deploy::DryRun { set, .. } => {

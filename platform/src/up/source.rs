@@ -96,7 +96,7 @@ impl FromGit {
         if self.in_use {
             return Ok(());
         }
-        // A token is for the cluster; whoever has none reaches no more from there than from here.
+        // A token is for the cluster; without one no more can be read from there than from here, and here it is known sooner.
         if !self.asked_for
             && self.repository.login.is_none()
             && let Some(why) = gitops::unreachable(host, &self.checkout).await
@@ -154,4 +154,102 @@ pub enum Compared {
     Same,
     Other(Error),
     Unknown(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::scripted::{Expect, scripted};
+
+    const URL: &str = "https://git.example/me/ocr.git";
+
+    fn host(source: ChartSource, script: impl IntoIterator<Item = Expect>) -> Host {
+        let mut host = Host::bare("/nowhere/that/is");
+        host.config.gitops.source = source;
+        Host { processes: scripted(&["git"], script), ..host }
+    }
+
+    /// Git's answers up to whether the chart is committed.
+    fn followed(changes: &str) -> Vec<Expect> {
+        let upstream = "git for-each-ref '--format=%(upstream:remotename) %(upstream:remoteref) %(upstream)' refs/heads/main";
+        vec![
+            Expect::new("git rev-parse --show-prefix"),
+            Expect::new("git symbolic-ref --short -q HEAD").stdout("main"),
+            Expect::new(upstream).stdout("origin refs/heads/main refs/remotes/origin/main"),
+            Expect::new("git remote get-url origin").stdout(URL),
+            Expect::new("git remote get-url origin").stdout(URL),
+            Expect::new("git status --porcelain -- charts/ocr-app").stdout(changes),
+        ]
+    }
+
+    fn published() -> Vec<Expect> {
+        let mut script = followed("");
+        script.extend([
+            Expect::new("git rev-parse --verify -q HEAD:./charts/ocr-app").stdout("7ee"),
+            Expect::new("git rev-list --count refs/remotes/origin/main..HEAD").stdout("0"),
+            Expect::new("git rev-parse --verify -q refs/remotes/origin/main:./charts/ocr-app").stdout("7ee"),
+        ]);
+        script
+    }
+
+    fn nowhere() -> Vec<Expect> {
+        vec![Expect::new("git rev-parse --show-prefix").fails(128, "fatal: not a git repository")]
+    }
+
+    fn from(url: &str) -> Value {
+        json!({"repoURL": url})
+    }
+
+    #[tokio::test]
+    async fn where_the_registry_is_in_use_or_asked_for_git_is_not_even_asked() {
+        let registry = from("oci://r:5000/charts/ocr-app");
+        let chosen = choose(&host(ChartSource::Auto, []), Some(&registry)).await.unwrap();
+        assert_eq!(chosen, Chosen::Registry(None));
+        let chosen = choose(&host(ChartSource::Registry, []), Some(&from(URL))).await.unwrap();
+        assert_eq!(chosen, Chosen::Registry(None));
+    }
+
+    #[tokio::test]
+    async fn without_a_repository_it_is_the_registry_and_who_asked_for_git_is_told() {
+        let chosen = choose(&host(ChartSource::Auto, nowhere()), None).await.unwrap();
+        assert_eq!(chosen, Chosen::Registry(None), "as ever, without a word");
+        let error = choose(&host(ChartSource::Git, nowhere()), None).await.unwrap_err();
+        assert!(error.hint().unwrap().contains("git remote add origin"), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn what_argo_cd_would_not_read_as_it_lies_here_goes_by_the_registry_with_a_reason_or_is_refused() {
+        let changed = || followed(" M charts/ocr-app/values.yaml");
+        let chosen = choose(&host(ChartSource::Auto, changed()), Some(&from(URL))).await.unwrap();
+        let Chosen::Registry(Some(why)) = chosen else { panic!("{chosen:?}") };
+        assert!(why.contains("charts/ocr-app/values.yaml"), "{why}");
+        assert!(choose(&host(ChartSource::Git, changed()), Some(&from(URL))).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn git_stays_while_it_is_in_use_and_is_probed_where_it_is_not() {
+        let chosen = choose(&host(ChartSource::Auto, published()), Some(&from(URL))).await.unwrap();
+        let Chosen::Git(git) = chosen else { panic!("{chosen:?}") };
+        assert!(git.in_use && !git.asked_for);
+        assert_eq!(git.repository.source.revision, "main");
+        let registry = from("oci://r:5000/charts/ocr-app");
+        let chosen = choose(&host(ChartSource::Git, published()), Some(&registry)).await.unwrap();
+        let Chosen::Git(git) = chosen else { panic!("{chosen:?}") };
+        assert!(!git.in_use && git.asked_for);
+    }
+
+    #[tokio::test]
+    async fn the_synced_commit_is_held_against_the_chart_that_lies_here() {
+        let Chosen::Git(git) = choose(&host(ChartSource::Git, published()), None).await.unwrap() else {
+            panic!()
+        };
+        let compared = async |answer: Expect| git.compare(&host(ChartSource::Git, [answer]), "c0ffee").await;
+        let asked = || Expect::new("git rev-parse --verify -q c0ffee:./charts/ocr-app");
+        assert!(matches!(compared(asked().stdout("7ee")).await.unwrap(), Compared::Same));
+        let other = compared(asked().stdout("bad")).await.unwrap();
+        let Compared::Other(error) = other else { panic!("{other:?}") };
+        assert!(error.hint().unwrap().contains("git push"), "{error:?}");
+        let unknown = compared(asked().fails(1, "")).await.unwrap();
+        assert!(matches!(&unknown, Compared::Unknown(what) if what.contains("git pull")), "{unknown:?}");
+    }
 }
