@@ -12,6 +12,7 @@ mod remote;
 mod repository;
 pub mod set;
 mod state;
+mod summary;
 mod wait;
 
 pub use crate::manifests::CHART;
@@ -21,8 +22,9 @@ pub use explain::Trouble;
 pub use objects::{GitOps, Owned, application};
 pub use remote::{Login, Protocol, Remote};
 pub use repository::{Repository, is_from_git};
-pub(crate) use state::listed;
-pub use state::{Seen, State, Summary, applications, is_served, revision};
+pub use state::{Seen, State, is_served};
+pub(crate) use summary::listed;
+pub use summary::{Summary, applications, revision};
 
 /// Where Argo CD and its objects are.
 pub const NAMESPACE: &str = "argocd";
