@@ -139,6 +139,16 @@ impl GitOps {
         created.map(drop).doing("making the Application")
     }
 
+    /// Has Argo CD sync once, by which it takes over what another Application made.
+    pub(super) async fn take_over(client: &kube::Client) -> Result<()> {
+        let operation =
+            json!({"operation": {"initiatedBy": {"username": FIELD_MANAGER}, "sync": {"prune": true}}});
+        let applications = api(client, "Application");
+        let patched =
+            applications.patch(APPLICATION, &PatchParams::default(), &Patch::Merge(&operation)).await;
+        patched.map(drop).doing("having Argo CD take the service over")
+    }
+
     /// The source of what was there before the newest deploy. Of a branch the commit: the branch is elsewhere now.
     pub async fn before(client: &kube::Client) -> Result<Value> {
         let Owned::There(found) = application(client).await? else { return Err(not_there()) };

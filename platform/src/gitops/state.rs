@@ -132,6 +132,14 @@ impl Seen {
         })
     }
 
+    /// Whether all is there as `wanted`, and was never synced: another Application made it. Argo CD sees nothing to do then, and
+    /// would neither prune it nor call it its own.
+    pub fn is_another_owners(&self, wanted: &Value) -> bool {
+        self.operation_state.is_none()
+            && self.sync.status == "Synced"
+            && same_source(&self.sync.compared_to.source, wanted)
+    }
+
     /// Judged against the source that it was pointed at.
     pub fn judge(&self, name: &str, wanted: &Value) -> State {
         if let Some(condition) = self.conditions.iter().find(|it| it.kind.ends_with("Error")) {
@@ -273,6 +281,16 @@ mod tests {
             );
         }
         assert!(matches!(judged(json!({})), State::Awaiting(_)), "Argo CD has not looked at it yet");
+    }
+
+    #[test]
+    fn what_another_application_made_is_known_by_the_sync_that_never_was() {
+        let of = |status: Value| serde_json::from_value::<Seen>(status).unwrap().is_another_owners(&wanted());
+        let mut made = seen("Synced", "", "Healthy");
+        made["operationState"] = Value::Null;
+        assert!(of(made.clone()));
+        made["sync"]["status"] = json!("OutOfSync");
+        assert!(!of(made) && !of(seen("Synced", "Succeeded", "Healthy")), "it is synced by itself, or was");
     }
 
     #[test]

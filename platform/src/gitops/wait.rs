@@ -41,7 +41,11 @@ impl GitOps {
                 ));
             };
             let asked = found.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(REFRESH));
-            let state = match Seen::of(&found)?.judge(APPLICATION, wanted) {
+            let seen = Seen::of(&found)?;
+            if seen.is_another_owners(wanted) && found.data.get("operation").is_none() {
+                Self::take_over(client).await?;
+            }
+            let state = match seen.judge(APPLICATION, wanted) {
                 // What it says is of before it was asked: a branch may have new commits.
                 State::Done if asked => State::Awaiting(format!("Argo CD to look at {APPLICATION} again")),
                 state => state,

@@ -3,14 +3,15 @@
 
 use std::time::Duration;
 
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use platform::manifests::{self, Params, Source};
 use serde_json::json;
 
 use crate::git_source::names;
 use crate::gitops::argocd;
 use crate::support::{Json, Outcome, Xtask, eventually};
-use crate::{RUNTIME, serving, up};
+use crate::{RUNTIME, client, serving, up};
 
 const PARTS: [&str; 2] = ["model-server", "api-gateway"];
 
@@ -42,7 +43,14 @@ pub fn replace_the_application(xtask: &Xtask) -> Outcome {
         let set = serde_json::from_value(set)?;
         RUNTIME.block_on(argocd("ApplicationSet").create(&PostParams::default(), &set))?;
     }
-    eventually("both parts are Synced and Healthy", Duration::from_mins(2), || {
+    eventually("both parts were compared", Duration::from_mins(1), || {
+        PARTS.iter().all(|name| get(name).is_some_and(|it| it["status"]["sync"]["status"] == "Synced"))
+    });
+    for name in PARTS {
+        let sync = Patch::Merge(json!({"operation": {"sync": {}}}));
+        RUNTIME.block_on(argocd("Application").patch(name, &PatchParams::default(), &sync))?;
+    }
+    eventually("both parts are Synced and Healthy", Duration::from_mins(1), || {
         PARTS.iter().all(|name| {
             let status = get(name).map(|it| it["status"].clone()).unwrap_or_default();
             status["sync"]["status"] == "Synced"
@@ -51,6 +59,8 @@ pub fn replace_the_application(xtask: &Xtask) -> Outcome {
         })
     });
     each_object_has_one_owner();
+    assert_eq!(owner("model-server"), "model-server");
+    assert_eq!(owner("ocr-gateway"), "api-gateway");
     assert_eq!(names(), pods, "no pod was started anew");
     serving::demo_reads_the_letter(xtask)?;
     let applications = xtask.run(&["status"]).expect_code(0).json()["applications"].clone();
@@ -67,10 +77,19 @@ pub fn replace_the_application(xtask: &Xtask) -> Outcome {
     });
     up(xtask).expect_code(0);
     assert_eq!(names(), pods, "no pod was ever taken away");
+    assert_eq!((owner("model-server"), owner("ocr-gateway")), ("ocr-app".into(), "ocr-app".into()));
     let source = get("ocr-app").expect("the Application")["spec"]["source"].clone();
     assert_eq!(source, one["spec"]["source"]);
     xtask.run(&["status"]).expect_code(0);
     Ok(())
+}
+
+/// The Application that has a deployment.
+fn owner(deployment: &str) -> String {
+    let api = Api::<Deployment>::namespaced(client(), "ocr");
+    let annotations = RUNTIME.block_on(api.get(deployment)).expect("it").metadata.annotations;
+    let id = annotations.expect("annotations").remove("argocd.argoproj.io/tracking-id").expect("an owner");
+    id.split(':').next().unwrap_or_default().to_owned()
 }
 
 /// No object stands in both parts, and the models stand in theirs.
