@@ -46,7 +46,7 @@ pub use pull::{PullOptions, Pulled, upstream_chart};
 pub use stack::Versions;
 pub use transfer::Imported;
 pub use verify::{Fault, Verified};
-pub use wire::{CERTS_D, Wired, hosts_files, write as write_hosts_files};
+pub use wire::{CERTS_D, Wired, hosts_files, plan_files, write as write_hosts_files};
 
 use crate::error::{Error, Result};
 use crate::event::Step;

@@ -1,6 +1,7 @@
 //! Where nodes find the mirror: containerd's hosts files (`certs.d`), which are the same on every kind of cluster. They are
 //! written into nodes that are containers here, or into a folder for nodes that are not.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use bollard::models::ContainerInspectResponse;
@@ -47,16 +48,28 @@ pub struct Wired {
 
 /// Writes the files below `root` as they lie in a node, for a registry that nodes reach at `url`.
 pub fn write_files(root: &Path, url: &str) -> Result<Wired> {
-    let name = host_of(url)?;
     let mut done = Vec::new();
-    for file in hosts_files(url, [name.as_str(), "_default"]) {
-        let dir = root.join(CERTS_D.trim_start_matches('/')).join(file.folder);
-        std::fs::create_dir_all(&dir).doing(format!("creating {}", dir.display()))?;
-        let path = dir.join("hosts.toml");
-        write_atomically(&path, file.content.as_bytes())?;
+    for (path, content) in files_below(root, url)? {
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir).doing(format!("creating {}", dir.display()))?;
+        }
+        write_atomically(&path, content.as_bytes())?;
         done.push(path.display().to_string());
     }
     Ok(Wired { done, registry: url.into() })
+}
+
+/// What [`write_files`] would do, a phrase each.
+pub fn plan_files(root: &Path, url: &str) -> Result<Vec<String>> {
+    let files = files_below(root, url)?;
+    Ok(files.into_iter().map(|(path, _)| format!("write {}", path.display())).collect())
+}
+
+fn files_below(root: &Path, url: &str) -> Result<Vec<(PathBuf, String)>> {
+    let name = host_of(url)?;
+    let below = root.join(CERTS_D.trim_start_matches('/'));
+    let files = hosts_files(url, [name.as_str(), "_default"]).into_iter();
+    Ok(files.map(|file| (below.join(file.folder).join("hosts.toml"), file.content)).collect())
 }
 
 /// `host[:port]` of `http://host[:port]`.
@@ -72,28 +85,50 @@ fn host_of(url: &str) -> Result<String> {
     Ok(host.into())
 }
 
+/// Nodes that are containers of this machine.
+struct Reached {
+    ready: engine::Ready,
+    names: Vec<String>,
+    /// Docker's, that they are in.
+    networks: BTreeSet<String>,
+}
+
+/// The nodes of a cluster; an error where they could not be wired.
+async fn reach(host: &Host, context: &str) -> Result<Reached> {
+    let ready = match engine::observe(host).await? {
+        engine::State::Ready(ready) => ready,
+        engine::State::NotThere(lack) => return Err(lack.into_error()),
+    };
+    let names: Vec<String> =
+        nodes(&client(context).await?).await?.into_iter().map(|node| node.name).collect();
+    let mut networks = BTreeSet::new();
+    for name in &names {
+        let options = None::<bollard::query_parameters::InspectContainerOptions>;
+        let container = found(ready.docker.inspect_container(name, options).await)
+            .doing(format!("looking at the node {name}"))?;
+        networks.insert(network_of(name, container)?);
+        ensure_reads(&ready.docker, name).await?;
+    }
+    Ok(Reached { ready, names, networks })
+}
+
 impl Mirror {
+    /// What [`Mirror::wire`] would do, a phrase each.
+    pub async fn plan_wire(&self, host: &Host, context: &str) -> Result<Vec<String>> {
+        let Reached { names, networks, .. } = reach(host, context).await?;
+        let connect =
+            networks.into_iter().map(|it| format!("put the local registry into Docker's network {it}"));
+        let ask =
+            names.into_iter().map(|it| format!("make {it} ask the local registry for images of every host"));
+        Ok(connect.chain(ask).collect())
+    }
+
     /// Makes the nodes of a cluster ask the local registry for images of every host. Its nodes must be containers of
     /// this machine's Docker; the registry is put into their network.
     pub async fn wire(&self, host: &Host, context: &str) -> Result<Wired> {
-        let ready = match engine::observe(host).await? {
-            engine::State::Ready(ready) => ready,
-            engine::State::NotThere(lack) => return Err(lack.into_error()),
-        };
-        let names: Vec<String> =
-            nodes(&client(context).await?).await?.into_iter().map(|node| node.name).collect();
-        let mut networks = Vec::new();
-        for name in &names {
-            let options = None::<bollard::query_parameters::InspectContainerOptions>;
-            let container = found(ready.docker.inspect_container(name, options).await)
-                .doing(format!("looking at the node {name}"))?;
-            networks.push(network_of(name, container)?);
-            ensure_reads(&ready.docker, name).await?;
-        }
+        let Reached { ready, names, networks } = reach(host, context).await?;
         let supply = Supply::decide(host).await?;
         registry::ensure(host, &ready.docker, &crate::images::registry_image(self, supply)).await?;
-        networks.sort();
-        networks.dedup();
         for network in &networks {
             registry::connect(&ready.docker, network).await?;
         }
@@ -166,7 +201,11 @@ mod tests {
     #[test]
     fn files_lie_as_in_a_node() {
         let dir = tempfile::tempdir().unwrap();
+        let planned = plan_files(dir.path(), "http://192.168.49.1:5000").unwrap();
+        assert!(dir.path().read_dir().unwrap().next().is_none(), "a plan writes nothing");
         let wired = write_files(dir.path(), "http://192.168.49.1:5000").unwrap();
+        let written: Vec<String> = wired.done.iter().map(|path| format!("write {path}")).collect();
+        assert_eq!(planned, written);
         assert_eq!(wired.done.len(), 2);
         for name in ["_default", "192.168.49.1:5000"] {
             let path = dir.path().join("etc/containerd/certs.d").join(name).join("hosts.toml");

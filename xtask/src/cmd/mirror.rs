@@ -78,7 +78,7 @@ enum MirrorCommand {
     /// Make the nodes of a cluster that is there ask a registry for images of every host
     #[command(group(clap::ArgGroup::new("nodes").required(true).args(["context", "folder"])))]
     #[command(
-        after_help = "Examples:\n  cargo xtask mirror wire --context kind-mine\n  cargo xtask mirror wire /tmp/node --registry http://192.0.2.1:5000"
+        after_help = "Examples:\n  cargo xtask mirror wire --context kind-mine --dry-run\n  cargo xtask mirror wire /tmp/node --registry http://192.0.2.1:5000"
     )]
     Wire {
         /// The cluster, by its kubeconfig context; its nodes are containers here (kind, minikube), and ask the local
@@ -91,6 +91,9 @@ enum MirrorCommand {
         /// How nodes reach the registry, as http://HOST:PORT
         #[arg(long, value_name = "URL", requires = "folder")]
         registry: Option<String>,
+        /// Show what would be done and change nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Show what the stack needs, what is there, and where it comes from
     #[command(after_help = "Examples:\n  cargo xtask mirror list\n  cargo xtask mirror list -o json")]
@@ -145,8 +148,8 @@ pub async fn run(global: &GlobalArgs, args: MirrorArgs, printer: &Printer) -> Re
         MirrorCommand::Publish { registry, only, dry_run } => {
             return publish(&host, &mirror, registry, &only, dry_run, printer).await;
         }
-        MirrorCommand::Wire { context, folder, registry } => {
-            return wire(&host, &mirror, context, folder.zip(registry), printer).await;
+        MirrorCommand::Wire { context, folder, registry, dry_run } => {
+            return wire(&host, &mirror, context, folder.zip(registry), dry_run, printer).await;
         }
         MirrorCommand::List => {
             let docker = engine::answering(&host).await?;
@@ -206,8 +209,19 @@ async fn wire(
     mirror: &Mirror,
     context: Option<String>,
     files: Option<(PathBuf, String)>,
+    dry_run: bool,
     printer: &Printer,
 ) -> Result<Exit> {
+    if dry_run {
+        let mut planned = Vec::new();
+        if let Some(context) = &context {
+            planned.extend(mirror.plan_wire(host, context).await?);
+        }
+        if let Some((folder, registry)) = &files {
+            planned.extend(mirror::plan_files(folder, registry)?);
+        }
+        return Ok(would(printer, &planned));
+    }
     let mut wired = Vec::new();
     if let Some(context) = context {
         wired.push(mirror.wire(host, &context).await?);

@@ -21,7 +21,10 @@ pub fn nodes_are_wired_by_context(xtask: &Xtask) -> Outcome {
     let pull = ["exec", &node, "ctr", "-n", "k8s.io", "images", "pull", "--hosts-dir", certs, &image];
     docker(&["exec", &node, "rm", "-r", &format!("{certs}/_default")]);
     assert!(!std::process::Command::new("docker").args(pull).output()?.status.success());
-    let wired = xtask.run(&["mirror", "wire", "--context", &format!("kind-{PROFILE}")]).expect_code(0).json();
+    let context = format!("kind-{PROFILE}");
+    let planned = xtask.run(&["mirror", "wire", "--context", &context, "--dry-run"]).expect_code(0).json();
+    assert_eq!(planned.as_array().map(Vec::len), Some(4), "a network and three nodes: {planned}");
+    let wired = xtask.run(&["mirror", "wire", "--context", &context]).expect_code(0).json();
     assert_eq!(wired[0]["done"].as_array().map(Vec::len), Some(3), "{wired}");
     docker(&pull);
     docker(&["exec", &node, "ctr", "-n", "k8s.io", "images", "rm", &image]);
