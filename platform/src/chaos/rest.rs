@@ -5,14 +5,14 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 
 use super::ground::Ground;
-use super::survey::{NodeFacts, PodFacts, Survey};
+use super::survey::{PodFacts, Survey};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::wait::{Seen, until_every};
 
 const LOOK: Duration = Duration::from_secs(1);
 /// An eviction, the end of what is evicted, and the start of what replaces it.
-const RESTS_WITHIN: Duration = Duration::from_mins(2);
+const RESTS_WITHIN: Duration = Duration::from_mins(1);
 /// A node whose lease is older is on its way to NotReady.
 const SPOKE_WITHIN: Duration = Duration::from_secs(40);
 
@@ -32,19 +32,20 @@ pub(super) async fn rest(host: &Host, ground: &dyn Ground, within: Duration, loo
         Ok(Seen::Awaiting(awaited))
     });
     match waited.await {
+        Ok(()) => step.done(),
         Err(error @ Error::TimedOut { .. }) => host.events.warn(error.to_string()),
-        waited => waited?,
+        Err(error) => return Err(error),
     }
-    step.done();
     Ok(())
 }
 
-/// The first thing that is not at its end.
+/// The first thing that is not at its end. A dead node, and what is on it, does not move: that is the preflight's.
 async fn moving(ground: &dyn Ground) -> Result<Option<String>> {
-    let now = ground.survey().await?;
-    let nodes = now.nodes.into_iter().map(|node| NodeFacts { ready: true, ..node });
-    let pods = now.pods.into_iter().map(|pod| PodFacts { ready: pod.ready || pod.ours, ..pod });
-    let wanted = Survey { nodes: nodes.collect(), pods: pods.collect() };
+    let Survey { nodes, pods } = ground.survey().await?;
+    let is_dead = |name: &str| nodes.iter().any(|node| node.name == name && !node.ready);
+    let awaited = |pod: &PodFacts| pod.ready || (pod.ours && !is_dead(&pod.node));
+    let pods = pods.into_iter().map(|pod| PodFacts { ready: awaited(&pod), ..pod }).collect();
+    let wanted = Survey { nodes, pods };
     let since = Timestamp::now() - SPOKE_WITHIN;
     Ok(ground.missing(&wanted, since).await?.into_iter().next())
 }

@@ -185,7 +185,7 @@ async fn prepare(
     options: &ChaosOptions,
     undoing: &mut Undoing,
 ) -> Result<Prepared> {
-    if !options.dry_run {
+    if !options.dry_run && !options.force {
         wait_for_rest(host, ground).await?;
     }
     let mut survey = ground.survey().await?;
