@@ -39,15 +39,20 @@ pub async fn closed<T: Target>(target: &Arc<T>, plan: Closed) -> ClosedRun {
     let mut run = ClosedRun::default();
     while let Some(client) = clients.join_next().await {
         match client {
-            Ok((counts, latencies)) => {
-                run.counts.add(counts);
-                run.latencies.add(&latencies);
-            }
+            Ok(client) => run.add(client),
             Err(error) => run.counts.count(Outcome::Failed(format!("a client ended early: {error}"))),
         }
     }
     run.rate = rate(run.counts.good, begun.elapsed());
     run
+}
+
+impl ClosedRun {
+    /// What others did meanwhile; the rate is not theirs.
+    pub(super) fn add(&mut self, (counts, latencies): (Counts, Latencies)) {
+        self.counts.add(counts);
+        self.latencies.add(&latencies);
+    }
 }
 
 async fn client<T: Target>(target: Arc<T>, begun: Instant, lasting: Duration) -> (Counts, Latencies) {

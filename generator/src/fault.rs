@@ -37,7 +37,7 @@ impl Fault {
         Self { kind: Kind::NoConnection, detail: with_cause(error) }
     }
 
-    pub(super) fn broken_off(error: &hyper::Error) -> Self {
+    pub(super) fn broken_off(error: &std::io::Error) -> Self {
         Self { kind: Kind::BrokenOff, detail: with_cause(error) }
     }
 

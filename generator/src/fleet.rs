@@ -6,15 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use reqwest::{Client, Url};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::fault::Fault;
-use super::http::{client, post, successful};
+use super::http::{Message, client, post, successful};
 use super::wire::Wire;
-use super::{Closed, ClosedRun, Image, Outcome, Payload, Target, closed};
+use super::{Closed, ClosedRun, Image, Outcome, Target, lanes};
 
 /// Between two questions to a door.
 const ASKED_EVERY: Duration = Duration::from_millis(500);
@@ -43,8 +45,10 @@ pub struct Policy {
 }
 
 pub struct Fleet {
-    doors: Vec<Door>,
-    images: Vec<Image>,
+    doors: Arc<[Door]>,
+    /// To each door the way that takes least of this machine, where its address lets it be gone.
+    wires: Box<[Option<Wire>]>,
+    images: Arc<[Image]>,
     /// Whether each request sends bytes that were never sent before.
     fresh: bool,
     /// Where the numbers behind the images begin: another run must not send the same bytes again.
@@ -53,13 +57,11 @@ pub struct Fleet {
     timeout: Duration,
     sent: AtomicU64,
     begun: Instant,
-    lost: Mutex<Vec<LostTry>>,
+    lost: Arc<Mutex<Vec<LostTry>>>,
 }
 
 struct Door {
     spec: DoorSpec,
-    /// The way that takes least of this machine, where the address lets it be gone.
-    wire: Option<Wire>,
     /// For questions, and for what a bare connection cannot do.
     client: Client,
     lives: watch::Sender<bool>,
@@ -96,7 +98,6 @@ impl Fleet {
         let door = |spec: DoorSpec| {
             let counted = || AtomicU64::new(0);
             Ok(Door {
-                wire: Wire::to(&spec.url),
                 spec,
                 client: client(timeout)?,
                 lives: watch::Sender::new(true),
@@ -104,16 +105,18 @@ impl Fleet {
                 tries: counted(),
             })
         };
+        let doors = doors.into_iter().map(door).collect::<reqwest::Result<Arc<[_]>>>()?;
         Ok(Self {
-            doors: doors.into_iter().map(door).collect::<reqwest::Result<_>>()?,
-            images,
+            wires: wires(&doors),
+            doors,
+            images: images.into(),
             fresh: true,
             first: fastrand::u64(..),
             policy,
             timeout,
             sent: AtomicU64::new(0),
             begun: Instant::now(),
-            lost: Mutex::default(),
+            lost: Arc::default(),
         })
     }
 
@@ -129,9 +132,23 @@ impl Fleet {
         futures_util::future::join_all(looks).await;
     }
 
-    /// A closed loop at these doors. What is generic is compiled where it is used, which elsewhere is not optimised.
-    pub async fn closed(self: &Arc<Self>, plan: Closed) -> ClosedRun {
-        closed(self, plan).await
+    /// A closed loop at these doors, on threads of its own.
+    pub async fn closed(&self, plan: Closed) -> ClosedRun {
+        lanes::closed_by(plan, |lane| self.beside(lane)).await
+    }
+
+    /// The same doors and images over connections of its own, for another thread: a connection belongs to the runtime in
+    /// which it was made. Begins with another image and door than those with other numbers do.
+    fn beside(&self, number: u64) -> Self {
+        Self {
+            doors: Arc::clone(&self.doors),
+            wires: wires(&self.doors),
+            images: Arc::clone(&self.images),
+            first: fastrand::u64(..),
+            sent: AtomicU64::new(number),
+            lost: Arc::clone(&self.lost),
+            ..*self
+        }
     }
 
     pub fn doors(&self) -> Vec<DoorReport> {
@@ -154,15 +171,17 @@ impl Fleet {
     }
 
     async fn try_all(&self, number: u64, image: &Image) -> Result<Bytes, Fault> {
-        let payload = image.payload(self.fresh.then(|| self.first.wrapping_add(number)));
+        let unique = self.first.wrapping_add(number).to_le_bytes();
+        let message = image.message(if self.fresh { &unique } else { &[] });
         let tries = if self.policy.retry { self.doors.len().max(2) as u64 } else { 1 };
         // What hangs at the only door has nowhere else to go.
         let may_leave = self.policy.failover && self.policy.retry && self.doors.len() > 1;
         let mut turn = number;
         loop {
-            let door = self.choose(turn);
+            let chosen = self.choose(turn);
+            let (door, wire) = (&self.doors[chosen], self.wires[chosen].as_ref());
             turn += 1;
-            let asked = door.ask(&payload, may_leave).await;
+            let asked = door.ask(wire, message, may_leave).await;
             let Err(fault) = asked else { return asked };
             self.note_lost(door, &fault);
             if turn >= number + tries || !fault.may_pass_elsewhere() {
@@ -172,14 +191,14 @@ impl Fleet {
     }
 
     /// By turns among those that live; among all where none does, since then the questions may be what fails.
-    fn choose(&self, turn: u64) -> &Door {
+    fn choose(&self, turn: u64) -> usize {
         let turn = usize::try_from(turn).unwrap_or_default();
-        let living = || self.doors.iter().filter(|door| *door.lives.borrow());
+        let living = || (0..self.doors.len()).filter(|door| *self.doors[*door].lives.borrow());
         let count = if self.policy.failover { living().count() } else { 0 };
         let nth = |doors: usize| turn % doors;
         let chosen = if count > 0 { living().nth(nth(count)) } else { None };
         // One may have died between the two looks.
-        chosen.unwrap_or_else(|| &self.doors[nth(self.doors.len())])
+        chosen.unwrap_or_else(|| nth(self.doors.len()))
     }
 
     fn note_lost(&self, door: &Door, fault: &Fault) {
@@ -192,8 +211,8 @@ impl Fleet {
     }
 }
 
-impl Target for Fleet {
-    async fn send(&self) -> Outcome {
+impl Fleet {
+    async fn outcome(&self) -> Outcome {
         let number = self.sent.fetch_add(1, Ordering::Relaxed);
         let image = &self.images[usize::try_from(number).unwrap_or_default() % self.images.len()];
         match tokio::time::timeout(self.timeout, self.try_all(number, image)).await {
@@ -202,21 +221,42 @@ impl Target for Fleet {
             Ok(Ok(body)) => image.judge(&body).map_or_else(Outcome::Wrong, |()| Outcome::Good),
         }
     }
+
+    /// The body of an async function is compiled by whoever awaits it, and elsewhere nothing is optimised: behind a
+    /// pointer it is compiled here.
+    fn compiled_outcome(&self) -> BoxFuture<'_, Outcome> {
+        self.outcome().boxed()
+    }
+}
+
+impl Target for Fleet {
+    fn send(&self) -> impl Future<Output = Outcome> + Send {
+        self.compiled_outcome()
+    }
+}
+
+fn wires(doors: &[Door]) -> Box<[Option<Wire>]> {
+    doors.iter().map(|door| Wire::to(&door.spec.url)).collect()
 }
 
 impl Door {
     /// The answer; with `may_leave` no longer awaited when the door is found dead.
-    async fn ask(&self, payload: &Payload, may_leave: bool) -> Result<Bytes, Fault> {
+    async fn ask(
+        &self,
+        wire: Option<&Wire>,
+        message: Message<'_>,
+        may_leave: bool,
+    ) -> Result<Bytes, Fault> {
         self.tries.fetch_add(1, Ordering::Relaxed);
         let answer = if may_leave && *self.lives.borrow() {
             let mut lives = self.lives.subscribe();
             tokio::select! {
-                answer = self.post(payload) => answer,
+                answer = self.post(wire, message) => answer,
                 // Of a node that hangs nothing is heard, until the questions tell.
                 _ = lives.wait_for(|lives| !lives) => Err(Fault::door_lost()),
             }
         } else {
-            self.post(payload).await
+            self.post(wire, message).await
         };
         if answer.is_ok() {
             self.good.fetch_add(1, Ordering::Relaxed);
@@ -224,14 +264,14 @@ impl Door {
         answer
     }
 
-    async fn post(&self, payload: &Payload) -> Result<Bytes, Fault> {
-        if let Some(wire) = &self.wire {
-            let (status, body) = wire.post(payload).await?;
+    async fn post(&self, wire: Option<&Wire>, message: Message<'_>) -> Result<Bytes, Fault> {
+        if let Some(wire) = wire {
+            let (status, body) = wire.post(message).await?;
             if !status.is_redirection() {
                 return successful(status, body);
             }
         }
-        post(&self.client, &self.spec.url, payload).await
+        post(&self.client, &self.spec.url, &message.payload()).await
     }
 
     async fn look_after(&self) {

@@ -131,6 +131,6 @@ async fn a_refused_request_is_told_with_its_status_and_a_wrong_text_is_wrong() {
     assert_eq!(alone.lost_tries().len(), 2);
 
     let mut other = fleet(vec![Service::default().door("open").await], ALL);
-    other.images = vec![Image::new("line.png", "png").expecting("something else")];
+    other.images = [Image::new("line.png", "png").expecting("something else")].into();
     assert_eq!(other.send().await, Outcome::Wrong("wrong text".into()));
 }

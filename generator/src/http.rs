@@ -27,6 +27,20 @@ pub struct Payload {
     pub body: Bytes,
 }
 
+/// The same, not yet in one piece: what stands between the parts of one image need not be copied with it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Message<'a> {
+    pub headers: &'a HeaderMap,
+    /// The body, one after the other.
+    pub parts: [&'a [u8]; 3],
+}
+
+impl Message<'_> {
+    pub fn payload(&self) -> Payload {
+        Payload { headers: self.headers.clone(), body: self.parts.concat().into() }
+    }
+}
+
 /// A client that keeps its connections and uses no proxy; `timeout` is a whole request's.
 pub fn client(timeout: Duration) -> reqwest::Result<Client> {
     Client::builder().timeout(timeout).no_proxy().tcp_nodelay(true).build()

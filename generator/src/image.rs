@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::Payload;
+use super::http::Message;
 
 /// The service's field.
 const FIELD: &str = "image_file";
@@ -37,9 +38,13 @@ impl Image {
     /// has never seen it, and reads it anew.
     pub fn payload(&self, fresh: Option<u64>) -> Payload {
         let Some(number) = fresh else { return self.form.clone() };
+        self.message(&number.to_le_bytes()).payload()
+    }
+
+    /// The form with this behind the image.
+    pub(super) fn message<'a>(&'a self, behind: &'a [u8]) -> Message<'a> {
         let (to_its_end, rest) = self.form.body.split_at(self.end);
-        let body = [to_its_end, &number.to_le_bytes(), rest].concat();
-        Payload { headers: self.form.headers.clone(), body: body.into() }
+        Message { headers: &self.form.headers, parts: [to_its_end, behind, rest] }
     }
 
     /// Whether a body says the expected text, but for white space.

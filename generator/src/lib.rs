@@ -6,11 +6,13 @@
 
 #![forbid(unsafe_code)]
 
+mod answer;
 mod closed;
 mod fault;
 mod fleet;
 mod http;
 mod image;
+mod lanes;
 mod latency;
 mod open;
 mod wire;

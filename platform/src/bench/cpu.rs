@@ -2,27 +2,22 @@
 
 use std::time::{Duration, Instant};
 
-/// The processor time of all threads of this process; none where the system does not tell (it is Linux that does).
+/// The processor time of this process, also of threads that have ended; none where the system does not tell (it is Linux
+/// that does).
 fn used() -> Option<Duration> {
-    let tasks = std::fs::read_dir("/proc/self/task").ok()?.flatten();
-    let times = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok());
-    Some(times.filter_map(|times| on_cpu(&times)).sum())
-}
-
-/// The first field: nanoseconds on a processor (the kernel's scheduler/sched-stats.rst).
-fn on_cpu(schedstat: &str) -> Option<Duration> {
-    schedstat.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+    both(&std::fs::read_to_string("/proc/self/stat").ok()?, 14)
 }
 
 /// The processor time of the programs that this process has started and that have ended.
 fn used_by_programs() -> Option<Duration> {
-    ended(&std::fs::read_to_string("/proc/self/stat").ok()?)
+    both(&std::fs::read_to_string("/proc/self/stat").ok()?, 16)
 }
 
-/// The 16th and 17th field, of which two stand before the end of the name (proc(5)): hundredths of a second.
-fn ended(stat: &str) -> Option<Duration> {
+/// This field and the next, counted from 1: hundredths of a second as user and as system (proc(5)). Two fields stand
+/// before the end of the name.
+fn both(stat: &str, field: usize) -> Option<Duration> {
     let (_, rest) = stat.rsplit_once(") ")?;
-    let mut fields = rest.split_whitespace().skip(13);
+    let mut fields = rest.split_whitespace().skip(field - 3);
     let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
     Some(Duration::from_millis(ticks * 10))
 }
@@ -49,16 +44,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_on_a_processor_is_the_first_field() {
-        assert_eq!(on_cpu("2000000 17 3\n"), Some(Duration::from_millis(2)));
-        assert_eq!(on_cpu(""), None);
-    }
-
-    #[test]
-    fn the_time_of_ended_programs_is_read_behind_a_name_with_anything_in_it() {
+    fn times_are_read_behind_a_name_with_anything_in_it() {
         let stat = "7 (a) b) S 1 7 7 0 -1 4194560 1 2 3 4 50 60 12 30 20 0 9 0 100";
-        assert_eq!(ended(stat), Some(Duration::from_millis(420)));
-        assert_eq!(ended("7"), None);
+        assert_eq!(both(stat, 14), Some(Duration::from_millis(1100)));
+        assert_eq!(both(stat, 16), Some(Duration::from_millis(420)));
+        assert_eq!(both("7", 14), None);
     }
 
     #[tokio::test]
