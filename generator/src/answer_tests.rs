@@ -33,7 +33,8 @@ fn an_answer_ends_where_its_head_says() {
 #[test]
 fn a_connection_is_kept_only_where_both_sides_will() {
     let with = |version, connection| {
-        let head = format!("HTTP/1.{version} 200 OK\r\ncontent-length: 0\r\nconnection: {connection}\r\n\r\n");
+        let head =
+            format!("HTTP/1.{version} 200 OK\r\ncontent-length: 0\r\nconnection: {connection}\r\n\r\n");
         whole(&head, false).unwrap().2
     };
     assert_eq!([with(1, "keep-alive"), with(1, "close"), with(1, "x, CLOSE")], [true, false, false]);

@@ -241,12 +241,7 @@ fn wires(doors: &[Door]) -> Box<[Option<Wire>]> {
 
 impl Door {
     /// The answer; with `may_leave` no longer awaited when the door is found dead.
-    async fn ask(
-        &self,
-        wire: Option<&Wire>,
-        message: Message<'_>,
-        may_leave: bool,
-    ) -> Result<Bytes, Fault> {
+    async fn ask(&self, wire: Option<&Wire>, message: Message<'_>, may_leave: bool) -> Result<Bytes, Fault> {
         self.tries.fetch_add(1, Ordering::Relaxed);
         let answer = if may_leave && *self.lives.borrow() {
             let mut lives = self.lives.subscribe();

@@ -134,3 +134,42 @@ async fn a_refused_request_is_told_with_its_status_and_a_wrong_text_is_wrong() {
     other.images = [Image::new("line.png", "png").expecting("something else")].into();
     assert_eq!(other.send().await, Outcome::Wrong("wrong text".into()));
 }
+
+#[tokio::test]
+async fn a_door_that_sends_elsewhere_is_followed() {
+    let open = Service::default().door("open").await;
+    let to = open.url.to_string();
+    let router =
+        Router::new().route("/ocr", post(|| async move { axum::response::Redirect::temporary(&to) }));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/ocr", listener.local_addr().unwrap()).parse().unwrap();
+    tokio::spawn(async { axum::serve(listener, router).await });
+    let fleet = fleet(vec![DoorSpec { name: "moved".into(), url, health: open.health }], NEITHER);
+    assert_eq!(outcomes(&fleet, 2).await, vec![Outcome::Good; 2]);
+}
+
+#[tokio::test]
+async fn a_closed_loop_has_all_its_clients_and_counts_what_each_did() {
+    let fleet = fleet(vec![Service::default().door("open").await], ALL);
+    let run = fleet.closed(Closed { clients: 5, lasting: Duration::ZERO }).await;
+    assert_eq!((run.counts.good, run.counts.faults(), fleet.doors()[0].good), (5, 0, 5));
+    assert_eq!(run.latencies.summary().unwrap().count, 5);
+    let nobody = fleet.closed(Closed { clients: 0, lasting: Duration::ZERO }).await;
+    assert_eq!(nobody.counts, crate::Counts::default());
+}
+
+#[tokio::test]
+async fn a_closed_loop_that_nobody_awaits_any_more_ends() {
+    let hanging = Service::default();
+    hanging.hangs.store(true, Ordering::SeqCst);
+    let fleet = fleet(vec![hanging.door("hanging").await], NEITHER);
+    let plan = Closed { clients: 4, lasting: Duration::from_hours(1) };
+    let cut = tokio::time::timeout(Duration::from_millis(50), fleet.closed(plan)).await;
+    assert!(cut.is_err());
+    let ended = async {
+        while Arc::strong_count(&fleet.doors) > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), ended).await.unwrap();
+}

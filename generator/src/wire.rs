@@ -59,8 +59,7 @@ impl Wire {
     /// The status and body of the answer. Dropped before its end, it closes its connection.
     pub async fn post(&self, message: Message<'_>) -> Result<(StatusCode, Bytes), Fault> {
         let mut connection = self.connection().await?;
-        let answer =
-            connection.ask(&self.start, message).await.map_err(|error| Fault::broken_off(&error))?;
+        let answer = connection.ask(&self.start, message).await.map_err(|error| Fault::broken_off(&error))?;
         if answer.keeps {
             self.idle().push(connection);
         }
@@ -121,7 +120,11 @@ impl Connection {
         Ok(answer)
     }
 
-    fn poll_send(&mut self, context: &mut Context<'_>, unsent: &mut &mut [IoSlice<'_>]) -> Poll<io::Result<()>> {
+    fn poll_send(
+        &mut self,
+        context: &mut Context<'_>,
+        unsent: &mut &mut [IoSlice<'_>],
+    ) -> Poll<io::Result<()>> {
         while !unsent.is_empty() {
             match ready!(Pin::new(&mut self.stream).poll_write_vectored(context, unsent))? {
                 0 => return Poll::Ready(Err(ErrorKind::WriteZero.into())),

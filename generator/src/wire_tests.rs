@@ -99,6 +99,50 @@ async fn an_answer_that_ends_with_its_connection_is_whole() {
 }
 
 #[tokio::test]
+async fn a_connection_on_which_more_came_than_was_asked_for_is_replaced() {
+    const ANSWER: &str = "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nyes";
+    for pieces in [&["HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nyesno"][..], &[ANSWER, ANSWER]] {
+        let (wire, connections) = server(pieces, false).await;
+        for _ in 0..3 {
+            assert_eq!(answers(&wire, 1).await[0].1, "yes");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(connections.load(Ordering::SeqCst), 3);
+    }
+}
+
+#[tokio::test]
+async fn what_is_answered_before_it_was_sent_can_only_be_refused() {
+    for (status, refused) in [("413 Content Too Large", true), ("200 OK", false)] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let wire = Wire::to(&format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap()).unwrap();
+        // More than the sockets hold, of which nothing is received.
+        let large = Payload::form("file", "large.png", &vec![0; 64 << 20]);
+        let served = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream
+        };
+        let (asked, _stream) = tokio::join!(wire.post(whole(&large)), served);
+        match asked {
+            Ok((status, _)) => assert!(refused && status == StatusCode::PAYLOAD_TOO_LARGE, "{status}"),
+            Err(fault) => assert!(!refused && fault.kind == crate::fault::Kind::BrokenOff, "{fault}"),
+        }
+        assert!(wire.idle().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_the_rules_is_a_fault() {
+    let pieces = &["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nyes\r\n"];
+    let (wire, _) = server(pieces, false).await;
+    let fault = wire.post(whole(&form())).await.unwrap_err();
+    assert_eq!(fault.kind, crate::fault::Kind::BrokenOff);
+    assert_eq!(fault.to_string(), "a chunk is longer than its size");
+}
+
+#[tokio::test]
 async fn an_answer_that_is_cut_off_is_a_fault() {
     for pieces in [&["HTTP/1.1 200 OK\r\ncontent-length: 30\r\n\r\nyes"][..], &["HTTP/1.1 2"], &[]] {
         let (wire, _) = server(pieces, true).await;

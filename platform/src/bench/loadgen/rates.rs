@@ -1,6 +1,5 @@
 //! The highest rate of each generator, by turns.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -75,7 +74,7 @@ async fn platen(bench: &Bench<'_>, options: &Options, round: u32) -> Result<Turn
     let (server, fleet) = bench.start(Manner::default()).await?;
     let lasting = Duration::from_secs(options.seconds.into());
     let plan = Closed { clients: options.clients, lasting };
-    let (run, cores) = cpu::metered(Arc::new(fleet).closed(plan)).await;
+    let (run, cores) = cpu::metered(fleet.closed(plan)).await;
     server.end(END_WITHIN).await;
     step.done();
     Ok((Said { rate: run.rate, faults: run.counts.faults() }, cores))

@@ -103,7 +103,7 @@ async fn run(bench: &Bench<'_>, rate: f64, pattern: Pattern) -> Result<StallRun>
 pub async fn uncorrected(bench: &Bench<'_>) -> Result<Uncorrected> {
     let clients = 4;
     let (server, fleet) = bench.start(MANNER).await?;
-    let run = Arc::new(fleet).closed(Closed { clients, lasting: LASTING }).await;
+    let run = fleet.closed(Closed { clients, lasting: LASTING }).await;
     server.end(super::END_WITHIN).await;
     let summary = run.latencies.summary();
     Ok(Uncorrected {
