@@ -96,11 +96,13 @@ impl Connection {
         self.come = 0;
         let mut broken = None;
         let answer = poll_fn(|context| {
-            if broken.is_none()
-                && let Poll::Ready(Err(error)) = self.poll_send(context, &mut unsent)
-            {
-                // What the server said before it closed the connection may still be there to read.
-                broken = Some(error);
+            while broken.is_none() && !unsent.is_empty() {
+                match Pin::new(&mut self.stream).poll_write_vectored(context, unsent) {
+                    Poll::Ready(Ok(sent @ 1..)) => IoSlice::advance_slices(&mut unsent, sent),
+                    // What the server said before it closed the connection may still be there to read.
+                    Poll::Ready(end) => broken = Some(end.err().unwrap_or(ErrorKind::WriteZero.into())),
+                    Poll::Pending => break,
+                }
             }
             self.poll_answer(context)
         });
@@ -118,20 +120,6 @@ impl Connection {
         };
         self.head = head;
         Ok(answer)
-    }
-
-    fn poll_send(
-        &mut self,
-        context: &mut Context<'_>,
-        unsent: &mut &mut [IoSlice<'_>],
-    ) -> Poll<io::Result<()>> {
-        while !unsent.is_empty() {
-            match ready!(Pin::new(&mut self.stream).poll_write_vectored(context, unsent))? {
-                0 => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
-                sent => IoSlice::advance_slices(unsent, sent),
-            }
-        }
-        Poll::Ready(Ok(()))
     }
 
     fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Answer>> {
