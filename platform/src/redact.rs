@@ -68,14 +68,14 @@ impl Redactor {
             if in_block.is_some_and(|column| line.trim().is_empty() || indent(line) > column) {
                 continue;
             }
-            below = below.filter(|column| line.trim().is_empty() || indent(line) > *column);
+            below = below.filter(|column| line.trim().is_empty() || is_below(line, *column));
             if let Some(hidden) = below.and_then(|_| without_scalar(line)) {
                 lines.push(hidden);
                 continue;
             }
             let block = block_of(line);
-            below =
-                key_of(line).filter(|(_, _, value)| value.is_empty()).map(|(column, ..)| column).or(below);
+            let opens = key_of(line).filter(|(_, _, value)| matches!(*value, "" | "["));
+            below = opens.map(|(column, ..)| column).or(below);
             in_block = block.map(|(column, _)| column);
             if let Some((column, colon)) = block {
                 in_key = false;
@@ -176,11 +176,16 @@ fn block_of(line: &str) -> Option<(usize, usize)> {
     is_block.then_some((column, colon))
 }
 
-/// A line of YAML that is a value or an item of a list, without it; none of one that has a key.
+/// Whether a line belongs to the key in this column; items of a list may begin there as well.
+fn is_below(line: &str, column: usize) -> bool {
+    indent(line) > column || (indent(line) == column && line.trim_start().starts_with("- "))
+}
+
+/// A line that is a value or an item of a list, without it; none of one that has a key, and none of a bracket.
 fn without_scalar(line: &str) -> Option<String> {
     let value = line.trim_start();
     let item = value.strip_prefix("- ").unwrap_or(value);
-    let has_key = item.contains(": ") || item.ends_with(':');
+    let has_key = item.contains(": ") || item.ends_with(':') || item.starts_with(['{', '}', '[', ']']);
     let before = &line[..line.len() - item.len()];
     (!has_key && !item.is_empty()).then(|| format!("{before}{GONE}"))
 }
@@ -286,7 +291,13 @@ fn value_at(line: &str, at: usize, is_flag: bool, several: bool) -> Option<(usiz
         (start + 1, end.max(start + 1))
     } else {
         let is_end = |c: char| matches!(c, ' ' | '&' | '}' | '"' | '\'' | ';') || (c == ',' && !several);
-        (start, start + line[start..].find(is_end).unwrap_or(line.len() - start))
+        let mut end = start + line[start..].find(is_end).unwrap_or(line.len() - start);
+        // `abc, def` goes on behind the space.
+        while several && line[start..end].ends_with(',') && line[end..].starts_with(' ') {
+            let next = end + 1;
+            end = next + line[next..].find(is_end).unwrap_or(line.len() - next);
+        }
+        (start, end)
     };
     // A reference to a file or a structure below is no value; a path in a URL is none either.
     let value = &line[start..end];
@@ -327,6 +338,13 @@ mod tests {
             ("token=Bearer", "token=***"),
             ("credentials=me:pw tokens=abc", "credentials=*** tokens=***"),
             ("tokens=abc,def page=2", "tokens=*** page=2"),
+            ("tokens=abc, def page=2", "tokens=*** page=2"),
+            ("api_keys:\n- abc\n- def\nuser: me", "api_keys:\n- ***\n- ***\nuser: me"),
+            ("- tokens:\n  - abc\n  user: me", "- tokens:\n  - ***\n  user: me"),
+            (
+                "{\n  \"tokens\": [\n    \"abc\",\n    \"def\"\n  ],\n  \"page\": 2\n}",
+                "{\n  \"tokens\": [\n    ***\n    ***\n  ],\n  \"page\": 2\n}",
+            ),
             (r#"{"tokens": ["abc", "def"], "page": 2}"#, r#"{"tokens": [***], "page": 2}"#),
             ("token:\n  abc\nuser: me", "token:\n  ***\nuser: me"),
             (

@@ -32,11 +32,16 @@ pub(super) async fn rest(host: &Host, ground: &dyn Ground, within: Duration, loo
         Ok(Seen::Awaiting(awaited))
     });
     match waited.await {
-        Ok(()) => step.done(),
-        Err(error @ Error::TimedOut { .. }) => host.events.warn(error.to_string()),
-        Err(error) => return Err(error),
+        Ok(()) => {
+            step.done();
+            Ok(())
+        }
+        Err(error @ Error::TimedOut { .. }) => {
+            host.events.warn(error.to_string());
+            Ok(())
+        }
+        Err(error) => Err(error),
     }
-    Ok(())
 }
 
 /// The first thing that is not at its end. A dead node, and what is on it, does not move: that is the preflight's.
