@@ -6,7 +6,7 @@ use super::CHART;
 use super::remote::{Protocol, Remote, TOKEN};
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::process::Cmd;
+use crate::process::{Cmd, ProcessError};
 
 /// None of these questions leaves the machine.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
@@ -30,20 +30,9 @@ pub struct Checkout {
 /// `None` where there is no repository or no remote. What lies here and not there is refused, with what to do; so is a
 /// remote that no cluster can ask. Asks no other machine: what is there is as of the last fetch or push.
 pub async fn observe(host: &Host) -> Result<Option<Checkout>> {
-    let config = &host.config.gitops;
-    let Ok(prefix) = git(host, &["rev-parse", "--show-prefix"]).await else { return Ok(None) };
-    let current = git(host, &["symbolic-ref", "--short", "-q", "HEAD"]).await.ok();
-    let upstream = match &current {
-        Some(branch) => Upstream::of(host, branch).await?,
-        None => None,
-    };
-    let name = upstream.as_ref().map_or("origin", |upstream| upstream.remote.as_str());
-    let own = git(host, &["remote", "get-url", name]).await.ok().map(|url| Remote::parse(&url));
-    let remote = match (&config.repository, own) {
-        (Some(repository), _) => Remote::parse(repository)?,
-        (None, Some(own)) => own?,
-        (None, None) => return Ok(None),
-    };
+    let Some(prefix) = prefix(host).await? else { return Ok(None) };
+    let (current, upstream) = followed(host).await?;
+    let Some(remote) = remote_of(host, upstream.as_ref()).await? else { return Ok(None) };
     if remote.protocol == Protocol::ThisMachine {
         return Err(Error::usage(
             format!("the Git repository {} is on this machine: no pod of a cluster reaches it", remote.url),
@@ -63,6 +52,39 @@ pub async fn observe(host: &Host) -> Result<Option<Checkout>> {
         None => 0,
     };
     Ok(Some(Checkout { remote, branch: there.branch, path: format!("{prefix}{CHART}"), chart, unpushed }))
+}
+
+/// The repository that [`observe`] would name, whatever lies here; `None` where there is none.
+pub async fn remote(host: &Host) -> Result<Option<Remote>> {
+    if prefix(host).await?.is_none() {
+        return Ok(None);
+    }
+    let (_, upstream) = followed(host).await?;
+    remote_of(host, upstream.as_ref()).await
+}
+
+/// Where the project is in its repository; `None` where it is in none.
+async fn prefix(host: &Host) -> Result<Option<String>> {
+    let told = git(host, &["rev-parse", "--show-prefix"]).await;
+    or_none(told, |_, complaint| complaint.contains("not a git repository"))
+}
+
+/// The branch that is checked out, and what it follows.
+async fn followed(host: &Host) -> Result<(Option<String>, Option<Upstream>)> {
+    let told = git(host, &["symbolic-ref", "--short", "-q", "HEAD"]).await;
+    let Some(branch) = or_none(told, |code, _| code == 1)? else { return Ok((None, None)) };
+    let upstream = Upstream::of(host, &branch).await?;
+    Ok((Some(branch), upstream))
+}
+
+async fn remote_of(host: &Host, upstream: Option<&Upstream>) -> Result<Option<Remote>> {
+    if let Some(repository) = &host.config.gitops.repository {
+        return Remote::parse(repository).map(Some);
+    }
+    let name = upstream.map_or("origin", |upstream| upstream.remote.as_str());
+    let told = git(host, &["remote", "get-url", name]).await;
+    let url = or_none(told, |_, complaint| complaint.contains("No such remote"))?;
+    url.map(|url| Remote::parse(&url)).transpose()
 }
 
 /// What Git calls the chart's content at a commit; `None` where it is not known here.
@@ -102,6 +124,10 @@ impl Upstream {
         let told = git(host, &["for-each-ref", format, &format!("refs/heads/{branch}")]).await?;
         let words: Vec<&str> = told.split_whitespace().collect();
         let [remote, there, tracking] = words.as_slice() else { return Ok(None) };
+        // The upstream is another branch of this very repository.
+        if *remote == "." {
+            return Ok(None);
+        }
         let there = there.strip_prefix("refs/heads/").unwrap_or(there);
         Ok(Some(Self { remote: (*remote).into(), branch: there.into(), tracking: (*tracking).into() }))
     }
@@ -125,7 +151,7 @@ impl There {
             Some(upstream) => {
                 let url = git(host, &["remote", "get-url", &upstream.remote]).await?;
                 // A repository that platen.toml names need not be the one that this branch follows.
-                (Remote::parse(&url)? == *remote).then_some(upstream)
+                Remote::parse(&url).is_ok_and(|own| own.is_same(remote)).then_some(upstream)
             }
             None => None,
         };
@@ -203,8 +229,37 @@ async fn is_pushed(host: &Host, tracking: &str, chart: &str) -> Result<usize> {
 }
 
 async fn git(host: &Host, args: &[&str]) -> Result<String> {
-    let cmd = Cmd::new("git").args(args).cwd(&host.root).deadline(ANSWERS_WITHIN);
-    Ok(host.processes.run(&cmd).await?.stdout_text().trim().to_owned())
+    // What it complains of is told apart by its words.
+    let cmd = Cmd::new("git").args(args).env("LC_ALL", "C").cwd(&host.root).deadline(ANSWERS_WITHIN);
+    Ok(host.processes.run(&cmd).await.map_err(explained)?.stdout_text().trim().to_owned())
+}
+
+/// `None` where Git says, by its exit code and its complaint, that there is no such thing.
+fn or_none(told: Result<String>, is_none: impl Fn(i32, &str) -> bool) -> Result<Option<String>> {
+    match told {
+        Err(Error::Process(ProcessError::Failed { code, complaint, .. })) if is_none(code, &complaint) => {
+            Ok(None)
+        }
+        told => told.map(Some),
+    }
+}
+
+/// With the next step where it is known.
+fn explained(error: ProcessError) -> Error {
+    let trust = |line: &&str| line.starts_with("git config --global --add safe.directory");
+    match &error {
+        ProcessError::NotFound { program } => {
+            Error::machine(error.to_string(), format!("install it: apt-get install {program}; {INSTEAD}"))
+        }
+        ProcessError::Failed { complaint, .. } => match complaint.lines().map(str::trim).find(trust) {
+            Some(command) => Error::machine(
+                "git does not read this checkout, since it is another user's",
+                format!("have it trusted: {command}; {INSTEAD}"),
+            ),
+            None => error.into(),
+        },
+        _ => error.into(),
+    }
 }
 
 #[cfg(test)]

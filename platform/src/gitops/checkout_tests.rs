@@ -4,6 +4,7 @@ use std::process::Command;
 
 use super::*;
 use crate::config::GitopsConfig;
+use crate::process::scripted::{Expect, scripted};
 
 /// A checkout whose branch `main` follows `origin`, which fetches by https and pushes into a folder.
 struct Repository {
@@ -137,6 +138,42 @@ async fn no_repository_or_no_remote_is_no_error() {
     assert_eq!(it.observed().await.unwrap(), None);
     let nowhere = tempfile::tempdir().unwrap();
     assert_eq!(observe(&Host::bare(nowhere.path())).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_git_refuses_is_not_taken_for_no_repository() {
+    let said = |complaint: &str| {
+        let script = [Expect::new("git rev-parse --show-prefix").fails(128, complaint)];
+        Host { processes: scripted(&["git"], script), ..Host::bare("/nowhere/that/is") }
+    };
+    let anothers = "fatal: detected dubious ownership in repository at '/srv/ocr'\nTo add an exception for this directory, \
+                    call:\n\n\tgit config --global --add safe.directory /srv/ocr";
+    refused(observe(&said(anothers)).await, "another user's", "--add safe.directory /srv/ocr");
+    let error = observe(&said("fatal: bad config line 1")).await.unwrap_err();
+    assert!(error.to_string().contains("bad config"), "{error}");
+    let missing = explained(ProcessError::NotFound { program: "git".into() });
+    refused(Err(missing), "git is not on this machine", "apt-get install git");
+}
+
+#[tokio::test]
+async fn a_branch_that_follows_another_one_here_has_nothing_at_the_remote() {
+    let it = Repository::pushed();
+    it.git(&["switch", "-q", "-c", "mine", "--track", "main"]);
+    refused(it.observed().await, "mine has no upstream", "git push -u origin mine");
+}
+
+#[tokio::test]
+async fn the_same_repository_in_another_form_is_held_against_what_is_pushed() {
+    let it = Repository::pushed();
+    it.commit(CHART, "a: 2");
+    let observed = async |url: &str| {
+        let config = GitopsConfig { repository: Some(url.into()), ..GitopsConfig::default() };
+        observe(&it.host("", config)).await
+    };
+    refused(observed("git@git.example:me/ocr").await, "1 commits are not pushed", "git push");
+    assert!(observed("https://git.example/us/ocr.git").await.is_ok(), "of another one nothing is known");
+    it.git(&["remote", "set-url", "origin", "ftp://git.example/me/ocr.git"]);
+    assert!(observed("https://git.example/me/ocr.git").await.is_ok(), "what is not asked may be of any form");
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ mod wait;
 
 pub use crate::manifests::CHART;
 pub use chart::{Pushed, package, push, version};
-pub use checkout::{Checkout, chart_at, observe, unreachable};
+pub use checkout::{Checkout, chart_at, observe, remote as remote_here, unreachable};
 pub use explain::Trouble;
 pub use objects::{GitOps, Owned, application};
 pub use remote::{Login, Protocol, Remote};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use percent_encoding::percent_decode_str;
 use reqwest::Url;
 
 use crate::error::{Error, Result};
@@ -38,15 +39,23 @@ pub enum Protocol {
 }
 
 /// A Git repository.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Remote {
     /// As Git takes it, without a user's token.
     pub url: String,
     pub protocol: Protocol,
     /// What stood in the address.
-    login: Option<Login>,
+    user: Option<String>,
+    token: Option<String>,
     /// By ssh: the same repository by https, as the hosts of repositories have it.
     https: Option<String>,
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url, protocol, user, .. } = self;
+        write!(f, "Remote {{ url: {url:?}, protocol: {protocol:?}, user: {user:?}, … }}")
+    }
 }
 
 impl Remote {
@@ -59,8 +68,12 @@ impl Remote {
         }
     }
 
+    fn bare(url: &str, protocol: Protocol, https: Option<String>) -> Self {
+        Self { url: url.to_owned(), protocol, user: None, token: None, https }
+    }
+
     fn of_this_machine(address: &str) -> Self {
-        Self { url: address.to_owned(), protocol: Protocol::ThisMachine, login: None, https: None }
+        Self::bare(address, Protocol::ThisMachine, None)
     }
 
     /// `git@host:owner/repo.git`; without a colon before the first slash it is a folder.
@@ -73,7 +86,7 @@ impl Remote {
             return Self::of_this_machine(address);
         }
         let https = Some(format!("https://{host}/{}", path.trim_start_matches('/')));
-        Self { url: address.to_owned(), protocol: Protocol::Ssh, login: None, https }
+        Self::bare(address, Protocol::Ssh, https)
     }
 
     fn of_url(address: &str) -> Result<Self> {
@@ -91,12 +104,16 @@ impl Remote {
             "ssh" | "git+ssh" => Protocol::Ssh,
             other => return Err(broken(&format!("Argo CD does not speak {other}"))),
         };
-        let mut remote = Self { url: String::new(), protocol, login: None, https: None };
+        let mut remote = Self::bare("", protocol, None);
         if protocol == Protocol::Ssh {
             remote.https = Some(format!("https://{host}{}", url.path()));
         } else {
-            let user = Some(url.username()).filter(|user| !user.is_empty()).unwrap_or(ANY_NAME).to_owned();
-            remote.login = url.password().map(|token| Login { user, token: token.to_owned() });
+            let user = Some(decoded(url.username())).filter(|user| !user.is_empty());
+            (remote.user, remote.token) = match (user, url.password()) {
+                (user, Some(token)) => (user, Some(decoded(token))),
+                (Some(user), None) if is_token(&user) => (None, Some(user)),
+                (user, None) => (user, None),
+            };
             // Neither fails for an address with a host.
             let _ = url.set_username("");
             let _ = url.set_password(None);
@@ -112,17 +129,42 @@ impl Remote {
     /// ssh: with one, the same repository is asked by https.
     pub fn with_login(self, variable: impl Fn(&str) -> Option<String>) -> (Self, Option<Login>) {
         let read = |name: &str| variable(name).filter(|value| !value.is_empty());
-        let Some(token) = read(TOKEN) else {
-            let login = self.login.clone();
-            return (self, login);
-        };
-        let user = read(USERNAME).or_else(|| self.login.as_ref().map(|login| login.user.clone()));
-        let login = Login { user: user.unwrap_or_else(|| ANY_NAME.into()), token };
-        match self.https.clone() {
-            Some(url) => (Self { url, protocol: Protocol::Https, login: None, https: None }, Some(login)),
-            None => (self, Some(login)),
+        let given = read(TOKEN);
+        let named = given.as_ref().and_then(|_| read(USERNAME));
+        let Some(token) = given.or_else(|| self.token.clone()) else { return (self, None) };
+        let user = named.or_else(|| self.user.clone()).unwrap_or_else(|| ANY_NAME.into());
+        let login = Some(Login { user, token });
+        match &self.https {
+            Some(url) => (Self::bare(url, Protocol::Https, None), login),
+            None => (self, login),
         }
     }
+
+    /// Whether both are addresses of one repository, in whichever form.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.place() == other.place()
+    }
+
+    /// Host and path, as by https.
+    fn place(&self) -> (String, &str) {
+        let url = self.https.as_deref().unwrap_or(&self.url);
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let path = path.trim_end_matches('/');
+        (host.to_lowercase(), path.strip_suffix(".git").unwrap_or(path))
+    }
+}
+
+/// A user or a password of an address, in which what an address has a meaning for stands as `%40`.
+fn decoded(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+/// Whether a user without a password is a token, as GitHub and GitLab mark theirs, and as 40 hexadecimal digits.
+fn is_token(user: &str) -> bool {
+    let marks = ["ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-"];
+    let bare = user.len() == 40 && user.bytes().all(|byte| byte.is_ascii_hexdigit());
+    bare || marks.iter().any(|mark| user.starts_with(mark))
 }
 
 #[cfg(test)]
@@ -179,6 +221,37 @@ mod tests {
             with("https://git.example/me/ocr.git", &[(TOKEN, "hunter3"), (USERNAME, "you")]),
             (url, Protocol::Https, named)
         );
+    }
+
+    #[test]
+    fn a_login_in_the_address_is_read_as_it_was_meant() {
+        let login = |address: &str, set| with(address, set).2;
+        let some = |user: &str, token: &str| Some((user.to_owned(), token.to_owned()));
+        let encoded = "https://me%40corp.example:p%2Fw%25d@git.example/me/ocr.git";
+        assert_eq!(login(encoded, &[]), some("me@corp.example", "p/w%d"));
+        let named = "https://me@git.example/me/ocr.git";
+        assert_eq!(login(named, &[]), None);
+        assert_eq!(login(named, &[(TOKEN, "hunter2")]), some("me", "hunter2"), "as Bitbucket wants it");
+        let lone = "https://ghp_hunter2@git.example/me/ocr.git";
+        assert_eq!(with(lone, &[]).0, "https://git.example/me/ocr.git");
+        assert_eq!(login(lone, &[]), some("git", "ghp_hunter2"));
+        assert_eq!(login(lone, &[(TOKEN, "hunter3")]), some("git", "hunter3"));
+        assert!(!format!("{:?}", Remote::parse(lone).unwrap()).contains("hunter2"));
+    }
+
+    #[test]
+    fn a_repository_is_known_in_each_form_of_its_address() {
+        let same =
+            |one: &str, other: &str| Remote::parse(one).unwrap().is_same(&Remote::parse(other).unwrap());
+        let url = "https://git.example/me/ocr.git";
+        for other in [
+            "git@git.example:me/ocr.git",
+            "ssh://git@Git.example:2222/me/ocr",
+            "https://me:hunter2@git.example/me/ocr/",
+        ] {
+            assert!(same(url, other), "{other}");
+        }
+        assert!(!same(url, "git@git.example:you/ocr.git") && !same(url, "https://other.example/me/ocr.git"));
     }
 
     #[test]
