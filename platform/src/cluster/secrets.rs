@@ -48,6 +48,11 @@ pub async fn apply(client: &kube::Client, secret: &Secret, places: &[Place]) -> 
     Ok(given)
 }
 
+/// Whether there is one of somebody else's.
+pub async fn is_others(client: &kube::Client, place: &Place) -> Result<bool> {
+    Ok(found(client, place).await?.is_some_and(|found| !is_ours(&found)))
+}
+
 /// Those of the places in which there is one of Platen's.
 pub async fn ours(client: &kube::Client, among: &[Place]) -> Result<Vec<Place>> {
     let mut list = Vec::new();

@@ -87,12 +87,6 @@ impl Double {
         self.objects.lock().unwrap().get(&format!("{base}/namespaces/argocd/{plural}/{name}")).cloned()
     }
 
-    /// What a list of this plural answers.
-    pub fn put(&self, plural: &str, list: Value) {
-        let path = format!("/apis/argoproj.io/v1alpha1/namespaces/argocd/{plural}");
-        self.objects.lock().unwrap().insert(path, list);
-    }
-
     /// What is there, by names alone.
     pub fn names(&self) -> Vec<String> {
         let objects = self.objects.lock().unwrap();

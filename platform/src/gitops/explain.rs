@@ -44,6 +44,7 @@ impl Trouble {
 enum Cause {
     NotPermitted,
     NoRights,
+    NotTrusted,
     NoLogin,
     Unreachable,
     NoSuchRevision,
@@ -69,6 +70,7 @@ const WORDS: &[(Cause, &[&str])] = &[
         Cause::NoRights,
         &["is forbidden", "cannot create resource", "cannot patch resource", "cannot list resource"],
     ),
+    (Cause::NotTrusted, &["x509:", "tls:", "SSL certificate", "certificate verification failed"]),
     (
         Cause::NoLogin,
         &[
@@ -101,6 +103,9 @@ const WORDS: &[(Cause, &[&str])] = &[
     ),
 ];
 
+/// The other way, where Git is the source.
+const OR_REGISTRY: &str = "; or deploy by the registry: cargo xtask deploy --source registry";
+
 fn cause(message: &str) -> Cause {
     let says = |words: &[&str]| words.iter().any(|word| contains(message, word));
     WORDS.iter().find(|(_, words)| says(words)).map_or(Cause::Other, |(cause, _)| *cause)
@@ -128,11 +133,13 @@ pub(super) fn explain(name: &str, source: &Value, message: &str) -> Trouble {
             format!("Argo CD has not the right to do it: {said}"),
             format!("see what it may do: kubectl auth can-i --list --as system:serviceaccount:{NAMESPACE}:argocd-application-controller -n ocr"),
         ),
+        Cause::NotTrusted => (
+            format!("Argo CD does not trust its repository's server, or does not speak TLS with it: {said}"),
+            format!("give Argo CD the server's certificate, under its host's name: kubectl -n {NAMESPACE} edit configmap argocd-tls-certs-cm; then deploy again{}", if git { OR_REGISTRY } else { "" }),
+        ),
         Cause::NoLogin if git => (
             format!("its Git repository asks for a login, or refuses the one it was given: {said}"),
-            "set GIT_TOKEN (and GIT_USERNAME, where the server asks for it) in .env to a token that may read it, then deploy \
-             again; or by the registry: cargo xtask deploy --source registry"
-                .into(),
+            format!("set GIT_TOKEN (and GIT_USERNAME, where the server asks for it) in .env to a token that may read it, then deploy again{OR_REGISTRY}"),
         ),
         Cause::NoLogin => (
             format!("its repository asks for a login, or refuses the one it was given: {said}"),
@@ -140,7 +147,7 @@ pub(super) fn explain(name: &str, source: &Value, message: &str) -> Trouble {
         ),
         Cause::Unreachable if git => (
             format!("Argo CD does not reach its Git repository: {said}"),
-            format!("see how it is asked: kubectl -n {NAMESPACE} logs deployment/argocd-repo-server --tail 20; or deploy by the registry: cargo xtask deploy --source registry"),
+            format!("see how it is asked: kubectl -n {NAMESPACE} logs deployment/argocd-repo-server --tail 20{OR_REGISTRY}"),
         ),
         Cause::Unreachable => (
             format!("Argo CD does not reach its repository: {said}"),
@@ -170,12 +177,25 @@ pub(super) fn explain(name: &str, source: &Value, message: &str) -> Trouble {
             format!("a namespace is missing: {said}"),
             "make it, with its Pod Security labels: cargo xtask up".into(),
         ),
-        Cause::Other => (
-            said,
-            format!("see all of it: kubectl -n {NAMESPACE} get application {name} -o yaml"),
-        ),
+        Cause::Other => (said, format!("see all of it: kubectl -n {NAMESPACE} get application {name} -o yaml")),
     };
     Trouble { sentence: format!("the Application {name} cannot be synced: {why}"), hint }
+}
+
+/// What a probe's Application complains of, which is gone when that is told.
+pub(super) fn explain_probe(source: &Value, message: &str) -> Trouble {
+    let trouble = explain("of the service", source, message);
+    match cause(message) {
+        Cause::Other => Trouble { hint: how_it_is_read(), ..trouble },
+        _ => trouble,
+    }
+}
+
+/// What to look at where a probe does not say what is wrong.
+pub(super) fn how_it_is_read() -> String {
+    format!(
+        "see how it is read: kubectl -n {NAMESPACE} logs deployment/argocd-repo-server --tail 20{OR_REGISTRY}"
+    )
 }
 
 /// In one line, cut where it goes on and on: Argo CD quotes whole command lines before the reason, so the end counts.
@@ -253,8 +273,24 @@ mod tests {
             "reach its Git",
             "--source registry",
         );
+        expect(
+            "failed to list refs: Get \"https://git.example/\": tls: failed to verify certificate: x509: certificate signed by unknown authority",
+            "does not trust its repository's server",
+            "argocd-tls-certs-cm",
+        );
         expect("unable to resolve 'nope' to a commit SHA", "has not what it points at", "git push");
         expect("charts/ocr-app: app path does not exist", "has not what it points at", "[gitops]");
+    }
+
+    #[test]
+    fn a_probe_is_gone_so_that_no_command_looks_at_it() {
+        let git = json!({"repoURL": "https://git.example/me/ocr.git"});
+        let hint = explain_probe(&git, "something else").hint;
+        assert!(
+            hint.contains("logs deployment/argocd-repo-server") && hint.contains("--source registry"),
+            "{hint}"
+        );
+        assert!(explain_probe(&git, "authentication required").hint.contains("GIT_TOKEN"));
     }
 
     #[test]

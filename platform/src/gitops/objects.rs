@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::probe::forget_interrupted;
 use super::repository::{Repository, is_from_git, places};
 use super::state::{Seen, State, api, includes, is_absent, same_source};
 use super::{APPLICATION, NAMESPACE};
@@ -63,7 +64,6 @@ impl GitOps {
     /// Why it has to be applied; `None` where it is there as wanted.
     pub async fn lacks(&self) -> Result<Option<String>> {
         let Owned::There(found) = application(&self.client).await? else {
-            refuse_sets(&self.client).await?;
             return Ok(Some("Argo CD has no Application of it".into()));
         };
         let wanted = self.application()?;
@@ -88,12 +88,10 @@ impl GitOps {
 
     /// Makes all objects what they are to be. A Helm release of the same objects ends as a record only: one owner.
     pub async fn apply(&self) -> Result<()> {
-        if matches!(application(&self.client).await?, Owned::Absent) {
-            refuse_sets(&self.client).await?;
-        }
         self.permit().await?;
         self.put(&self.application()?).await?;
         self.repository.withdraw_others(&self.client).await?;
+        forget_interrupted(&self.client).await?;
         Self::forget_release(&self.client, &self.params.namespace).await
     }
 
@@ -187,6 +185,7 @@ impl GitOps {
 
     /// Lets the objects be, for another owner: the Application goes alone. False where there was none.
     pub async fn release(client: &kube::Client) -> Result<bool> {
+        forget_interrupted(client).await?;
         if matches!(application(client).await?, Owned::Absent) {
             return Ok(false);
         }
@@ -202,6 +201,7 @@ impl GitOps {
 
     /// Removes the Application with all that it made, and waits until that is gone; there may be none.
     pub async fn uninstall(client: &kube::Client, within: Duration) -> Result<()> {
+        forget_interrupted(client).await?;
         Self::delete(client).await?;
         let hint = format!("kubectl -n {NAMESPACE} describe application {APPLICATION}");
         wait::until(within, &hint, || async {
@@ -279,29 +279,6 @@ pub(super) fn without_argocd(error: Error) -> Error {
         },
         error => error,
     }
-}
-
-/// Two owners of the same objects take them from each other for ever.
-async fn refuse_sets(client: &kube::Client) -> Result<()> {
-    let ours = ListParams::default().labels("app.kubernetes.io/part-of=platen");
-    let sets = match api(client, "ApplicationSet").list(&ours).await {
-        // Without the right to see them, or Argo CD, none was applied by whoever runs this.
-        Err(kube::Error::Api(refused)) if matches!(refused.code, 403 | 404) => return Ok(()),
-        sets => sets.doing("listing Argo CD's ApplicationSets")?.items,
-    };
-    let names: Vec<String> = sets.into_iter().filter_map(|set| set.metadata.name).collect();
-    if names.is_empty() {
-        return Ok(());
-    }
-    let names = names.join(" ");
-    Err(Error::unhealthy(
-        format!(
-            "the ApplicationSets {names} keep the service: an Application beside them would own the same objects"
-        ),
-        format!(
-            "go back to one Application, which stops no pod: kubectl -n {NAMESPACE} delete applicationset {names}; then deploy again"
-        ),
-    ))
 }
 
 fn not_there() -> Error {

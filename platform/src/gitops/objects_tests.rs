@@ -64,7 +64,7 @@ async fn git_takes_the_registrys_place_and_the_registry_that_of_git() {
 }
 
 #[tokio::test]
-async fn a_probe_finds_the_commit_and_leaves_nothing_but_the_login() {
+async fn a_probe_finds_the_commit_and_leaves_nothing() {
     let (client, double) = Double::new(synced);
     gitops(&client, Repository::registry("r:5000", "0.1.0-c1")).apply().await.unwrap();
     let before = (double.get("applications", "ocr-app"), project(&double));
@@ -72,7 +72,7 @@ async fn a_probe_finds_the_commit_and_leaves_nothing_but_the_login() {
     assert_eq!(found, COMMIT);
     assert_eq!((double.get("applications", "ocr-app"), project(&double)), before);
     assert!(!double.names().iter().any(|name| name.contains("probe")), "{:?}", double.names());
-    assert!(double.get("secrets", "platen-git").is_some());
+    assert!(double.get("secrets", "platen-git").is_none());
 }
 
 #[tokio::test]
@@ -82,6 +82,67 @@ async fn a_probe_that_is_refused_says_why_and_its_token_does_not_stay() {
     assert!(error.to_string().contains("asks for a login, or refuses"), "{error}");
     assert!(error.hint().unwrap().contains("GIT_TOKEN") && !format!("{error:?}").contains("hunter2"));
     assert_eq!(double.names(), Vec::<String>::new());
+}
+
+fn token(double: &Double, secret: &str) -> Option<Value> {
+    double.get("secrets", secret).map(|secret| secret["data"]["password"].clone())
+}
+
+#[tokio::test]
+async fn a_probe_of_another_login_leaves_the_one_that_is_in_use() {
+    let (client, double) = Double::new(|application| {
+        if application["metadata"]["name"] == APPLICATION {
+            synced(application)
+        } else {
+            refused(application)
+        }
+    });
+    gitops(&client, git("hunter2")).apply().await.unwrap();
+    let before = token(&double, "platen-git");
+    let probed = gitops(&client, git("a wrong one")).probe(Duration::from_secs(5)).await;
+    assert!(before.is_some() && probed.is_err());
+    assert_eq!(token(&double, "platen-git"), before);
+    assert_eq!(token(&double, "platen-git-probe"), None);
+    let writes = double.writes();
+    assert!(
+        writes.iter().any(|it| it.starts_with("PATCH") && it.ends_with("platen-git-probe")),
+        "{writes:?}"
+    );
+}
+
+#[tokio::test]
+async fn without_the_token_here_the_one_that_is_in_use_stays_there() {
+    let (client, double) = Double::new(synced);
+    let bare = || Repository { login: None, ..git("") };
+    gitops(&client, git("hunter2")).apply().await.unwrap();
+    let (before, source) = (token(&double, "platen-git"), gitops(&client, git("")).wanted().unwrap());
+    gitops(&client, bare()).apply().await.unwrap();
+    assert_eq!(token(&double, "platen-git"), before);
+    gitops(&client, bare()).point(&source).await.unwrap();
+    assert_eq!(token(&double, "platen-git"), before);
+    let mut other = bare();
+    other.source.repo_url = "https://git.example/you/ocr.git".into();
+    gitops(&client, other).apply().await.unwrap();
+    assert_eq!(token(&double, "platen-git"), None, "of another repository it is of no use");
+}
+
+#[tokio::test]
+async fn what_an_interrupted_probe_left_goes_with_the_next_change() {
+    for end in ["apply", "release", "uninstall"] {
+        let (client, double) = Double::new(|_| json!({}));
+        let wanted = gitops(&client, git("hunter2"));
+        // Dropped while Argo CD has not answered yet.
+        let probe = wanted.probe(Duration::from_mins(1));
+        tokio::time::timeout(Duration::from_millis(200), probe).await.unwrap_err();
+        let left = || double.names().iter().filter(|name| name.contains("-probe")).count();
+        assert_eq!(left(), 3, "{:?}", double.names());
+        match end {
+            "apply" => wanted.apply().await.unwrap(),
+            "release" => drop(GitOps::release(&client).await.unwrap()),
+            _ => GitOps::uninstall(&client, Duration::from_secs(5)).await.unwrap(),
+        }
+        assert_eq!(left(), 0, "{end}: {:?}", double.names());
+    }
 }
 
 #[tokio::test]
@@ -139,24 +200,4 @@ fn a_value_that_was_added_behind_our_back_makes_another_source() {
     assert!(same_source(&wanted, &wanted));
     let other = json!({"targetRevision": "1", "helm": {"valuesObject": {"a": 1, "b": 2}}});
     assert!(!same_source(&other, &wanted));
-}
-
-#[tokio::test]
-async fn beside_application_sets_no_application_is_made() {
-    let (client, double) = Double::new(synced);
-    double.put(
-        "applicationsets",
-        json!({"kind": "ApplicationSetList", "apiVersion": "argoproj.io/v1alpha1", "metadata": {}, "items": [
-            {"kind": "ApplicationSet", "apiVersion": "argoproj.io/v1alpha1", "metadata": {"name": "model-server"}},
-            {"kind": "ApplicationSet", "apiVersion": "argoproj.io/v1alpha1", "metadata": {"name": "api-gateway"}},
-        ]}),
-    );
-    let wanted = gitops(&client, Repository::registry("r:5000", "0.1.0-c1"));
-    for error in [wanted.lacks().await.unwrap_err(), wanted.apply().await.unwrap_err()] {
-        assert!(
-            error.hint().unwrap().contains("delete applicationset model-server api-gateway"),
-            "{error:?}"
-        );
-    }
-    assert_eq!(double.writes(), Vec::<String>::new());
 }

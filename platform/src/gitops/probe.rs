@@ -7,8 +7,9 @@ use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::NAMESPACE;
-use super::explain::explain;
+use super::explain::{explain_probe, how_it_is_read};
 use super::objects::{GitOps, REFRESH, only, without_argocd};
+use super::repository::withdraw_from_probe;
 use super::state::{Seen, api};
 use crate::error::{Doing, Error, Result};
 use crate::manifests::{self, FIELD_MANAGER, Params};
@@ -21,16 +22,29 @@ const COMPLAINTS: u32 = 2;
 
 impl GitOps {
     /// The commit that Argo CD finds there; else its complaint, explained. The real Application and its AppProject are as
-    /// before, and nothing of the probe stays.
+    /// before, so is the login that is in use, and nothing of the probe stays.
     pub async fn probe(&self, within: Duration) -> Result<String> {
-        let given = self.repository.give(&self.client).await.map_err(without_argocd)?;
         let params = Params { project: PROBE.into(), ..self.params.clone() };
-        let found = ask(&self.client, &params, within).await;
-        forget(&self.client).await?;
-        if found.is_err() && !given.made.is_empty() {
-            self.repository.withdraw(&self.client).await?;
+        let asked = async {
+            self.repository.give_to_probe(&self.client, PROBE).await.map_err(without_argocd)?;
+            ask(&self.client, &params, within).await
+        };
+        let found = asked.await;
+        let forgotten = forget(&self.client).await;
+        // Why it does not work counts more than what is left of the question.
+        let found = found?;
+        forgotten.map(|()| found)
+    }
+}
+
+/// Removes what an interrupted probe left.
+pub(super) async fn forget_interrupted(client: &kube::Client) -> Result<()> {
+    match forget(client).await {
+        // Who may not remove one has made none.
+        Err(Error::Kube { source, .. }) if matches!(&*source, kube::Error::Api(refused) if refused.code == 403) => {
+            Ok(())
         }
-        found
+        forgotten => forgotten,
     }
 }
 
@@ -43,7 +57,6 @@ async fn ask(client: &kube::Client, params: &Params, within: Duration) -> Result
     let applied = applications.patch(PROBE, &force, &Patch::Apply(&application(params)?)).await;
     applied.doing("asking Argo CD whether it reaches the repository")?;
     let mut complaints = 0;
-    let hint = format!("kubectl -n {NAMESPACE} logs deployment/argocd-repo-server --tail 20");
     let until = std::time::Instant::now() + within;
     loop {
         let found = applications.get(PROBE).await.doing("looking at the probe")?;
@@ -58,7 +71,7 @@ async fn ask(client: &kube::Client, params: &Params, within: Duration) -> Result
             }
             Answer::None if std::time::Instant::now() > until => {
                 let awaited = format!("Argo CD to read {}", params.source.repo_url);
-                return Err(Error::timed_out(awaited, within, format!("see more: {hint}")));
+                return Err(Error::timed_out(awaited, within, how_it_is_read()));
             }
             Answer::None => {}
         }
@@ -97,18 +110,20 @@ fn answer(found: &DynamicObject, params: &Params) -> Result<Answer> {
     let source = json!({"repoURL": params.source.repo_url});
     let complaint = seen.conditions.iter().find(|it| it.kind.ends_with("Error"));
     Ok(match complaint {
-        Some(complaint) => Answer::Complains(explain("of the service", &source, &complaint.message).into()),
+        Some(complaint) => Answer::Complains(explain_probe(&source, &complaint.message).into()),
         None if seen.sync.revision.is_empty() => Answer::None,
         None => Answer::Found(seen.sync.revision),
     })
 }
 
+/// The login goes first: it is what must not stay.
 async fn forget(client: &kube::Client) -> Result<()> {
+    let withdrawn = withdraw_from_probe(client).await;
     for kind in ["Application", "AppProject"] {
         match api(client, kind).delete(PROBE, &DeleteParams::default()).await {
             Err(kube::Error::Api(gone)) if gone.code == 404 => {}
             deleted => deleted.map(drop).doing("removing the probe")?,
         }
     }
-    Ok(())
+    withdrawn
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use kube::api::Api;
 use serde_json::Value;
 
 use super::NAMESPACE;
 use super::remote::Login;
-use crate::cluster::secrets::{self, Given, Place};
-use crate::error::Result;
+use crate::cluster::secrets::{self, Place};
+use crate::error::{Doing, Result};
 use crate::manifests::Source;
 
 /// The Secret of the registry.
@@ -17,6 +18,8 @@ const REGISTRY: Place = Place { namespace: NAMESPACE, name: "platen-charts" };
 /// The Secret of a Git repository that wants a login. Apart from the registry's: while one source takes the other's place
 /// Argo CD needs both.
 const GIT: Place = Place { namespace: NAMESPACE, name: "platen-git" };
+/// The Secret of a probe: what is refused must not take the place of the login that is in use.
+const PROBE: Place = Place { namespace: NAMESPACE, name: "platen-git-probe" };
 
 /// Where Argo CD reads the chart from, and how it is let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,30 +69,52 @@ impl Repository {
     }
 
     /// Gives Argo CD what it needs for it. One of the same name that is somebody else's is used as it is.
-    pub(super) async fn give(&self, client: &kube::Client) -> Result<Given> {
+    pub(super) async fn give(&self, client: &kube::Client) -> Result<()> {
         match self.secret() {
-            Some((place, secret)) => secrets::apply(client, &secret, &[place]).await,
-            None => Ok(Given::default()),
+            Some((place, secret)) => secrets::apply(client, &secret, &[place]).await.map(drop),
+            None => Ok(()),
         }
     }
 
-    /// Removes what Argo CD has for others, a login among them.
-    pub(super) async fn withdraw_others(&self, client: &kube::Client) -> Result<()> {
-        let own = self.secret().map(|(place, _)| place);
-        let others: Vec<Place> = places().into_iter().filter(|place| Some(*place) != own).collect();
-        secrets::remove(client, &others).await.map(drop)
+    /// Gives Argo CD the login for Applications of this AppProject alone. A Secret of the user's own is used as it is there.
+    pub(super) async fn give_to_probe(&self, client: &kube::Client, project: &str) -> Result<()> {
+        let Some((place, mut secret)) = self.secret() else { return Ok(()) };
+        if secrets::is_others(client, &place).await? {
+            return Ok(());
+        }
+        // Argo CD takes an AppProject's own Secret of an address before the one of all.
+        let project = ByteString(project.as_bytes().to_vec());
+        secret.data.get_or_insert_default().insert("project".into(), project);
+        secrets::apply(client, &secret, &[PROBE]).await.map(drop)
     }
 
-    /// Removes what Argo CD was given for it.
-    pub(super) async fn withdraw(&self, client: &kube::Client) -> Result<()> {
-        let own: Vec<Place> = self.secret().map(|(place, _)| place).into_iter().collect();
-        secrets::remove(client, &own).await.map(drop)
+    /// Removes what Argo CD has for others, a login among them. This machine may not have the login that it was given for
+    /// this repository.
+    pub(super) async fn withdraw_others(&self, client: &kube::Client) -> Result<()> {
+        let url = &self.source.repo_url;
+        let own = if is_git(url) { GIT } else { REGISTRY };
+        let keep = self.secret().is_some() || is_for(client, &own, url).await?;
+        let others: Vec<Place> = places().into_iter().filter(|place| !keep || *place != own).collect();
+        secrets::remove(client, &others).await.map(drop)
     }
 }
 
+/// Removes the login that a probe was given.
+pub(super) async fn withdraw_from_probe(client: &kube::Client) -> Result<()> {
+    secrets::remove(client, &[PROBE]).await.map(drop)
+}
+
+/// Whether the Secret there is for this address.
+async fn is_for(client: &kube::Client, place: &Place, url: &str) -> Result<bool> {
+    let secrets = Api::<Secret>::namespaced(client.clone(), place.namespace);
+    let found = secrets.get_opt(place.name).await.doing(format!("looking at the Secret {}", place.name))?;
+    let data = found.and_then(|secret| secret.data).unwrap_or_default();
+    Ok(data.get("url").is_some_and(|it| it.0 == url.as_bytes()))
+}
+
 /// Every Secret of Argo CD's that may be Platen's.
-pub fn places() -> [Place; 2] {
-    [REGISTRY, GIT]
+pub fn places() -> [Place; 3] {
+    [REGISTRY, GIT, PROBE]
 }
 
 /// Whether the address of a source is a Git repository's.

@@ -231,7 +231,7 @@ impl Apps {
             return Err(kept_by_helm(&self.context));
         }
         let source = GitOps::before(&client).await?;
-        let Some(repository) = self.delivery.repository_of(&self.host, &source)? else {
+        let Some(repository) = self.delivery.repository_of(&self.host, &source).await? else {
             return Err(kept_by_helm(&self.context));
         };
         GitOps::new(client.clone(), repository, Value::Null, None).point(&source).await?;

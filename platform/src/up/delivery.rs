@@ -64,6 +64,7 @@ impl Delivery {
     /// Why the chart has to be brought there; `None` where it is there as it would be brought now.
     pub async fn lacks(&self, chart: &Brought<'_>) -> Result<Option<String>> {
         let Brought { host, helm, client, upgrade, set } = chart;
+        gitops::refuse_sets(client).await?;
         let Self::Argocd { pull, foreign, .. } = self else {
             if matches!(gitops::application(client).await?, Owned::There(_)) {
                 return Ok(Some("it is Argo CD's, and is to be Helm's".into()));
@@ -93,15 +94,18 @@ impl Delivery {
     }
 
     /// What Argo CD needs for a source that it read before; `None` where Helm delivers.
-    pub fn repository_of(&self, host: &Host, source: &Value) -> Result<Option<Repository>> {
+    pub async fn repository_of(&self, host: &Host, source: &Value) -> Result<Option<Repository>> {
         let Self::Argocd { pull, foreign, .. } = self else { return Ok(None) };
         let registry = registry(host, pull, "", *foreign)?;
-        source::repository_of(host, source, registry).map(Some)
+        source::repository_of(host, source, registry).await.map(Some)
     }
 
     /// Brings it there, and for Argo CD waits until all of its conditions say so. Returns the version that serves.
     pub async fn deliver(&self, chart: &Brought<'_>, tell: &Step) -> Result<String> {
         let Brought { host, helm, client, upgrade, set } = chart;
+        if let Some(unseen) = gitops::refuse_sets(client).await? {
+            host.events.warn(unseen);
+        }
         let Self::Argocd { push, pull, foreign } = self else {
             let released = GitOps::release(client).await?;
             tell.message("applying the chart");
@@ -157,6 +161,7 @@ async fn from_git(
 ) -> std::result::Result<String, FromGitFailed> {
     let Brought { host, client, upgrade, set, .. } = chart;
     let gitops = GitOps::new((*client).clone(), git.repository.clone(), upgrade.values.clone(), set.clone());
+    git.warn(&host.events);
     tell.message(format!("asking Argo CD whether it reaches {}", git.repository.source.repo_url));
     let reached = git.ensure_reached(host, &gitops).await;
     reached.map_err(|error| FromGitFailed { error, before_any_change: true })?;

@@ -138,6 +138,7 @@ fn of_argocd(argocd: Argocd) -> Vec<Right> {
         rights.extend(
             ["get", "list", "patch", "delete"].map(|verb| right(gitops::GROUP, "applications", verb)),
         );
+        rights.push(right(gitops::GROUP, "applicationsets", "list"));
     }
     if argocd == Argocd::Delivers {
         rights.extend(["create", "update"].map(|verb| right(gitops::GROUP, "applications", verb)));

@@ -46,6 +46,10 @@ fn rights_are_those_of_the_charts_objects_and_of_what_is_looked_at() {
         has(&needed(CHART, argocd).unwrap(), Some("argocd"), "argoproj.io", "applications", verb)
     };
     assert!(!applications(Argocd::Absent, "get") && applications(Argocd::IsThere, "delete"));
+    let sets = |argocd| {
+        has(&needed(CHART, argocd).unwrap(), Some("argocd"), "argoproj.io", "applicationsets", "list")
+    };
+    assert!(!sets(Argocd::Absent) && sets(Argocd::IsThere) && sets(Argocd::Delivers));
     assert!(!applications(Argocd::IsThere, "create") && applications(Argocd::Delivers, "create"));
 }
 
