@@ -17,7 +17,7 @@ pub struct GitopsConfig {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChartSource {
-    /// What the cluster has; at the first time Git, where one is configured or the cluster reaches the checkout's remote,
+    /// What the cluster has, and it is not taken off Git; at the first time Git, where one is configured or the cluster reaches the checkout's remote,
     /// else the registry.
     #[default]
     Auto,

@@ -29,7 +29,7 @@ pub struct DeployArgs {
     #[arg(long)]
     direct: bool,
     /// Where Argo CD reads the chart from: git follows the checkout's remote (GIT_TOKEN in .env lets it in), registry has
-    /// what lies here; auto keeps what the cluster has
+    /// what lies here; auto keeps what the cluster has, also where what lies here is not pushed: that is an error then
     #[arg(long, value_name = "SOURCE", conflicts_with_all = ["direct", "rollback", "package"])]
     source: Option<Source>,
     /// A value of the chart (repeatable), until the next deploy; lists and maps as JSON
