@@ -24,8 +24,13 @@ pub fn experiments_keep_their_record(xtask: &Xtask) -> Outcome {
     let secrets = Api::<Secret>::namespaced(client(), "ocr");
     RUNTIME.block_on(secrets.create(&PostParams::default(), &secret))?;
     let named = format!("mariadb.existingSecret={SECRET}");
-    let values =
-        ["mariadb.enabled=true", &named, "mariadb.storage.ephemeral=true", "networkPolicies.enabled=true"];
+    let values = [
+        "mariadb.enabled=true",
+        &named,
+        "mariadb.storage.ephemeral=true",
+        "experiments.sqlite=false",
+        "networkPolicies.enabled=true",
+    ];
     let set = values.into_iter().flat_map(|value| ["--set", value]);
     xtask.run(&["deploy"].into_iter().chain(set).collect::<Vec<_>>()).expect_code(0);
 
