@@ -39,7 +39,7 @@ fn refused_and_accepted() -> Outcome {
     let refused = as_account(&up_there).expect_code(1).stderr();
     for missing in [
         "system:serviceaccount:e2e-deployer:deployer",
-        "in the cluster: list nodes",
+        "in the cluster: list, watch nodes",
         "in the cluster: create, delete, get, list, patch, watch persistentvolumes",
         "in backend: create, delete, get, list, patch, watch deployments.apps",
         "in ocr: get, list, watch endpointslices.discovery.k8s.io",
