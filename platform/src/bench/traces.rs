@@ -64,9 +64,6 @@ impl Traces {
             let taints = node.spec.and_then(|spec| spec.taints).unwrap_or_default();
             let taints: BTreeSet<String> = taints.into_iter().map(|taint| taint.key).collect();
             self.add(format!("taints of {name}"), taints.into_iter().collect::<Vec<_>>().join(","));
-            let images = node.status.and_then(|status| status.images).unwrap_or_default();
-            let images: BTreeSet<String> = images.into_iter().filter_map(|it| it.names?.pop()).collect();
-            self.add(format!("images of {name}"), images.into_iter().collect::<Vec<_>>().join(","));
         }
         Ok(())
     }
@@ -105,9 +102,17 @@ impl Traces {
     async fn containers(&mut self, host: &Host, nodes: &[Known]) -> Result<()> {
         let engine::State::Ready(ready) = engine::observe(host).await? else { return Ok(()) };
         for container in nodes.iter().filter_map(|node| node.container.as_deref()) {
-            let cmd = containers::exec(ready.docker_host(), container).arg("iptables-save");
-            let saved = host.processes.run(&cmd).await?.stdout_text();
+            let ask = async |args: &[&str]| -> Result<String> {
+                let cmd = containers::exec(ready.docker_host(), container).args(args);
+                Ok(host.processes.run(&cmd).await?.stdout_text())
+            };
+            let saved = ask(&["iptables-save"]).await?;
             self.add(format!("rules of {container}"), rule_count(&saved).to_string());
+            // containerd's own word: what a node reports of its images is minutes old.
+            let images = ask(&["ctr", "--namespace", "k8s.io", "images", "ls", "--quiet"]).await?;
+            for image in tagged(&images) {
+                self.add(format!("image {image} on {container}"), "there");
+            }
             let found = ready.docker.inspect_container(container, None).await;
             let found = found.doing(format!("looking at {container}"))?;
             let running = found.state.and_then(|state| state.running).unwrap_or_default();
@@ -124,6 +129,14 @@ impl Traces {
         let changed = names.into_iter().filter(|name| of(self, name) != of(after, name));
         changed.map(|name| format!("{name}: {}, was {}", of(after, name), of(self, name))).collect()
     }
+}
+
+/// Of containerd's images, those with a name that people know.
+fn tagged(listed: &str) -> impl Iterator<Item = &str> {
+    listed
+        .lines()
+        .map(str::trim)
+        .filter(|it| !it.is_empty() && !it.starts_with("sha256:") && !it.contains('@'))
 }
 
 /// Rules, whatever addresses they name.
@@ -149,6 +162,12 @@ mod tests {
         ];
         assert_eq!(before.changes(&after), changes);
         assert!(before.changes(&before).is_empty());
+    }
+
+    #[test]
+    fn images_are_known_by_their_names() {
+        let listed = "localhost:5000/platen/ocr-service:1\nquay.io/x/y@sha256:12\nsha256:34\n";
+        assert_eq!(tagged(listed).collect::<Vec<_>>(), ["localhost:5000/platen/ocr-service:1"]);
     }
 
     #[test]
