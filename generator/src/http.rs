@@ -111,7 +111,7 @@ impl Target for HttpTarget {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
 
     use super::*;
@@ -126,12 +126,7 @@ mod tests {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let seen = seen.clone();
                 tokio::spawn(async move {
-                    let mut request = Vec::new();
-                    while let Ok(1..) = stream.read_buf(&mut request).await {
-                        if !request.ends_with(b"--\r\n") {
-                            continue;
-                        }
-                        let text = String::from_utf8_lossy(&std::mem::take(&mut request)).into_owned();
+                    while let Some(text) = crate::tests::next_form(&mut stream).await {
                         let _ = seen.try_send(text);
                         let length = body.len();
                         let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}");

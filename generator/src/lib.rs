@@ -98,12 +98,25 @@ pub fn rate(events: u64, within: Duration) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt;
+
     use super::*;
 
     /// So that clients can be made: what `main` does for the whole process.
     pub fn install_tls() {
         // An error only says that it is installed already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    }
+
+    /// The next request of [`Payload::form`] on a connection, whole; none once the client has left.
+    pub async fn next_form(stream: &mut tokio::net::TcpStream) -> Option<String> {
+        let mut request = Vec::new();
+        while let Ok(1..) = stream.read_buf(&mut request).await {
+            if request.ends_with(b"--\r\n") {
+                return Some(String::from_utf8_lossy(&request).into_owned());
+            }
+        }
+        None
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
 use super::*;
@@ -21,12 +21,7 @@ async fn server(pieces: &'static [&'static str], closes: bool) -> (Wire, Arc<Ato
         while let Ok((mut stream, _)) = listener.accept().await {
             counted.fetch_add(1, Ordering::SeqCst);
             tokio::spawn(async move {
-                let mut request = Vec::new();
-                while let Ok(1..) = stream.read_buf(&mut request).await {
-                    if !request.ends_with(b"--\r\n") {
-                        continue;
-                    }
-                    let text = String::from_utf8_lossy(&std::mem::take(&mut request)).into_owned();
+                while let Some(text) = crate::tests::next_form(&mut stream).await {
                     assert!(text.starts_with("POST /ocr?lang=kor HTTP/1.1\r\n"), "{text}");
                     assert!(text.contains("\r\nhost: 127.0.0.1:"), "{text}");
                     for piece in pieces {
