@@ -148,12 +148,12 @@ impl There {
     ) -> Result<Self> {
         let config = &host.config.gitops;
         let followed = match upstream {
-            Some(upstream) => {
+            // A repository that platen.toml names need not be the one that this branch follows.
+            Some(upstream) if config.repository.is_some() => {
                 let url = git(host, &["remote", "get-url", &upstream.remote]).await?;
-                // A repository that platen.toml names need not be the one that this branch follows.
                 Remote::parse(&url).is_ok_and(|own| own.is_same(remote)).then_some(upstream)
             }
-            None => None,
+            followed => followed,
         };
         match (&config.branch, followed, current) {
             (Some(branch), Some(upstream), _) if *branch == upstream.branch => {

@@ -200,7 +200,6 @@ mod tests {
             Expect::new("git symbolic-ref --short -q HEAD").stdout("main"),
             Expect::new(upstream).stdout("origin refs/heads/main refs/remotes/origin/main"),
             Expect::new("git remote get-url origin").stdout(URL),
-            Expect::new("git remote get-url origin").stdout(URL),
             Expect::new("git status --porcelain -- charts/ocr-app").stdout(changes),
         ]
     }
@@ -276,11 +275,10 @@ mod tests {
         }
     }
 
-    /// With a login in the remote's address, which is read again by the second question.
+    /// With a login in the remote's address.
     fn published_at(url: &str) -> Vec<Expect> {
         let mut script = published();
         script[3] = Expect::new("git remote get-url origin").stdout(url);
-        script[4] = Expect::new("git remote get-url origin").stdout(url);
         script
     }
 
