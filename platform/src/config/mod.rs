@@ -195,6 +195,11 @@ impl PortsConfig {
         base.saturating_add(node.saturating_mul(self.stride))
     }
 
+    /// The local registry as programs of this machine reach it.
+    pub fn local_registry(&self) -> String {
+        format!("127.0.0.1:{}", self.registry)
+    }
+
     /// Whether every port of every node is a port, and no two are the same.
     pub fn check(&self, nodes: NodeCount) -> Result<()> {
         let [gateway_entry, frontend_entry, experiments_entry] = self.node_ports;

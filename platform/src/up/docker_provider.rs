@@ -152,7 +152,7 @@ impl<M: Maker> DockerProvider<M> {
     fn apps(&self) -> Apps {
         let delivery = if Component::Argocd.is_wanted(self.host.config.components) {
             Delivery::Argocd {
-                push: format!("127.0.0.1:{}", self.host.config.ports.registry),
+                push: self.host.config.ports.local_registry(),
                 // The name that Docker's DNS has for it, by way of the cluster's own.
                 pull: format!("{}:{}", registry::NAME, registry::PORT),
                 foreign: false,
@@ -163,7 +163,7 @@ impl<M: Maker> DockerProvider<M> {
         let parts = Parts::new(&self.host.config, M::shares_folder(&self.host.config));
         let apps = Apps::new(&self.host, self.context_name(), self.endpoints(), parts, delivery);
         match self.supply {
-            Supply::Source => apps.behind(format!("127.0.0.1:{}", self.host.config.ports.registry)),
+            Supply::Source => apps.behind(self.host.config.ports.local_registry()),
             Supply::Pull => apps,
         }
     }

@@ -159,7 +159,7 @@ impl Stack {
         })?;
         if self.supply == Supply::Source {
             // Nodes ask the local registry for images of any host.
-            let registry = format!("127.0.0.1:{}", self.host.config.ports.registry);
+            let registry = self.host.config.ports.local_registry();
             self.mirror.publish(&Registries::new(&self.host)?, &registry, &[], tell).await?;
         }
         let client = client(&self.context).await?;

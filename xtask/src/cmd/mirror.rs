@@ -244,7 +244,7 @@ async fn publish(
     dry_run: bool,
     printer: &Printer,
 ) -> Result<Exit> {
-    let registry = registry.unwrap_or_else(|| format!("127.0.0.1:{}", host.config.ports.registry));
+    let registry = registry.unwrap_or_else(|| host.config.ports.local_registry());
     mirror::check_registry(&registry)?;
     if dry_run {
         return Ok(would(printer, &mirror.plan_publish(&registry, only)?));
