@@ -75,6 +75,15 @@ impl Chromium {
     /// The result of one command, to a page or to the browser.
     #[track_caller]
     pub fn call(&self, session: Option<&str>, method: &str, parameters: &Value) -> Value {
+        match self.try_call(session, method, parameters) {
+            Ok(result) => result,
+            Err(error) => panic!("{method}: {error}"),
+        }
+    }
+
+    /// As `call`, with the browser's refusal as the error.
+    #[track_caller]
+    pub fn try_call(&self, session: Option<&str>, method: &str, parameters: &Value) -> Result<Value, Value> {
         let mut pipes = self.pipes();
         pipes.last += 1;
         let id = pipes.last;
@@ -92,8 +101,8 @@ impl Chromium {
                 panic!("{method}: no answer of chromium ({error}); is it installed?")
             });
             if message["id"] == id {
-                assert!(message["error"].is_null(), "{method}: {}", message["error"]);
-                return message["result"].take();
+                let error = message["error"].take();
+                return if error.is_null() { Ok(message["result"].take()) } else { Err(error) };
             }
             pipes.events.push_back(message);
         }

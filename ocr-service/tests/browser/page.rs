@@ -55,17 +55,26 @@ impl<'a> Page<'a> {
     /// The value of a JavaScript expression in the page.
     #[track_caller]
     pub fn eval(&self, expression: &str) -> Value {
-        let asked = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
-        let answer = self.call("Runtime.evaluate", &asked);
-        assert!(answer["exceptionDetails"].is_null(), "{expression}: {}", answer["exceptionDetails"]);
-        answer["result"]["value"].clone()
+        match self.try_eval(expression) {
+            Ok(value) => value,
+            Err(error) => panic!("{expression}: {error}"),
+        }
     }
 
-    /// Asks again and again until the expression holds.
+    /// The error is the browser's: a page that gives way to the next evaluates nothing.
+    #[track_caller]
+    fn try_eval(&self, expression: &str) -> Result<Value, Value> {
+        let asked = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
+        let answer = self.browser.try_call(Some(&self.session), "Runtime.evaluate", &asked)?;
+        assert!(answer["exceptionDetails"].is_null(), "{expression}: {}", answer["exceptionDetails"]);
+        Ok(answer["result"]["value"].clone())
+    }
+
+    /// Asks again and again until the expression holds, in whichever page is there by then.
     #[track_caller]
     pub fn until(&self, what: &str, expression: &str) {
         let give_up = Instant::now() + PATIENCE;
-        while self.eval(&format!("Boolean({expression})")) != true {
+        while self.try_eval(&format!("Boolean({expression})")) != Ok(true.into()) {
             assert!(
                 Instant::now() < give_up,
                 "{what} did not come about; the page says: {}",
