@@ -1,5 +1,5 @@
 //! What reads bytes of strangers, given bytes that nobody would send: the properties of the fuzz targets (`fuzz/`), driven
-//! without nightly. Each starts from whole examples, which it changes, joins and cuts; the same seed makes the same bytes.
+//! without libFuzzer. Each starts from whole examples, which it changes, joins and cuts; the same seed makes the same bytes.
 //!
 //! `PLATEN_FUZZ_SECONDS=180 cargo test -p ocr-service --test fuzz` goes on for longer, from another seed each time.
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report, in its helpers too")]
@@ -159,5 +159,5 @@ fn v2_bodies() {
         br#"  {"model_name":"m","outputs":[{"name":"text","shape":[1],"datatype":"BYTES","data":["a"]}]}"#
             .to_vec(),
     ];
-    drive("v2_body", &examples, &words(include_str!("../../../fuzz/v2.dict")), v2_body::run);
+    drive("v2_body", &examples, &words(include_str!("../../../fuzz/v2_body.dict")), v2_body::run);
 }
