@@ -1,7 +1,7 @@
 //! Several doors to one service, as a load balancer in front of them would use them: asked whether they live, passed
 //! over while they do not, and a request that one of them lost is sent to another.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -65,6 +65,11 @@ struct Door {
     /// For questions, and for what a bare connection cannot do.
     client: Client,
     lives: watch::Sender<bool>,
+    /// Tries under way.
+    pending: AtomicUsize,
+    /// Whether the last try that ended was lost and no question was answered since: a door that refuses at once has
+    /// little under way, and is not to be preferred for that.
+    lost_last: AtomicBool,
     good: AtomicU64,
     tries: AtomicU64,
 }
@@ -101,6 +106,8 @@ impl Fleet {
                 spec,
                 client: client(timeout)?,
                 lives: watch::Sender::new(true),
+                pending: AtomicUsize::new(0),
+                lost_last: AtomicBool::new(false),
                 good: counted(),
                 tries: counted(),
             })
@@ -173,32 +180,40 @@ impl Fleet {
     async fn try_all(&self, number: u64, image: &Image) -> Result<Bytes, Fault> {
         let unique = self.first.wrapping_add(number).to_le_bytes();
         let message = image.message(if self.fresh { &unique } else { &[] });
-        let tries = if self.policy.retry { self.doors.len().max(2) as u64 } else { 1 };
+        let most = if self.policy.retry { self.doors.len().max(2) } else { 1 };
         // What hangs at the only door has nowhere else to go.
         let may_leave = self.policy.failover && self.policy.retry && self.doors.len() > 1;
-        let mut turn = number;
+        let mut tried = Vec::new();
         loop {
-            let chosen = self.choose(turn);
+            let chosen = self.choose(number, &tried);
             let (door, wire) = (&self.doors[chosen], self.wires[chosen].as_ref());
-            turn += 1;
+            tried.push(chosen);
             let asked = door.ask(wire, message, may_leave).await;
             let Err(fault) = asked else { return asked };
             self.note_lost(door, &fault);
-            if turn >= number + tries || !fault.may_pass_elsewhere() {
+            if tried.len() >= most || !fault.may_pass_elsewhere() {
                 return Err(fault);
             }
         }
     }
 
-    /// By turns among those that live; among all where none does, since then the questions may be what fails.
-    fn choose(&self, turn: u64) -> usize {
-        let turn = usize::try_from(turn).unwrap_or_default();
-        let living = || (0..self.doors.len()).filter(|door| *self.doors[*door].lives.borrow());
-        let count = if self.policy.failover { living().count() } else { 0 };
-        let nth = |doors: usize| turn % doors;
-        let chosen = if count > 0 { living().nth(nth(count)) } else { None };
-        // One may have died between the two looks.
-        chosen.unwrap_or_else(|| nth(self.doors.len()))
+    /// By turns; with failover, of those that live the one that has least under way: a door that hangs is passed over
+    /// before the questions have found out. Where none lives, among all, since then the questions may be what fails.
+    fn choose(&self, turn: u64, tried: &[usize]) -> usize {
+        let turn = usize::try_from(turn).unwrap_or_default().wrapping_add(tried.len());
+        let count = self.doors.len();
+        let mut by_turns = (0..count).map(|step| turn.wrapping_add(step) % count);
+        let chosen = if self.policy.failover {
+            by_turns.min_by_key(|&door| {
+                let is_tried = tried.contains(&door);
+                let door = &self.doors[door];
+                let lost_last = door.lost_last.load(Ordering::Relaxed);
+                (!*door.lives.borrow(), is_tried, lost_last, door.pending.load(Ordering::Relaxed))
+            })
+        } else {
+            by_turns.next()
+        };
+        chosen.unwrap_or_default()
     }
 
     fn note_lost(&self, door: &Door, fault: &Fault) {
@@ -243,6 +258,7 @@ impl Door {
     /// The answer; with `may_leave` no longer awaited when the door is found dead.
     async fn ask(&self, wire: Option<&Wire>, message: Message<'_>, may_leave: bool) -> Result<Bytes, Fault> {
         self.tries.fetch_add(1, Ordering::Relaxed);
+        let _pending = Pending::enter(&self.pending);
         let answer = if may_leave && *self.lives.borrow() {
             let mut lives = self.lives.subscribe();
             tokio::select! {
@@ -253,6 +269,8 @@ impl Door {
         } else {
             self.post(wire, message).await
         };
+        let lost = answer.as_ref().is_err_and(Fault::may_pass_elsewhere);
+        self.lost_last.store(lost, Ordering::Relaxed);
         if answer.is_ok() {
             self.good.fetch_add(1, Ordering::Relaxed);
         }
@@ -279,9 +297,28 @@ impl Door {
             // Who does not know the question answers all the same.
             let serves = asked.is_ok_and(|answer| !answer.status().is_server_error());
             unanswered = if serves { 0 } else { unanswered + 1 };
+            if serves {
+                self.lost_last.store(false, Ordering::Relaxed);
+            }
             let lives = unanswered < UNANSWERED;
             self.lives.send_if_modified(|known| std::mem::replace(known, lives) != lives);
         }
+    }
+}
+
+/// A try under way, also one that is given up.
+struct Pending<'a>(&'a AtomicUsize);
+
+impl<'a> Pending<'a> {
+    fn enter(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

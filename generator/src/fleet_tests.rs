@@ -74,7 +74,7 @@ async fn a_request_that_finds_a_closed_door_gets_through_another() {
     assert!(lost.iter().all(|lost| lost.door == "closed" && lost.why == "no connection"), "{lost:?}");
     let [closed, open] = &fleet.doors()[..] else { panic!("two doors") };
     assert_eq!((closed.good, open.good), (0, 4));
-    assert_eq!(closed.tries, 2);
+    assert_eq!(closed.tries, 1, "what it lost once it is not asked for again");
 }
 
 #[tokio::test]
@@ -120,6 +120,40 @@ async fn what_waits_at_a_door_that_hangs_goes_to_another() {
     };
     assert_eq!(outcome, Outcome::Good);
     assert_eq!(fleet.lost_tries()[0].why, "the door stopped answering");
+}
+
+#[tokio::test]
+async fn a_door_that_hangs_gets_no_more_than_its_first_requests() {
+    let hanging = Service::default();
+    hanging.hangs.store(true, Ordering::SeqCst);
+    let doors = vec![hanging.door("hanging").await, Service::default().door("well").await];
+    let fleet = Arc::new(fleet(doors, ALL));
+    let send = || {
+        let fleet = Arc::clone(&fleet);
+        tokio::spawn(async move { fleet.send().await })
+    };
+    let first = send();
+    let asked = async {
+        while fleet.doors()[0].tries == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), asked).await.expect("the first door is asked");
+    assert_eq!(outcomes(&fleet, 6).await, vec![Outcome::Good; 6], "nobody has found out yet");
+    assert_eq!(fleet.doors()[0].tries, 1);
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    assert_eq!(fleet.doors[0].pending.load(Ordering::Relaxed), 0, "a request given up is not under way");
+}
+
+#[tokio::test]
+async fn without_failover_every_door_is_asked_in_turn() {
+    let refusing = Service::default();
+    refusing.refuses.store(true, Ordering::SeqCst);
+    let doors = vec![refusing.door("refusing").await, Service::default().door("well").await];
+    let fleet = fleet(doors, Policy { failover: false, retry: true });
+    outcomes(&fleet, 6).await;
+    assert_eq!(fleet.doors().iter().map(|door| door.tries).collect::<Vec<_>>(), [3, 6]);
 }
 
 #[tokio::test]

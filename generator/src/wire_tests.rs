@@ -13,13 +13,25 @@ use crate::Payload;
 /// Answers each request with these bytes, piece by piece; then closes the connection, if it is told to. Tells how many
 /// connections there were.
 async fn server(pieces: &'static [&'static str], closes: bool) -> (Wire, Arc<AtomicUsize>) {
+    let (wire, opened, _) = counting_server(pieces, closes).await;
+    (wire, opened)
+}
+
+/// As [`server`], and how many connections it has closed.
+async fn counting_server(
+    pieces: &'static [&'static str],
+    closes: bool,
+) -> (Wire, Arc<AtomicUsize>, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url: Url = format!("http://{}/ocr?lang=kor", listener.local_addr().unwrap()).parse().unwrap();
     let count = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&count);
+    let ended = Arc::new(AtomicUsize::new(0));
+    let counts_ended = Arc::clone(&ended);
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             counted.fetch_add(1, Ordering::SeqCst);
+            let counts_ended = Arc::clone(&counts_ended);
             tokio::spawn(async move {
                 while let Some(text) = crate::tests::next_form(&mut stream).await {
                     assert!(text.starts_with("POST /ocr?lang=kor HTTP/1.1\r\n"), "{text}");
@@ -30,13 +42,15 @@ async fn server(pieces: &'static [&'static str], closes: bool) -> (Wire, Arc<Ato
                         tokio::time::sleep(Duration::from_millis(5)).await;
                     }
                     if closes {
+                        drop(stream);
+                        counts_ended.fetch_add(1, Ordering::SeqCst);
                         return;
                     }
                 }
             });
         }
     });
-    (Wire::to(&url).unwrap(), count)
+    (Wire::to(&url).unwrap(), count, ended)
 }
 
 fn form() -> Payload {
@@ -65,10 +79,14 @@ async fn a_connection_is_used_again() {
 
 #[tokio::test]
 async fn a_connection_that_the_server_closed_is_replaced() {
-    let (wire, connections) = server(&["HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nyes"], true).await;
-    for _ in 0..3 {
+    let (wire, connections, ended) =
+        counting_server(&["HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nyes"], true).await;
+    for turn in 1..=3 {
         assert_eq!(answers(&wire, 1).await[0].1, "yes");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        // What is sent before it is closed is broken off.
+        while ended.load(Ordering::SeqCst) < turn {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
     assert_eq!(connections.load(Ordering::SeqCst), 3);
 }
