@@ -5,12 +5,20 @@ mod progress;
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
+use comfy_table::{Row, Table, presets};
 use platform::Error;
 use platform::event::Events;
 use serde::Serialize;
 
 use crate::cli::{Format, GlobalArgs, OutputArgs};
 use progress::{JsonLines, Lines, Terminal, View};
+
+/// A table without lines, as every result has it.
+pub fn headed(header: impl Into<Row>) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header);
+    table
+}
 
 pub struct Printer {
     format: Format,
@@ -23,7 +31,7 @@ impl Printer {
     pub fn new(args: &OutputArgs, global: &GlobalArgs) -> Self {
         let view = match (args.output, args.quiet) {
             (_, true) => View::Quiet,
-            (Format::Json, false) => View::Json(JsonLines),
+            (Format::Json, false) => View::Json(JsonLines::default()),
             (Format::Text, false) if std::io::stderr().is_terminal() && !args.verbose => {
                 View::Terminal(Terminal::new())
             }

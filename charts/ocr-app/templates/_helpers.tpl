@@ -87,6 +87,18 @@ spec:
       {{- include "ocr-app.podSpec" . | nindent 6 }}
 {{- end }}
 
+{{/* What answers the platform's own callers is back first; the others follow one by one. */}}
+{{- define "ocr-app.tolerationSeconds" -}}
+{{- $nodeFailure := .root.Values.nodeFailure -}}
+{{- $order := list "model" "gateway" "ocr-server" "frontend" "translate" "experiments" -}}
+{{- if not (has .role $order) }}{{ fail (printf "%s has no place in ocr-app.tolerationSeconds" .role) }}{{ end -}}
+{{- range $place, $role := $order -}}
+{{- if eq $role $.role -}}
+{{- add $nodeFailure.tolerationSeconds (mul $place $nodeFailure.staggerSeconds) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{- define "ocr-app.podSpec" -}}
 {{- with .account -}}
 serviceAccountName: {{ . }}
@@ -116,7 +128,7 @@ tolerations:
   - key: node.kubernetes.io/{{ $taint }}
     operator: Exists
     effect: NoExecute
-    tolerationSeconds: {{ $.root.Values.nodeFailure.tolerationSeconds }}
+    tolerationSeconds: {{ include "ocr-app.tolerationSeconds" $ }}
   {{- end }}
   {{- with .values.tolerations }}
   {{- toYaml . | nindent 2 }}

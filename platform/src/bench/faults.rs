@@ -15,6 +15,8 @@ use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::load::Policy;
 
+/// Of load before each fault. The usual 15 s are some 300 requests, whose 99th percentile is the third slowest.
+const STEADY: Duration = Duration::from_secs(30);
 /// Requests that a run must have sent to say anything.
 const ENOUGH: u16 = 2000;
 /// The outage's 99th percentile, of the steady one.
@@ -91,7 +93,7 @@ fn chaos_options(options: &FaultOptions, mode: Mode) -> ChaosOptions {
         timeout: Duration::from_mins(1),
         limits: Limits { max_errors: 0, max_p99_ms: None, max_p99_ratio: None },
         abort: Abort { percent: 90, p99: None },
-        steady: None,
+        steady: Some(STEADY),
         requests: ENOUGH.into(),
         force: false,
         rebalance: true,

@@ -35,8 +35,8 @@ pub fn lessons(timeline: &[Moment], timings: &Timings) -> Vec<String> {
     let ready = at(MomentKind::Ready).unwrap_or(evicted);
     lessons.push(format!(
         "of the {:.1} s from the fault until the replacements were Ready, {:.1} s passed until the node was called \
-         NotReady (a grace of {:.0} s, looked at every {:.0} s), {:.1} s until its pods were evicted (they tolerate it for \
-         {:.0} s), {:.1} s until the new ones were started and Ready",
+         NotReady (a grace of {:.0} s, looked at every {:.0} s), {:.1} s until the last of its pods was evicted (which \
+         tolerates it for {:.0} s), {:.1} s until the new ones were started and Ready",
         ready - fault,
         not_ready - fault,
         cluster.grace,

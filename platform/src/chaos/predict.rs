@@ -38,11 +38,12 @@ pub struct ClusterTimings {
 type Predictions = BTreeMap<MomentKind, Prediction>;
 
 /// From the controllers' queues to what a client of the API server sees of it.
-const PROPAGATION: f64 = 1.0;
-/// A container whose image is there, from its scheduling to its start: sandbox, network, process.
-const CONTAINER: f64 = 2.0;
+const PROPAGATION: f64 = 0.3;
+/// A container whose image is there, from its scheduling to its start: sandbox, network, process. One that starts alone,
+/// as the chart's do.
+const CONTAINER: f64 = 1.0;
 /// The service from its start until it says that it is ready: the model loads its language data.
-const SERVICE: f64 = 1.0;
+const SERVICE: f64 = 0.5;
 
 /// `at`: the fault, on the clock of the run.
 pub fn predict(fault: Fault, timings: &Timings, at: f64) -> Predictions {
@@ -70,7 +71,7 @@ fn tries(fault: Fault, timings: &Timings, at: f64, predictions: &mut Predictions
             let first = (0.0, timings.between);
             let because = "the next request by the dead door is refused";
             predictions.insert(MomentKind::FirstFailedTry, window(at, first, because));
-            let because = "a door that did not answer twice is passed over";
+            let because = "a door that lost a try is passed over until it answers a question";
             if let Some(found) = timings.door {
                 predictions.insert(MomentKind::LastFailedTry, window(at, found, because));
             }
@@ -110,7 +111,8 @@ fn node_of_cluster(timings: &Timings, cluster: &ClusterTimings, predictions: &mu
     predictions.insert(MomentKind::EndpointsUnready, and(PROPAGATION, because));
     predictions.insert(MomentKind::Taint, and(0.0, "the same look taints the node"));
     let evicted = timings.toleration + PROPAGATION;
-    let because = format!("{:.0} s after the taint, as the pods tolerate it", timings.toleration);
+    let because =
+        format!("{:.0} s after the taint, as the last of the pods tolerates it", timings.toleration);
     predictions.insert(MomentKind::Eviction, and(evicted, &because));
     let base = not_ready.at + evicted;
     let give = not_ready.give_or_take;
@@ -136,12 +138,10 @@ fn replaced(timings: &Timings, removed: f64, scheduling: f64, what: &str, predic
         started,
         format!("its image is on the node: about {CONTAINER:.0} s for sandbox and network"),
     );
-    let probes = f64::midpoint(timings.startup_period, timings.readiness_period);
-    let because = format!(
-        "about {SERVICE:.0} s for the service, and probes every {:.0} and {:.0} s",
-        timings.startup_period, timings.readiness_period
-    );
-    add(MomentKind::Ready, started + SERVICE + probes, because);
+    // kubelet asks for readiness as soon as the startup probe has passed.
+    let period = if timings.startup_period > 0.0 { timings.startup_period } else { timings.readiness_period };
+    let because = format!("about {SERVICE:.1} s for the service, which is looked at every {period:.0} s");
+    add(MomentKind::Ready, started + SERVICE + period / 2.0, because);
 }
 
 /// The embedded provider's supervisor.
@@ -149,7 +149,7 @@ fn restarted(timings: &Timings, at: f64, predictions: &mut Predictions) {
     let started = at + timings.restart_pause;
     let because = format!("{:.1} s after its end the supervisor starts it again", timings.restart_pause);
     predictions.insert(MomentKind::Started, Prediction { at: started, give_or_take: 0.5, because });
-    let because = format!("about {SERVICE:.0} s for the service");
+    let because = format!("about {SERVICE:.1} s for the service");
     predictions.insert(MomentKind::Ready, Prediction { at: started + SERVICE, give_or_take: 1.0, because });
 }
 
@@ -166,7 +166,7 @@ fn window(at: f64, (earliest, latest): (f64, f64), because: impl Into<String>) -
 pub(super) mod tests {
     use super::*;
 
-    /// Kubernetes 1.36's defaults, Platen's chart, 20 requests a second by three doors, a lease renewed at 17 s.
+    /// Kubernetes 1.36's defaults, 15 s of toleration, 20 requests a second by three doors, a lease renewed at 17 s.
     pub fn timings() -> Timings {
         Timings {
             cluster: Some(ClusterTimings { grace: 50.0, monitor: 5.0, lease: 40.0, renewed: 17.0 }),
@@ -194,11 +194,11 @@ pub(super) mod tests {
         // 17 + 50 at the earliest, a look of 5 s later at the latest.
         assert_eq!(at(&predictions, MomentKind::NotReady), (69.5, 2.5));
         assert_eq!(at(&predictions, MomentKind::Taint), (69.5, 2.5));
-        assert_eq!(at(&predictions, MomentKind::EndpointsUnready), (70.5, 2.5));
-        assert_eq!(at(&predictions, MomentKind::Eviction), (85.5, 2.5));
-        assert_eq!(at(&predictions, MomentKind::Scheduled), (86.5, 3.5));
-        assert_eq!(at(&predictions, MomentKind::Started), (88.5, 3.5));
-        assert_eq!(at(&predictions, MomentKind::Ready), (91.0, 3.5));
+        assert_eq!(at(&predictions, MomentKind::EndpointsUnready), (69.8, 2.5));
+        assert_eq!(at(&predictions, MomentKind::Eviction), (84.8, 2.5));
+        assert_eq!(at(&predictions, MomentKind::Scheduled), (85.1, 3.5));
+        assert_eq!(at(&predictions, MomentKind::Started), (86.1, 3.5));
+        assert_eq!(at(&predictions, MomentKind::Ready), (87.1, 3.5));
     }
 
     #[test]
@@ -213,7 +213,7 @@ pub(super) mod tests {
     #[test]
     fn a_pod_is_replaced_at_once_and_a_hanging_one_found_by_its_probe() {
         let pod = predict(Fault::Pod, &timings(), 10.0);
-        assert_eq!((at(&pod, MomentKind::Scheduled).0, at(&pod, MomentKind::Ready).0), (11.0, 15.5));
+        assert_eq!((at(&pod, MomentKind::Scheduled).0, at(&pod, MomentKind::Ready).0), (10.3, 12.3));
         assert!(!pod.contains_key(&MomentKind::NotReady));
         let hang = predict(Fault::Hang, &timings(), 10.0);
         assert_eq!(at(&hang, MomentKind::EndpointsUnready), (14.0, 2.0));
@@ -223,7 +223,7 @@ pub(super) mod tests {
     fn embedded_processes_come_back_by_their_supervisor() {
         let timings = Timings { cluster: None, ..timings() };
         let killed = predict(Fault::Node { mode: Mode::Kill }, &timings, 10.0);
-        assert_eq!((at(&killed, MomentKind::Started).0, at(&killed, MomentKind::Ready).0), (10.2, 11.2));
+        assert_eq!((at(&killed, MomentKind::Started).0, at(&killed, MomentKind::Ready).0), (10.2, 10.7));
         let paused = predict(Fault::Node { mode: Mode::Pause }, &timings, 10.0);
         assert!(!paused.contains_key(&MomentKind::Started), "nobody starts what has not ended");
     }

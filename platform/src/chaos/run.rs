@@ -292,7 +292,8 @@ pub(super) fn with_client(
     let (earliest, latest) = match victim.fault {
         // Asked every half second, without an answer at once or after a second, twice.
         Fault::Node { mode: Mode::Pause } => (1.5, 2.5),
-        _ => (0.5, 1.5),
+        // Passed over with the first try that it loses, and found dead by the same questions, which it refuses.
+        _ => (0.0, 1.5),
     };
     // Who goes on to ask a dead door fails there for as long as it is dead.
     let door = policy.failover.then_some((earliest, latest));

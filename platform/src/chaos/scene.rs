@@ -39,6 +39,11 @@ const SETTLES_AT_ONCE: Duration = Duration::from_secs(90);
 /// Limits at which a run is ended look back so far, and need so many requests.
 const WINDOW: Duration = Duration::from_secs(10);
 const ENOUGH: usize = 20;
+/// For so long all is answered as quickly as usual, or within so many milliseconds, before pods are moved.
+const CALM: Duration = Duration::from_secs(3);
+const CALM_MS: f64 = 500.0;
+/// Then they are moved all the same.
+const CALM_WITHIN: Duration = Duration::from_mins(1);
 
 /// Said of a panic.
 pub(super) const OWN_FAULT: &str = "a fault of this program (see its message above)";
@@ -133,6 +138,7 @@ impl Scene<'_> {
         let pace = self.pace();
         self.enter(PhaseName::Steady);
         tokio::time::sleep(pace.steady).await;
+        let (_, _, usual) = self.traffic.lately(pace.steady);
         self.foresee(self.now()).await?;
         let undo = self.ground.undo_of(self.victim).await?;
         self.undoing.lock().await.add(&self.victim.title(), undo.clone())?;
@@ -157,6 +163,7 @@ impl Scene<'_> {
             return Ok(Ending::Whole);
         }
         if self.options.rebalance {
+            self.calm_down(usual).await;
             let step = self.host.events.step("rebalance", "spread the pods again", None);
             self.ground.rebalance(self.survey, &step).await?;
             step.done();
@@ -248,6 +255,22 @@ impl Scene<'_> {
             step.message(format!("waiting for {awaited}"));
             tokio::time::sleep(SETTLE_LOOK).await;
         }
+    }
+
+    /// Waits until what had piled up is worked off: pods that are moved meanwhile would cost requests. `usual`: the 99th
+    /// percentile of the steady phase in milliseconds.
+    async fn calm_down(&self, usual: Option<f64>) {
+        let step = self.host.events.step("calm", "wait until what had piled up is worked off", None);
+        let enough = usual.map_or(CALM_MS, |usual| CALM_MS.max(2.0 * usual));
+        let begun = Instant::now();
+        while begun.elapsed() < CALM_WITHIN {
+            let (_, failed, p99) = self.traffic.lately(CALM);
+            if failed == 0 && p99.is_some_and(|p99| p99 <= enough) {
+                break;
+            }
+            tokio::time::sleep(SETTLE_LOOK).await;
+        }
+        step.done();
     }
 
     /// Ends with a sentence when what is answered is so bad that the run must not go on.

@@ -43,7 +43,7 @@ pub async fn clippy(host: &Host, step: &Step) -> Result<String> {
     Ok("no warnings".into())
 }
 
-/// The targets of libFuzzer, which are a workspace of their own. They run on nightly alone, and compile on any.
+/// The targets of libFuzzer, which are a workspace of their own; `scripts/fuzz.sh` runs them.
 pub async fn fuzz(host: &Host, step: &Step) -> Result<String> {
     // In the workspace's own folder lies what clippy has compiled of the same dependencies.
     let target = ["--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target"];

@@ -2,12 +2,15 @@
 
 mod values;
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::cluster::objects::UNREACHABLE;
 use crate::error::{Error, Result};
 use crate::event::Step;
 use crate::helm::{Chart, Helm, Release};
@@ -15,6 +18,8 @@ use crate::host::Host;
 use crate::manifests::{self, CHART, restricted, strict};
 use crate::tools::{self, Tool};
 use values::{accepted, refused};
+
+const NOT_READY: &str = "node.kubernetes.io/not-ready";
 
 pub async fn check(host: &Host, step: &Step) -> Result<String> {
     let program = tools::ensure(host, Tool::Helm).await?;
@@ -35,6 +40,8 @@ pub async fn check(host: &Host, step: &Step) -> Result<String> {
                 .and_then(|()| allowed.check(document))
                 .map_err(|error| Error::unhealthy(format!("with {name}: {error}"), hint(&error)))?;
         }
+        one_after_the_other(&documents)
+            .map_err(|error| Error::unhealthy(format!("with {name}: {error}"), hint(&error)))?;
         objects += documents.len();
     }
     for (name, values) in refused() {
@@ -93,6 +100,36 @@ fn sound(document: &Value) -> Result<()> {
         return Ok(());
     }
     Err(Error::malformed(name, violations.join("; "), "correct its template in charts/ocr-app/templates"))
+}
+
+/// Roles whose pods leave a dead node in the same second have their replacements started in the same second, beside
+/// whatever serves; one that names no seconds never leaves.
+fn one_after_the_other(documents: &[Value]) -> Result<()> {
+    let mut leaves = BTreeMap::new();
+    for document in documents.iter().filter(|document| document["kind"] == "Deployment") {
+        let deployment: Deployment = strict::object(document)?;
+        let name = deployment.metadata.name.unwrap_or_default();
+        let pod = deployment.spec.template.spec.unwrap_or_default();
+        let tolerations = pod.tolerations.unwrap_or_default();
+        let seconds = |taint: &str| {
+            let of_taint = tolerations.iter().find(|toleration| toleration.key.as_deref() == Some(taint));
+            of_taint.and_then(|toleration| toleration.toleration_seconds)
+        };
+        let (unreachable, not_ready) = (seconds(UNREACHABLE), seconds(NOT_READY));
+        let wrong = match (unreachable, unreachable.and_then(|after| leaves.insert(after, name.clone()))) {
+            (Some(_), None) if unreachable == not_ready => continue,
+            (Some(after), Some(other)) => {
+                format!("its pods leave a dead node after {after} s, as those of {other}")
+            }
+            _ => format!("it must name one and the same tolerationSeconds for {UNREACHABLE} and {NOT_READY}"),
+        };
+        return Err(Error::malformed(
+            name,
+            wrong,
+            "give its role a place in ocr-app.tolerationSeconds, charts/ocr-app",
+        ));
+    }
+    Ok(())
 }
 
 fn of_pod(pod: Option<&PodSpec>) -> Vec<String> {
@@ -188,6 +225,28 @@ mod tests {
             ("RollingUpdate", "DB_IP", true),
         ] {
             assert_eq!(two_writers(&deployment(strategy, variable)).is_none(), well, "{strategy} {variable}");
+        }
+    }
+
+    #[test]
+    fn two_roles_that_leave_a_dead_node_in_one_second_are_named() {
+        let deployment = |name: &str, not_ready: Option<u32>, unreachable: Option<u32>| {
+            let leave =
+                |key: &str, seconds| json!({"key": key, "operator": "Exists", "tolerationSeconds": seconds});
+            let tolerations = [leave(NOT_READY, not_ready), leave(UNREACHABLE, unreachable)];
+            let template = json!({"spec": {"containers": [], "tolerations": tolerations}});
+            let spec = json!({"selector": {}, "template": template});
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec})
+        };
+        let model = deployment("model", Some(10), Some(10));
+        one_after_the_other(&[model.clone(), deployment("gateway", Some(13), Some(13))]).unwrap();
+        for (other, said) in [
+            (deployment("gateway", Some(10), Some(10)), "after 10 s, as those of model"),
+            (deployment("gateway", Some(12), Some(13)), "one and the same"),
+            (deployment("gateway", None, None), "one and the same"),
+        ] {
+            let error = one_after_the_other(&[model.clone(), other]).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
         }
     }
 

@@ -44,6 +44,16 @@ pub fn is_pod_ready(pod: &core::Pod) -> bool {
     conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
+/// The taint of a node that does not answer.
+pub const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+/// The label that names a pod's role.
+pub const COMPONENT: &str = "app.kubernetes.io/component";
+
+/// The pod's role, where it says one.
+pub fn component(pod: &core::Pod) -> Option<&str> {
+    pod.metadata.labels.as_ref()?.get(COMPONENT).map(String::as_str)
+}
+
 /// Ready, and to stay.
 pub fn serves(pod: &core::Pod) -> bool {
     is_pod_ready(pod) && pod.metadata.deletion_timestamp.is_none()

@@ -1,4 +1,4 @@
-//! `[gitops]`: where Argo CD reads the chart from, and into how many Applications it is divided.
+//! `[gitops]`: where Argo CD reads the chart from.
 
 use serde::{Deserialize, Serialize};
 

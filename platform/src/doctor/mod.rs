@@ -13,6 +13,7 @@ mod kubeconfig;
 mod machine;
 mod pods;
 mod report;
+mod scrapes;
 mod tls;
 mod tools;
 mod volumes;
@@ -83,6 +84,7 @@ const CHECKS: &[Check] = &[
     on(Area::Platform, "dns", "names in the cluster (CoreDNS)", |world| Box::pin(dns::check(world))),
     on(Area::Platform, "volumes", "volumes that are claimed", |world| Box::pin(volumes::check(world))),
     on(Area::Platform, "argocd", "Argo CD's Applications", |world| Box::pin(argo::check(world))),
+    on(Area::Platform, "scrapes", "what Prometheus scrapes", |world| Box::pin(scrapes::check(world))),
     on(Area::Platform, "cluster-certificates", "certificates in the cluster", |world| {
         Box::pin(certificates::in_the_cluster(world))
     }),

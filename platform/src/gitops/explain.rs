@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::NAMESPACE;
 use super::repository::is_from_git;
+use super::state::Resource;
 use crate::error::Error;
 use crate::helm::Fault;
 
@@ -16,6 +17,8 @@ pub struct Trouble {
     pub sentence: String,
     /// What to do next.
     pub hint: String,
+    /// It ends by itself when Argo CD is whole again, as after the loss of a node.
+    pub is_argocds_own: bool,
 }
 
 impl fmt::Display for Trouble {
@@ -31,10 +34,28 @@ impl From<Trouble> for Error {
 }
 
 impl Trouble {
+    /// `objects`: a phrase of them, or nothing.
+    pub(super) fn stays_out_of_sync(name: &str, objects: &str, first: Option<&Resource>) -> Self {
+        let object = first.map_or_else(
+            || "ocr get KIND NAME".to_owned(),
+            |it| format!("{} get {} {}", it.namespace, it.kind, it.name),
+        );
+        Self {
+            sentence: format!(
+                "the Application {name} was synced and is OutOfSync{objects} again: something else in the cluster writes it"
+            ),
+            is_argocds_own: false,
+            hint: format!(
+                "see who writes it: kubectl -n {object} -o yaml --show-managed-fields; and what changes it on its way: kubectl get mutatingwebhookconfigurations (and mutatingadmissionpolicies, where the cluster has them)"
+            ),
+        }
+    }
+
     pub(super) fn degraded(name: &str, objects: &str) -> Self {
         Self {
             sentence: format!("the Application {name} is Degraded: {objects}"),
             hint: "see which pod and why: cargo xtask status".into(),
+            is_argocds_own: false,
         }
     }
 }
@@ -42,6 +63,9 @@ impl Trouble {
 /// What a complaint comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
+    /// One part of Argo CD does not reach another: gRPC's own word for it. What the repository server says of a repository
+    /// comes under other codes.
+    NotWhole,
     NotPermitted,
     NoRights,
     NotTrusted,
@@ -58,6 +82,7 @@ enum Cause {
 /// The first cause with one of its words in the message. Order matters: what does not render says "not found" too, and
 /// who has no rights is told so in many words.
 const WORDS: &[(Cause, &[&str])] = &[
+    (Cause::NotWhole, &["rpc error: code = Unavailable"]),
     (
         Cause::NotPermitted,
         &["not permitted in project", "is not allowed in project", "do not match any of the allowed"],
@@ -122,9 +147,19 @@ fn contains(message: &str, word: &str) -> bool {
 
 /// The Application's name and its source, and Argo CD's words.
 pub(super) fn explain(name: &str, source: &Value, message: &str) -> Trouble {
+    let cause = cause(message);
+    let (why, hint) = why_and_what_next(cause, name, is_from_git(source), message);
+    let sentence = format!("the Application {name} cannot be synced: {why}");
+    Trouble { sentence, hint, is_argocds_own: cause == Cause::NotWhole }
+}
+
+fn why_and_what_next(cause: Cause, name: &str, git: bool, message: &str) -> (String, String) {
     let said = short(message);
-    let git = is_from_git(source);
-    let (why, hint) = match cause(message) {
+    match cause {
+        Cause::NotWhole => (
+            format!("Argo CD's own repository server does not answer it: {said}"),
+            format!("it may only start; see whether it runs: kubectl -n {NAMESPACE} get pods"),
+        ),
         Cause::NotPermitted => (
             format!("its AppProject does not permit that: {said}"),
             format!("permit it in platform/stack/templates/argocd/app-project.yaml.j2, then deploy again; see what is: kubectl -n {NAMESPACE} get appproject platen -o yaml"),
@@ -178,8 +213,7 @@ pub(super) fn explain(name: &str, source: &Value, message: &str) -> Trouble {
             "make it, with its Pod Security labels: cargo xtask up".into(),
         ),
         Cause::Other => (said, format!("see all of it: kubectl -n {NAMESPACE} get application {name} -o yaml")),
-    };
-    Trouble { sentence: format!("the Application {name} cannot be synced: {why}"), hint }
+    }
 }
 
 /// What a probe's Application complains of, which is gone when that is told.

@@ -137,6 +137,14 @@ impl GitOps {
         created.map(drop).doing("making the Application")
     }
 
+    /// Has Argo CD compare an Application at once, whatever it says of it now.
+    pub(super) async fn look_again(client: &kube::Client, name: &str) -> Result<()> {
+        let patch = json!({"metadata": {"annotations": {REFRESH: "normal"}}});
+        let patched =
+            api(client, "Application").patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await;
+        patched.map(drop).doing("having Argo CD look once more")
+    }
+
     /// Has Argo CD sync once, by which it takes over what another Application made.
     pub(super) async fn take_over(client: &kube::Client) -> Result<()> {
         let operation =

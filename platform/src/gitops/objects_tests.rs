@@ -1,8 +1,12 @@
 //! What becomes of Argo CD's objects on an API server when the source changes.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use super::super::double::Double;
 use super::super::remote::Login;
 use super::*;
+use crate::diagnose::Scope;
+use crate::event::Events;
 use crate::manifests::Source;
 
 const URL: &str = "https://git.example/me/ocr.git";
@@ -28,6 +32,41 @@ fn synced(application: &Value) -> Value {
 fn refused(_: &Value) -> Value {
     json!({"conditions": [{"type": "ComparisonError", "message": "failed to list refs: authentication required"}],
            "sync": {"status": "Unknown"}})
+}
+
+/// As after a node was lost: one part of Argo CD does not reach another when it is asked for the first times.
+fn starting(times: u32) -> impl Fn(&Value) -> Value {
+    let asked = AtomicU32::new(0);
+    move |application| {
+        if asked.fetch_add(1, Ordering::Relaxed) >= times {
+            return synced(application);
+        }
+        let said = "rpc error: code = Unavailable desc = connection error: desc = \"connection refused\"";
+        json!({"conditions": [{"type": "ComparisonError", "message": said}]})
+    }
+}
+
+#[tokio::test]
+async fn an_argo_cd_that_only_starts_is_asked_again() {
+    let (client, _) = Double::new(starting(1));
+    let wanted = gitops(&client, Repository::registry("r:5000", "0.1.0-c1"));
+    // Made, and asked to be looked at.
+    wanted.apply().await.unwrap();
+    wanted.apply().await.unwrap();
+    assert!(matches!(wanted.state().await.unwrap(), State::Stuck(trouble) if trouble.is_argocds_own));
+    let (scope, step) = (Scope::ours(&["ocr"]), Events::silent().step("apps", "", None));
+    wanted.wait(&scope, Duration::from_secs(5), &step).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_probe_by_an_argo_cd_that_only_starts_is_asked_until_it_answers_or_the_time_is_over() {
+    let (client, _) = Double::new(starting(4));
+    let found = gitops(&client, git("hunter2")).probe(Duration::from_secs(20)).await.unwrap();
+    assert_eq!(found, COMMIT);
+    let (client, double) = Double::new(starting(u32::MAX));
+    let error = gitops(&client, git("hunter2")).probe(Duration::from_millis(10)).await.unwrap_err();
+    assert!(error.to_string().contains("own repository server"), "{error}");
+    assert_eq!(double.names(), Vec::<String>::new());
 }
 
 fn project(double: &Double) -> Value {

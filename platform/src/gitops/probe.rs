@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::NAMESPACE;
-use super::explain::{explain_probe, how_it_is_read};
+use super::explain::{Trouble, explain_probe, how_it_is_read};
 use super::objects::{GitOps, REFRESH, only, without_argocd};
 use super::repository::withdraw_from_probe;
 use super::state::{Seen, api};
@@ -17,7 +17,7 @@ use crate::wait;
 
 /// Its Application and its AppProject.
 const PROBE: &str = "platen-probe";
-/// A single complaint may be of an Argo CD that only starts.
+/// A single complaint may be of a repository that is late.
 const COMPLAINTS: u32 = 2;
 
 impl GitOps {
@@ -62,12 +62,13 @@ async fn ask(client: &kube::Client, params: &Params, within: Duration) -> Result
         let found = applications.get(PROBE).await.doing("looking at the probe")?;
         match answer(&found, params)? {
             Answer::Found(commit) => return Ok(commit),
-            Answer::Complains(error) => {
-                complaints += 1;
-                if complaints >= COMPLAINTS {
-                    return Err(error);
+            Answer::Complains(trouble) => {
+                let late = std::time::Instant::now() > until;
+                complaints += u32::from(!trouble.is_argocds_own);
+                if complaints >= COMPLAINTS || late {
+                    return Err(trouble.into());
                 }
-                look_again(&applications).await?;
+                GitOps::look_again(client, PROBE).await?;
             }
             Answer::None if std::time::Instant::now() > until => {
                 let awaited = format!("Argo CD to read {}", params.source.repo_url);
@@ -77,12 +78,6 @@ async fn ask(client: &kube::Client, params: &Params, within: Duration) -> Result
         }
         tokio::time::sleep(wait::POLL).await;
     }
-}
-
-async fn look_again(applications: &Api<DynamicObject>) -> Result<()> {
-    let patch = json!({"metadata": {"annotations": {REFRESH: "normal"}}});
-    let patched = applications.patch(PROBE, &PatchParams::default(), &Patch::Merge(&patch)).await;
-    patched.map(drop).doing("asking Argo CD once more")
 }
 
 /// As the real one, and neither synced nor counted as Platen's; its end takes nothing along.
@@ -97,7 +92,7 @@ fn application(params: &Params) -> Result<Value> {
 enum Answer {
     /// The commit.
     Found(String),
-    Complains(Error),
+    Complains(Trouble),
     None,
 }
 
@@ -108,9 +103,8 @@ fn answer(found: &DynamicObject, params: &Params) -> Result<Answer> {
         return Ok(Answer::None);
     }
     let source = json!({"repoURL": params.source.repo_url});
-    let complaint = seen.conditions.iter().find(|it| it.kind.ends_with("Error"));
-    Ok(match complaint {
-        Some(complaint) => Answer::Complains(explain_probe(&source, &complaint.message).into()),
+    Ok(match seen.complaint() {
+        Some(complaint) => Answer::Complains(explain_probe(&source, complaint)),
         None if seen.sync.revision.is_empty() => Answer::None,
         None => Answer::Found(seen.sync.revision),
     })

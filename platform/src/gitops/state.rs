@@ -53,6 +53,8 @@ pub struct Operation {
 #[serde(default)]
 pub struct SyncResult {
     pub revision: String,
+    /// What was synced.
+    pub source: Value,
     pub resources: Vec<SyncedResource>,
 }
 
@@ -95,6 +97,12 @@ pub struct Deployed {
 }
 
 impl Operation {
+    /// Whether it is the sync of `wanted` at this revision, or of what came before.
+    fn synced(&self, wanted: &Value, revision: &str) -> bool {
+        let result = self.sync_result.as_ref();
+        result.is_some_and(|result| result.revision == revision && same_source(&result.source, wanted))
+    }
+
     /// What an operation failed of: the objects' own words where there are any, which name the object.
     fn complaint(&self) -> String {
         let resources = self.sync_result.iter().flat_map(|result| &result.resources);
@@ -140,10 +148,16 @@ impl Seen {
             && same_source(&self.sync.compared_to.source, wanted)
     }
 
+    /// Why Argo CD could not do what it is there for. By itself it tries that again only after minutes.
+    pub(super) fn complaint(&self) -> Option<&str> {
+        let condition = self.conditions.iter().find(|it| it.kind.ends_with("Error"))?;
+        Some(&condition.message)
+    }
+
     /// Judged against the source that it was pointed at.
     pub fn judge(&self, name: &str, wanted: &Value) -> State {
-        if let Some(condition) = self.conditions.iter().find(|it| it.kind.ends_with("Error")) {
-            return State::Stuck(explain(name, wanted, &condition.message));
+        if let Some(complaint) = self.complaint() {
+            return State::Stuck(explain(name, wanted, complaint));
         }
         let operation = self.operation_state.clone().unwrap_or_default();
         let compared = same_source(&self.sync.compared_to.source, wanted);
@@ -164,6 +178,10 @@ impl Seen {
                 self.unhealthy()
             )),
             ("Synced", phase, _) => State::Awaiting(format!("{name}'s sync, which is {}", or_unknown(phase))),
+            ("OutOfSync", "Succeeded", _) if operation.synced(wanted, &self.sync.revision) => {
+                let first = self.resources.iter().find(|it| it.status == "OutOfSync");
+                State::Stuck(Trouble::stays_out_of_sync(name, &self.out_of_sync(), first))
+            }
             (sync, _, _) => State::Awaiting(format!(
                 "{name} to be Synced, it is {}{}",
                 or_unknown(sync),
@@ -316,6 +334,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_out_of_sync_after_its_own_sync_is_written_by_another() {
+        let mut synced = seen("OutOfSync", "Succeeded", "Healthy");
+        synced["operationState"]["syncResult"] = json!({"revision": "sha256:00", "source": wanted()});
+        let State::Stuck(trouble) = judged(synced.clone()) else { panic!() };
+        assert!(trouble.to_string().contains("OutOfSync by Deployment model-server"), "{trouble}");
+        assert!(trouble.hint.contains("kubectl -n ocr get Deployment model-server"), "{}", trouble.hint);
+        let mut commit = synced.clone();
+        commit["sync"]["revision"] = json!("sha256:01");
+        assert!(matches!(judged(commit), State::Awaiting(_)), "the branch went on");
+        synced["operationState"]["syncResult"]["source"]["targetRevision"] = json!("0.1.0-c0");
+        assert!(matches!(judged(synced), State::Awaiting(_)), "the sync before");
+    }
+
+    #[test]
     fn a_sync_that_is_tried_again_has_failed_and_names_the_object() {
         let mut retried = seen("OutOfSync", "Running", "Healthy");
         retried["operationState"]["message"] =
@@ -334,6 +366,23 @@ mod tests {
         broken["conditions"] =
             json!([{"type": "ComparisonError", "message": "dial tcp: connection refused"}]);
         assert!(matches!(judged(broken), State::Stuck(_)));
+    }
+
+    #[test]
+    fn an_argocd_that_is_not_whole_is_its_own_trouble_in_a_comparison_and_in_a_sync() {
+        let said = "Failed to load target state: failed to generate manifest for source 1 of 1: rpc error: code = Unavailable desc = \
+                    connection error: desc = \"transport: Error while dialing: dial tcp 10.96.30.9:8081: connect: connection refused\"";
+        let mut early = seen("Unknown", "Succeeded", "Healthy");
+        early["conditions"] = json!([{"type": "ComparisonError", "message": said}]);
+        let mut retried = seen("OutOfSync", "Running", "Healthy");
+        retried["operationState"]["message"] = json!(format!("{said}. Retrying attempt #1 at 4:00AM."));
+        for status in [early, retried] {
+            let State::Stuck(trouble) = judged(status) else { panic!() };
+            assert!(
+                trouble.is_argocds_own && trouble.sentence.contains("own repository server"),
+                "{trouble}"
+            );
+        }
     }
 
     #[test]

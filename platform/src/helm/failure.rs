@@ -93,10 +93,7 @@ pub(super) fn explained(error: ProcessError, release: &Release) -> Error {
         ),
         Failure::InProgress => Error::unhealthy(
             format!("another helm is working on {release}"),
-            format!(
-                "wait for it; where none runs: helm rollback {} --namespace {}",
-                release.name, release.namespace
-            ),
+            "wait for it; where none runs, the next `cargo xtask deploy` mends what it left",
         ),
         Failure::NotOurs => Error::unhealthy(
             format!("an object that {release} needs belongs to something else: {why}"),

@@ -25,6 +25,11 @@ impl InputsHash {
         Ok(Self(parts.hex()))
     }
 
+    /// Whether a release's description says from which inputs it was made.
+    pub fn is_told_by(description: &str) -> bool {
+        description.starts_with(PREFIX)
+    }
+
     /// Whether a release's description says that it was made from these inputs.
     pub fn describes(&self, description: &str) -> bool {
         description == self.to_string()

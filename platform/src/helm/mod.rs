@@ -2,6 +2,7 @@
 
 mod failure;
 mod fault;
+mod history;
 mod inputs;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use crate::lock;
 use crate::process::{Cmd, Processes};
 pub use failure::Failure;
 pub use fault::Fault;
+pub use history::{Revision, Status, before};
 pub use inputs::InputsHash;
 
 /// Queries of the cluster that should answer at once.
@@ -104,46 +106,6 @@ pub enum Applied {
     Unchanged { revision: u32 },
     /// Installed or upgraded: the cluster has taken all its objects.
     Changed { revision: u32 },
-}
-
-/// One revision of a release.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Revision {
-    pub revision: u32,
-    pub status: Status,
-    /// Chart name and version, as `ocr-app-0.1.0`.
-    pub chart: String,
-    #[serde(default)]
-    pub app_version: String,
-    #[serde(default)]
-    pub description: String,
-}
-
-/// The states that helm gives a revision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Status {
-    Unknown,
-    Deployed,
-    Uninstalled,
-    Superseded,
-    Failed,
-    Uninstalling,
-    PendingInstall,
-    PendingUpgrade,
-    PendingRollback,
-}
-
-impl Status {
-    /// Left by a helm that was killed while it made or removed the release.
-    pub fn half_there(self) -> bool {
-        matches!(self, Self::PendingInstall | Self::Uninstalling)
-    }
-
-    /// Left by a helm that was killed; it refuses every further change until this is mended.
-    fn interrupted(self) -> bool {
-        self.half_there() || matches!(self, Self::PendingUpgrade | Self::PendingRollback)
-    }
 }
 
 /// The driver. Calls that change a release must not run at the same time for the same release.
@@ -256,10 +218,8 @@ impl Helm {
 
     /// Removes the release and waits until its objects are gone; `false` where there was none.
     pub async fn uninstall(&self, release: &Release, timeout: Duration) -> Result<bool> {
-        let cmd = self
-            .cmd(&["uninstall", &release.name])
-            .args(["--namespace", &release.namespace, "--wait", "--timeout", &seconds(timeout)])
-            .deadline(timeout + GRACE);
+        let cmd = self.cmd(&["uninstall", &release.name]).args(["--namespace", &release.namespace, "--wait"]);
+        let cmd = self.changing(cmd, timeout);
         match self.processes.run(&cmd).await {
             Ok(_) => Ok(true),
             Err(error) if Failure::of(&error) == Failure::NotFound => Ok(false),
@@ -318,13 +278,35 @@ impl Helm {
         if status.half_there() {
             self.uninstall(release, QUERY_DEADLINE).await?;
         } else {
-            let cmd = self
-                .cmd(&["rollback", &release.name])
-                .args(["--namespace", &release.namespace])
-                .deadline(QUERY_DEADLINE + GRACE);
-            self.processes.run(&cmd).await.map_err(|error| failure::explained(error, release))?;
+            let cmd = self.cmd(&["rollback", &release.name]).args(["--namespace", &release.namespace]);
+            self.run_rollback(cmd, release, QUERY_DEADLINE).await?;
         }
         Ok(())
+    }
+
+    /// Makes the release again what it was at a revision; whether its objects become ready is for the caller to see. What
+    /// others wrote into them meanwhile gives way.
+    pub async fn roll_back(&self, release: &Release, revision: u32, timeout: Duration) -> Result<()> {
+        let cmd = self.cmd(&["rollback", &release.name, &revision.to_string()]).args([
+            "--namespace",
+            &release.namespace,
+            "--force-conflicts",
+        ]);
+        self.run_rollback(cmd, release, timeout).await
+    }
+
+    async fn run_rollback(&self, cmd: Cmd, release: &Release, timeout: Duration) -> Result<()> {
+        let rolled_back = self.processes.run(&self.changing(cmd, timeout)).await;
+        rolled_back.map(drop).map_err(|error| failure::explained(error, release))
+    }
+
+    /// A helm that changes a release is not cut off by the end of this run: half of its objects would be changed.
+    fn changing(&self, cmd: Cmd, timeout: Duration) -> Cmd {
+        let cmd = cmd.args(["--timeout", &seconds(timeout)]).deadline(timeout + GRACE);
+        match &self.lock {
+            Some(lock) => cmd.finishes(lock),
+            None => cmd,
+        }
     }
 
     async fn apply(&self, upgrade: &Upgrade, inputs: &InputsHash) -> Result<u32> {
@@ -333,20 +315,20 @@ impl Helm {
             version: u32,
         }
         // On stdin, so that nothing secret in the values stands in the argv that every user of the machine can read.
+        let cmd = self.cmd(&["upgrade", &upgrade.release.name]).args(upgrade.chart.args()).args([
+            "--namespace",
+            &upgrade.release.namespace,
+            "--install",
+            "--reset-values",
+            "--values",
+            "-",
+        ]);
         let cmd = self
-            .cmd(&["upgrade", &upgrade.release.name])
-            .args(upgrade.chart.args())
-            .args(["--namespace", &upgrade.release.namespace, "--install", "--reset-values", "--values", "-"])
-            .args(["--timeout", &seconds(upgrade.timeout)])
+            .changing(cmd, upgrade.timeout)
             .args(["--history-max", HISTORY, "--description", &inputs.to_string(), "--output", "json"])
             .args((upgrade.restore || upgrade.adopt).then_some("--force-conflicts"))
             .args(upgrade.adopt.then_some("--take-ownership"))
-            .stdin(upgrade.values.to_string())
-            .deadline(upgrade.timeout + GRACE);
-        let cmd = match &self.lock {
-            Some(lock) => cmd.finishes(lock),
-            None => cmd,
-        };
+            .stdin(upgrade.values.to_string());
         let run = self.processes.run(&cmd).await;
         let output = run.map_err(|error| match Failure::of(&error) {
             Failure::TimedOut => Error::timed_out(

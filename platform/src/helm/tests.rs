@@ -98,9 +98,57 @@ async fn a_failed_release_with_the_same_inputs_is_tried_again() {
 
 #[tokio::test]
 async fn an_upgrade_that_was_killed_is_rolled_back_first() {
-    let rollback = Expect::new("helm rollback ocr --kube-context kind-platen --namespace ocr");
+    let rollback = Expect::new("helm rollback ocr --kube-context kind-platen --namespace ocr --timeout 60s");
     let helm = helm(vec![history("pending-upgrade", "Preparing upgrade"), rollback, upgraded()]);
     assert!(helm.upgrade_install(&upgrade()).await.is_ok());
+}
+
+/// A single letter stands for inputs of Platen's.
+fn revisions(of: &[(&str, Status)]) -> Vec<Revision> {
+    let revision = |(at, (said, status)): (u32, &(&str, Status))| Revision {
+        revision: at,
+        status: *status,
+        chart: "ocr-app-0.1.0".into(),
+        description: if said.len() == 1 { format!("platen inputs sha256:{said}") } else { (*said).into() },
+    };
+    (1..).zip(of).map(revision).collect()
+}
+
+#[test]
+fn what_was_before_is_another_content_that_the_cluster_took() {
+    use Status::{Deployed, Failed, Superseded};
+    let before = |of: &[(&str, Status)]| before(&revisions(of)).map(|it| it.revision);
+    assert_eq!(before(&[]), None);
+    assert_eq!(before(&[("a", Deployed)]), None);
+    assert_eq!(before(&[("a", Superseded), ("b", Deployed)]), Some(1));
+    assert_eq!(before(&[("a", Superseded), ("b", Superseded), ("b", Deployed)]), Some(1), "restored once");
+    assert_eq!(before(&[("a", Superseded), ("b", Failed), ("c", Deployed)]), Some(1));
+    assert_eq!(before(&[("a", Deployed), ("b", Failed)]), Some(1), "what never came to serve");
+    let by_hand = ("Upgrade complete", Superseded);
+    assert_eq!(before(&[by_hand, by_hand, ("Upgrade complete", Deployed)]), Some(2), "by hand");
+    let back = [("a", Superseded), ("b", Superseded), ("Rollback to 1", Deployed)];
+    assert_eq!(before(&back), Some(2), "once more goes forward again");
+    let forth = [&back[..2], &[("Rollback to 1", Superseded), ("Rollback to 2", Deployed)]].concat();
+    assert_eq!(before(&forth), Some(3));
+    assert_eq!(before(&[("Rollback to 9", Superseded), ("b", Deployed)]), Some(1));
+}
+
+#[test]
+fn a_rollback_that_came_to_nothing_is_tried_again() {
+    use Status::{Deployed, Failed, PendingRollback, Superseded};
+    let cut_off = [("a", Superseded), ("b", Deployed), ("Rollback to 1", PendingRollback)];
+    let failed = [("a", Superseded), ("b", Superseded), ("Rollback \"ocr\" failed: no", Failed)];
+    for history in [cut_off, failed] {
+        assert_eq!(before(&revisions(&history)).map(|it| it.revision), Some(1), "{history:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_release_goes_back_to_the_revision_that_is_named() {
+    let rollback =
+        "helm rollback ocr 4 --kube-context kind-platen --namespace ocr --force-conflicts --timeout 60s";
+    let helm = helm(vec![Expect::new(rollback)]);
+    helm.roll_back(&upgrade().release, 4, Duration::from_mins(1)).await.unwrap();
 }
 
 #[tokio::test]

@@ -41,7 +41,8 @@ pub async fn run(
     if *platform != super::own_platform() && !is_emulated(&platform.architecture) {
         let libraries = inspection.libraries.len();
         return Ok(format!(
-            "not run: this machine is no {platform} and has no emulation for it; its program and {libraries} libraries fit"
+            "its program and {libraries} libraries fit; not run: this machine is no {platform}, and has no emulation for it \
+             (packages qemu-user-static and binfmt-support)"
         ));
     }
     staged.tell.message(format!("trying the image for {platform}"));

@@ -1,12 +1,15 @@
-//! What `mirror build` and `mirror import` would do, told without doing it.
+//! What commands of the mirror would do, told without doing it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use bollard::Docker;
 
+use super::parts::Part;
 use super::{Mirror, registry, transfer};
 use crate::error::Result;
 use crate::host::Host;
+use crate::registry::Reference;
 
 impl Mirror {
     /// What [`Mirror::build_and_publish`] would do, a phrase each.
@@ -44,6 +47,22 @@ impl Mirror {
             .collect())
     }
 
+    /// What [`Mirror::export`] would write, a phrase each. Neither the folder nor the registry is looked at.
+    pub async fn plan_export(&self, host: &Host, service: &Reference, folder: &Path) -> Result<Vec<String>> {
+        let (held, parts) = self.exportable(host).await?;
+        let names = held.into_iter().map(|(_, item)| item.name);
+        let (there, missing): (Vec<_>, Vec<_>) = parts.into_iter().partition(Part::is_there);
+        let names = names.chain(there.into_iter().map(|part| part.name)).collect::<BTreeSet<_>>();
+        let written = names
+            .into_iter()
+            .map(|name| format!("write {name} to {} where it is not there whole", folder.display()));
+        let service = format!("write {service} where the local registry has it");
+        let lacks = missing
+            .into_iter()
+            .map(|part| format!("leave out {}, which is not here: {}", part.title, part.command));
+        Ok(written.chain([service]).chain(lacks).collect())
+    }
+
     /// What [`Mirror::import`] would take over, a phrase each. An archive is unpacked for that, and removed again.
     pub async fn plan_import(&self, host: &Host, from: &Path) -> Result<Vec<String>> {
         transfer::must_exist(from)?;
@@ -66,6 +85,7 @@ impl Mirror {
 mod tests {
     use crate::mirror::layout::tests::with_image;
     use crate::mirror::pull::tests::mirror;
+    use crate::registry::Reference;
 
     #[tokio::test]
     async fn what_would_be_imported_is_told_and_nothing_is_taken() {
@@ -78,6 +98,20 @@ mod tests {
         let planned = mirror.plan_import(&host, &given).await.unwrap();
         assert!(planned[0].ends_with("in place of the one that is there"), "{planned:?}");
         assert!(mirror.plan_import(&host, &dir.path().join("absent")).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_would_be_exported_is_told_with_what_is_missing() {
+        let (dir, host, mirror) = mirror();
+        let given = dir.path().join("given");
+        with_image(&given, "quay.io/a/b:v1");
+        mirror.import(&host, &given).await.unwrap();
+        let service = Reference::with_tag("localhost:5000".into(), "platen/ocr-service".into(), "1".into());
+        let folder = dir.path().join("stick");
+        let planned = mirror.plan_export(&host, &service, &folder).await.unwrap();
+        assert!(planned[0].starts_with("write quay.io/a/b:v1 to "), "{planned:?}");
+        assert!(planned.iter().any(|line| line.starts_with("leave out ")), "{planned:?}");
+        assert!(!folder.exists());
     }
 
     #[tokio::test]

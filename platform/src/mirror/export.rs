@@ -10,7 +10,7 @@ use super::layout::{Item, Layout, Origin};
 use super::parts::Part;
 use super::pull::fetch_tree;
 use super::transfer::{blocking, copy};
-use super::verify::look;
+use super::verify::{look, remove_damaged};
 use crate::error::{Error, Result};
 use crate::event::Step;
 use crate::host::Host;
@@ -42,7 +42,7 @@ pub fn carried(service: &Reference) -> String {
 
 impl Mirror {
     /// Writes everything that the mirror holds into one layout, with what a cluster is made of and the service's image
-    /// out of the local registry. What is there already is not written again.
+    /// out of the local registry. What is there already, whole, is not written again.
     pub async fn export(
         &self,
         host: &Host,
@@ -50,16 +50,16 @@ impl Mirror {
         service: &Reference,
         folder: &Path,
     ) -> Result<Exported> {
-        self.verify(host, &[]).await?.verdict()?;
-        let (held, parts) = (self.held()?, self.cluster_parts(host)?);
-        if held.is_empty() && !parts.iter().any(Part::is_there) {
-            return Err(Error::unhealthy(
-                "the mirror holds nothing that could be exported",
-                "cargo xtask mirror build",
-            ));
-        }
+        let (held, parts) = self.exportable(host).await?;
         let step = host.events.step("mirror-export", format!("exporting to {}", folder.display()), None);
         let (target, total) = (Layout::create(folder)?, (held.len() + parts.len() + 1) as u64);
+        let there = target.clone();
+        let (damaged, step) = blocking(move || {
+            let tell =
+                |done, all| step.progress("looking at what is there", Some(done as u64), Some(all as u64));
+            Ok((remove_damaged(&there, tell)?, step))
+        })
+        .await?;
         let (mut names, mut lacks) = (Vec::new(), Vec::new());
         for (done, (layout, item)) in held.into_iter().enumerate() {
             step.progress(item.name.clone(), Some(done as u64), Some(total));
@@ -84,10 +84,27 @@ impl Mirror {
                 command: "cargo xtask build".into(),
             }),
         }
+        if damaged > 0 {
+            host.events.warn(format!("{damaged} blobs there were cut off or changed, and were removed"));
+            lacks.extend(not_whole(&target, &names)?);
+        }
         step.done();
         names.sort();
         names.dedup();
         Ok(Exported { folder: folder.into(), names, lacks })
+    }
+
+    /// What is to be exported, whole.
+    pub(super) async fn exportable(&self, host: &Host) -> Result<(Vec<(Layout, Item)>, Vec<Part>)> {
+        self.verify(host, &[]).await?.verdict()?;
+        let (held, parts) = (self.held()?, self.cluster_parts(host)?);
+        if held.is_empty() && !parts.iter().any(Part::is_there) {
+            return Err(Error::unhealthy(
+                "the mirror holds nothing that could be exported",
+                "cargo xtask mirror build",
+            ));
+        }
+        Ok((held, parts))
     }
 
     /// The service's image, from the local registry; none where that does not answer or has none of these sources.
@@ -120,6 +137,17 @@ impl Mirror {
         };
         Ok(layout.manifest(&item.digest).is_ok_and(runs))
     }
+}
+
+/// Items of an earlier export that lost a blob, and that this one does not write.
+fn not_whole(target: &Layout, written: &[String]) -> Result<Vec<Lack>> {
+    let others = target.items()?.into_iter().filter(|item| !written.contains(&item.name));
+    let damaged = others.filter(|item| !look(target, item, "").faults.is_empty());
+    let lack = |item: Item| Lack {
+        what: format!("{} of an earlier export, which is damaged there", item.name),
+        command: "cargo xtask mirror export, where it came from".into(),
+    };
+    Ok(damaged.map(lack).collect())
 }
 
 /// One part; its name says what is in it, so that it is there already where its name is, whole.

@@ -130,6 +130,17 @@ impl Layout {
         Ok(index.manifests.into_iter().filter_map(item).collect())
     }
 
+    /// What its blobs are called, whole or not. What else lies beside them, as a copy that was cut off leaves it, is none.
+    pub fn digests(&self) -> Result<Vec<String>> {
+        let blobs = self.dir.join("blobs/sha256");
+        let doing = || format!("reading {}", blobs.display());
+        let names = std::fs::read_dir(&blobs).doing(doing())?.map(|entry| Ok(entry?.file_name()));
+        let names: Vec<_> = names.collect::<std::io::Result<_>>().doing(doing())?;
+        let is_digest = |name: &&str| name.len() == 64 && name.bytes().all(|it| it.is_ascii_hexdigit());
+        let names = names.iter().filter_map(|name| name.to_str()).filter(is_digest);
+        Ok(names.map(|name| format!("sha256:{name}")).collect())
+    }
+
     /// Where a blob lies. A digest that is no SHA-256 leads to no file, and never out of the folder.
     pub fn blob_path(&self, digest: &str) -> PathBuf {
         let hex = digest.strip_prefix("sha256:").unwrap_or_default();

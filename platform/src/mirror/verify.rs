@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::layout::{Item, Layout};
 use super::{Artifact, Kind, Mirror, charts};
-use crate::error::{Error, Result};
+use crate::error::{Doing, Error, Result};
 use crate::host::Host;
 
 /// Something of the mirror that is not as it must be, and what mends it.
@@ -181,6 +181,22 @@ impl Look<'_> {
     }
 }
 
+/// Removes the blobs that are not what they are named by, so that a copy writes them again. How many there were; `tell`
+/// hears how many of all were looked at.
+pub fn remove_damaged(layout: &Layout, tell: impl Fn(usize, usize)) -> Result<usize> {
+    let (mut removed, digests) = (0, layout.digests()?);
+    for (done, digest) in digests.iter().enumerate() {
+        tell(done, digests.len());
+        let path = layout.blob_path(digest);
+        let (_, actual) = measure(&path).doing(format!("reading {}", path.display()))?;
+        if actual != *digest {
+            std::fs::remove_file(&path).doing(format!("removing {}", path.display()))?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
 /// Size and digest of a file.
 fn measure(path: &Path) -> std::io::Result<(u64, String)> {
     let mut file = std::fs::File::open(path)?;
@@ -244,6 +260,23 @@ mod tests {
         assert!(looked(&layout).faults[0].why.contains("has 10 bytes instead of"));
         std::fs::write(&path, vec![1; kept.len()]).unwrap();
         assert!(looked(&layout).faults[0].why.contains("another content"));
+    }
+
+    #[test]
+    fn a_blob_of_the_right_size_and_another_content_is_removed_and_the_others_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = with_image(dir.path(), NAME);
+        let blobs = layout.blob_path(&layout.items().unwrap()[0].digest).parent().unwrap().to_owned();
+        for other in ["abc.new", ".DS_Store"] {
+            std::fs::write(blobs.join(other), "cut off").unwrap();
+        }
+        assert_eq!(remove_damaged(&layout, |_, _| {}).unwrap(), 0);
+        let manifest = layout.manifest(&layout.items().unwrap()[0].digest).unwrap();
+        let path = layout.blob_path(&manifest.blobs()[1].digest);
+        let size = std::fs::read(&path).unwrap().len();
+        std::fs::write(&path, vec![1; size]).unwrap();
+        assert_eq!(remove_damaged(&layout, |_, _| {}).unwrap(), 1);
+        assert!(looked(&layout).faults[0].why.contains("missing"));
     }
 
     #[test]

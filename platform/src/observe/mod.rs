@@ -11,5 +11,8 @@ pub mod render;
 pub mod sidecar;
 pub mod verify;
 
+/// The job that every role of the service is scraped as, wherever it runs.
+pub const JOB: &str = "ocr";
+
 pub use dashboard::{Dashboard, Panel};
 pub use prometheus::Prometheus;

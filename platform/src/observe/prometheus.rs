@@ -42,6 +42,34 @@ pub struct ScrapeTarget {
     pub last_error: String,
 }
 
+impl ScrapeTarget {
+    /// Asked, and without an answer; one that was not asked yet is not down.
+    pub fn is_down(&self) -> bool {
+        self.health == "down"
+    }
+
+    pub fn job(&self) -> &str {
+        self.label("job")
+    }
+
+    /// Job and pod; where it is no pod, its address.
+    pub fn name(&self) -> String {
+        match self.label("pod") {
+            "" => format!("{}, {}", self.job(), self.label("instance")),
+            pod => format!("{}, pod {pod}", self.job()),
+        }
+    }
+
+    /// In Prometheus' words.
+    pub fn why(&self) -> &str {
+        if self.last_error.is_empty() { "no reason given" } else { &self.last_error }
+    }
+
+    fn label(&self, name: &str) -> &str {
+        self.labels.get(name).map_or("", String::as_str)
+    }
+}
+
 /// Why a query has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {

@@ -14,6 +14,7 @@ use super::deploy::{Deploy, Outcome};
 use super::parts::{Entry, Parts, Wanted, deployments};
 use super::plan::{Action, StepId};
 use super::secrets::ClusterSecrets;
+use super::spread;
 use crate::cluster::Endpoint;
 use crate::cluster::client::client;
 use crate::cluster::doors;
@@ -32,7 +33,7 @@ use crate::registry::{Reference, Registries};
 use crate::tools::{self, Tool};
 
 /// Pods start within seconds once their image is there; three nodes on two cores take their time.
-const READY_WITHIN: Duration = Duration::from_mins(4);
+pub(super) const READY_WITHIN: Duration = Duration::from_mins(4);
 /// Where the gateway and the models run, and where the OCR backend does.
 pub const NAMESPACES: [&str; 2] = ["ocr", "backend"];
 
@@ -46,18 +47,18 @@ const KNOWS_SAME_NODE: u32 = 35;
 const UNTIL_NEXT: &str =
     "what was set lasts until the next `cargo xtask up` or `deploy`: without Argo CD nothing remembers it";
 
-fn release() -> Release {
+pub(super) fn release() -> Release {
     Release::new("ocr", NAMESPACES[0])
 }
 
 /// The chart in one cluster.
 pub struct Apps {
-    host: Host,
-    context: String,
+    pub(super) host: Host,
+    pub(super) context: String,
     /// Doors behind which the gateway must answer.
     doors: Vec<Endpoint>,
     parts: Parts,
-    delivery: Delivery,
+    pub(super) delivery: Delivery,
     /// The registry that the nodes ask for images of every host, as this machine reaches it.
     mirror: Option<String>,
 }
@@ -177,7 +178,7 @@ impl Apps {
         let context = self.context.clone();
         if what.is_direct() {
             self.delivery = Delivery::Direct;
-        } else {
+        } else if !matches!(what, Deploy::Back) {
             self.check_source()?;
         }
         match what {
@@ -224,28 +225,24 @@ impl Apps {
         Brought { host: &self.host, helm, client, upgrade, set }
     }
 
-    /// What was deployed before what is deployed now. Returns the revision that it points at.
-    pub async fn roll_back(&self, tell: &Step) -> Result<String> {
-        let client = client(&self.context).await?;
-        if matches!(gitops::application(&client).await?, Owned::Absent) {
-            return Err(kept_by_helm(&self.context));
-        }
-        let source = GitOps::before(&client).await?;
-        let Some(repository) = self.delivery.repository_of(&self.host, &source).await? else {
-            return Err(kept_by_helm(&self.context));
-        };
-        GitOps::new(client.clone(), repository, Value::Null, None).point(&source).await?;
-        let scope = Scope::ours(&NAMESPACES);
-        let waited = GitOps::wait_for(&client, &source, &scope, READY_WITHIN, tell).await;
-        diagnose::explained(&client, &scope, waited).await?;
-        let revision = source["targetRevision"].as_str().unwrap_or_default();
-        Ok(gitops::revision(&source, revision))
-    }
-
     /// By the API server's word and through the doors: what helm has applied is still on its way.
     async fn wait(&self, client: &kube::Client, values: &Value) -> Result<()> {
+        for door in doors::unready(&self.doors).await? {
+            for pod in spread::onto(client, &door.node).await? {
+                self.host.events.note(format!("{pod} makes room for one on {}", door.node));
+            }
+        }
+        self.until_ready(client, async || changed(client, values).await).await
+    }
+
+    /// `besides`: what else has to be gone.
+    pub(super) async fn until_ready(
+        &self,
+        client: &kube::Client,
+        besides: impl AsyncFn() -> Result<Vec<String>>,
+    ) -> Result<()> {
         crate::wait::until(READY_WITHIN, "cargo xtask status", || async {
-            let unready = [changed(client, values).await?, self.unready(client).await?].concat();
+            let unready = [besides().await?, self.unready(client).await?].concat();
             if unready.is_empty() {
                 return Ok(crate::wait::Seen::Ready(()));
             }
@@ -300,7 +297,7 @@ impl Apps {
         ClusterSecrets { host: &self.host, context: &self.context }
     }
 
-    fn helm(&self, program: PathBuf) -> Helm {
+    pub(super) fn helm(&self, program: PathBuf) -> Helm {
         Helm::of_cluster(&self.host, program, &self.context)
     }
 
@@ -353,20 +350,6 @@ async fn changed(client: &kube::Client, values: &Value) -> Result<Vec<String>> {
     Ok(changed)
 }
 
-/// Only Argo CD's Application remembers what was deployed before, with its values.
-fn kept_by_helm(context: &str) -> Error {
-    let Release { name, namespace } = release();
-    Error::unhealthy(
-        format!(
-            "Argo CD does not deliver the service to {context}, so that nothing here remembers what was before"
-        ),
-        format!(
-            "go back by Helm: helm --kube-context {context} -n {namespace} rollback {name} (the next up or deploy brings \
-             this checkout's chart again)"
-        ),
-    )
-}
-
 /// Whether the cluster knows `trafficDistribution: PreferSameNode`; an older API server refuses it.
 async fn prefers_same_node(client: &kube::Client) -> Result<bool> {
     let version = client.apiserver_version().await.doing("asking for the cluster's version")?;
@@ -388,7 +371,3 @@ async fn preflight(
     preflight::check(registries, &manifests, &nodes).await?;
     Ok(manifests)
 }
-
-#[cfg(test)]
-#[path = "apps_tests.rs"]
-mod tests;

@@ -93,11 +93,10 @@ impl Delivery {
         })
     }
 
-    /// What Argo CD needs for a source that it read before; `None` where Helm delivers.
-    pub async fn repository_of(&self, host: &Host, source: &Value) -> Result<Option<Repository>> {
+    /// Where Argo CD reads charts that go by the registry; `None` where Helm delivers.
+    pub fn registry(&self, host: &Host) -> Result<Option<Repository>> {
         let Self::Argocd { pull, foreign, .. } = self else { return Ok(None) };
-        let registry = registry(host, pull, "", *foreign)?;
-        source::repository_of(host, source, registry).await.map(Some)
+        registry(host, pull, "", *foreign).map(Some)
     }
 
     /// Brings it there, and for Argo CD waits until all of its conditions say so. Returns the version that serves.
@@ -264,7 +263,6 @@ mod tests {
             revision: at,
             status: *status,
             chart: "ocr-app-0.1.0".into(),
-            app_version: String::new(),
             description: String::new(),
         };
         (1..).zip(states).map(revision).collect()

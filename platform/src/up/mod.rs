@@ -20,8 +20,10 @@ mod parts;
 mod plan;
 mod provider;
 mod record;
+mod rollback;
 mod secrets;
 mod source;
+mod spread;
 mod stack;
 mod supply;
 

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, ValueEnum};
-use comfy_table::{Table, presets};
 use platform::chaos::{
     Abort, ChaosOptions, ChaosPlan, ChaosReport, FaultReport, Limits, Mode, Moment, Outcome, Phase,
     PhaseName, Preflight, Ran, Recovered, Severity, Standing, What, chaos, recover,
@@ -15,7 +14,7 @@ use platform::{Exit, Result};
 use super::host;
 use super::load::{TryArgs, rate};
 use crate::cli::GlobalArgs;
-use crate::printer::Printer;
+use crate::printer::{Printer, headed};
 
 /// Break a part of the platform under load, tell what follows, and put it back
 ///
@@ -264,14 +263,7 @@ fn told(report: &ChaosReport) -> Vec<String> {
 }
 
 fn timeline(moments: &[Moment]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header([
-        "MOMENT",
-        "SEEN (s)",
-        "PREDICTED (s)",
-        "OFF BY (s)",
-        "OF",
-    ]);
+    let mut table = headed(["MOMENT", "SEEN (s)", "PREDICTED (s)", "OFF BY (s)", "OF"]);
     for moment in moments {
         let predicted = moment.predicted.as_ref();
         table.add_row([
@@ -295,7 +287,6 @@ fn objects(moment: &Moment) -> String {
 }
 
 fn phases(phases: &[Phase]) -> String {
-    let mut table = Table::new();
     let header = [
         "PHASE",
         "FROM (s)",
@@ -307,7 +298,7 @@ fn phases(phases: &[Phase]) -> String {
         "P99 (ms)",
         "P99 FROM SENDING",
     ];
-    table.load_style(presets::NOTHING).set_header(header);
+    let mut table = headed(header);
     for phase in phases {
         let name = match phase.name {
             PhaseName::Steady => "steady",

@@ -1,13 +1,12 @@
 //! `context`: which cluster kubectl speaks to.
 
 use clap::Args;
-use comfy_table::{Table, presets};
 use platform::cluster::contexts::{self, Context};
 use platform::{Exit, Result};
 
 use super::host;
 use crate::cli::GlobalArgs;
-use crate::printer::Printer;
+use crate::printer::{Printer, headed};
 
 /// List the contexts of the kubeconfig, or make one current
 ///
@@ -38,8 +37,7 @@ fn text(contexts: &[Context]) -> String {
     if contexts.is_empty() {
         return "the kubeconfig holds no context; make a cluster: cargo xtask up --provider kind".into();
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["", "CONTEXT", "SERVER", "PROFILE"]);
+    let mut table = headed(["", "CONTEXT", "SERVER", "PROFILE"]);
     for context in contexts {
         let mark = if context.current { "*" } else { "" };
         table.add_row([mark, &context.name, &context.server, context.profile.as_deref().unwrap_or("-")]);

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::{Args, Subcommand};
-use comfy_table::{Table, presets};
 use platform::host::{Host, write_atomically};
 use platform::observe::grafana::{self, Grafana, Import};
 use platform::observe::lint::{self, Exceptions, Finding};
@@ -17,7 +16,7 @@ use serde::Serialize;
 
 use super::host;
 use crate::cli::GlobalArgs;
-use crate::printer::Printer;
+use crate::printer::{Printer, headed};
 
 /// Check the dashboards, draw them, put them into a Grafana
 #[derive(Debug, Args)]
@@ -167,6 +166,9 @@ struct Verified {
     passed: usize,
     failed: usize,
     queries: Vec<Checked>,
+    /// Targets that give Prometheus no metrics, and why; looked at where a query has no answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    down: Vec<String>,
 }
 
 pub async fn run(global: &GlobalArgs, args: DashboardsArgs, printer: &Printer) -> Result<Exit> {
@@ -297,7 +299,15 @@ async fn verify(host: &Host, asked: &[Query], named: Option<String>, printer: &P
         (ours, queries)
     };
     let passed = queries.iter().filter(|checked| checked.outcome.is_good()).count();
-    let verified = Verified { prometheus, passed, failed: queries.len() - passed, queries };
+    let failed = queries.len() - passed;
+    let down = match failed {
+        0 => Vec::new(),
+        // What passes queries on may not know its targets.
+        _ => down(&prometheus)
+            .await
+            .unwrap_or_else(|error| vec![format!("its targets cannot be asked: {error}")]),
+    };
+    let verified = Verified { prometheus, passed, failed, queries, down };
     printer.result(&verified, || text(&verified));
     if verified.failed == 0 {
         return Ok(Exit::Done);
@@ -308,11 +318,17 @@ async fn verify(host: &Host, asked: &[Query], named: Option<String>, printer: &P
     ))
 }
 
+async fn down(prometheus: &str) -> Result<Vec<String>> {
+    let targets = Prometheus::new(prometheus)?.targets().await?;
+    let down = targets.iter().filter(|target| target.is_down());
+    Ok(down.map(|target| format!("{} gives no metrics: {}", target.name(), target.why())).collect())
+}
+
 fn text(verified: &Verified) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["DASHBOARD", "PANEL", "ANSWER"]);
+    let mut table = headed(["DASHBOARD", "PANEL", "ANSWER"]);
     for checked in &verified.queries {
         table.add_row([checked.dashboard.as_str(), &checked.panel, &checked.outcome.sentence()]);
     }
-    format!("{table}\n{} of {} queries have an answer", verified.passed, verified.queries.len())
+    let count = format!("{} of {} queries have an answer", verified.passed, verified.queries.len());
+    [&[table.to_string()], &verified.down[..], &[count]].concat().join("\n")
 }

@@ -16,7 +16,7 @@ use crate::printer::Printer;
 /// Deploy the chart of this checkout, and wait until the cluster serves it
 ///
 /// The chart is pushed with a version by its content, and Argo CD is pointed at it; or, by Git, Argo CD follows the branch that is
-/// checked out. An image that no node could run is
+/// checked out. Where the cluster is not Argo CD's, Helm applies the chart from this machine. An image that no node could run is
 /// refused before anything changes; what fails later is told with its cause, and the pods that served go on.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cargo xtask deploy\n  cargo xtask deploy --set model.replicas=3\n  \
@@ -32,7 +32,7 @@ pub struct DeployArgs {
     /// what lies here; auto keeps what the cluster has, also where what lies here is not pushed: that is an error then
     #[arg(long, value_name = "SOURCE", conflicts_with_all = ["direct", "rollback", "package"])]
     source: Option<Source>,
-    /// A value of the chart (repeatable), until the next deploy; lists and maps as JSON
+    /// A value of the chart (repeatable), until the next deploy, and by Helm until the next `up`; lists and maps as JSON
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Go back to what was deployed before

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use comfy_table::{Table, presets};
 use platform::load::{
     Comparison, LoadOptions, Pattern, Policy, Report, Schedule, Summary, Thresholds, Towards, Verdict,
     compare, duration, load, read_report, stages,
@@ -13,7 +12,7 @@ use platform::{Exit, Result};
 
 use super::host;
 use crate::cli::GlobalArgs;
-use crate::printer::Printer;
+use crate::printer::{Printer, headed};
 
 /// Send images at a rate, whether or not earlier ones are answered, and tell what became of them
 ///
@@ -219,8 +218,7 @@ fn text(report: &Report, folder: &Path) -> String {
 }
 
 fn latencies(report: &Report) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["LATENCY (ms)", "P50", "P95", "P99", "P99.9", "MAX"]);
+    let mut table = headed(["LATENCY (ms)", "P50", "P95", "P99", "P99.9", "MAX"]);
     let mut add = |name: &str, latency: Option<Summary>| {
         if let Some(latency) = latency {
             let figures = [latency.p50_ms, latency.p95_ms, latency.p99_ms, latency.p999_ms, latency.max_ms];
@@ -233,8 +231,7 @@ fn latencies(report: &Report) -> String {
 }
 
 fn doors(report: &Report) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["DOOR", "TRIES", "ANSWERED", "WHERE"]);
+    let mut table = headed(["DOOR", "TRIES", "ANSWERED", "WHERE"]);
     for door in &report.doors {
         table.add_row([door.name.as_str(), &door.tries.to_string(), &door.good.to_string(), &door.url]);
     }
@@ -249,8 +246,7 @@ fn held_against(args: &CompareArgs, printer: &Printer) -> Result<Exit> {
 }
 
 fn side_by_side(comparison: &Comparison) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["FIGURE", "BEFORE", "AFTER", "RATIO", ""]);
+    let mut table = headed(["FIGURE", "BEFORE", "AFTER", "RATIO", ""]);
     let number = |value: Option<f64>, unit: &str| {
         value.map_or_else(|| "none".into(), |value| format!("{value:.1} {unit}"))
     };

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use comfy_table::{Table, presets};
 use platform::engine;
 use platform::host::Host;
 use platform::images;
@@ -13,7 +12,7 @@ use platform::{Exit, Result};
 
 use super::host;
 use crate::cli::GlobalArgs;
-use crate::printer::Printer;
+use crate::printer::{Printer, headed};
 
 /// Images and charts of the stack for places that cannot pull: build, pull, check, carry and serve them
 ///
@@ -114,6 +113,9 @@ enum MirrorCommand {
     Export {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
+        /// Show what would be done and change nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Take everything out of such a folder, or the images out of an archive of `docker save`; then `up --provider kind
     /// --images mirror` needs no network
@@ -169,8 +171,11 @@ pub async fn run(global: &GlobalArgs, args: MirrorArgs, printer: &Printer) -> Re
             verified.verdict()?;
         }
         MirrorCommand::Serve { port } => return serve(&host, &mirror, port, printer).await,
-        MirrorCommand::Export { folder } => {
+        MirrorCommand::Export { folder, dry_run } => {
             let service = images::own_image(&host)?;
+            if dry_run {
+                return Ok(would(printer, &mirror.plan_export(&host, &service, &folder).await?));
+            }
             let exported = mirror.export(&host, &Registries::new(&host)?, &service, &folder).await?;
             printer.result(&exported, || carried(&exported));
         }
@@ -303,8 +308,7 @@ fn built(report: &BuildReport) -> String {
 }
 
 fn table(listing: &Listing) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["ID", "NAME", "FROM", "STATE", "SIZE"]);
+    let mut table = headed(["ID", "NAME", "FROM", "STATE", "SIZE"]);
     for item in &listing.items {
         let state = match (item.present, item.note) {
             (true, _) => "there".to_owned(),

@@ -1,13 +1,12 @@
 //! `status`: nodes, what runs where, in which versions, and URLs; live with `--watch`.
 
 use clap::Args;
-use comfy_table::{Table, presets};
 use platform::status::{Overview, ServiceSeen, StatusReport, overview, services};
 use platform::{Exit, Result};
 
 use super::host;
 use crate::cli::GlobalArgs;
-use crate::printer::Printer;
+use crate::printer::{Printer, headed};
 use crate::watch;
 
 /// Show the nodes, what runs on each, versions, URLs, and what `up` would change
@@ -77,8 +76,7 @@ fn text(seen: &Overview) -> String {
 }
 
 fn workloads(report: &StatusReport) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["NODE", "WORKLOAD", "STATE", "RESTARTS", "WHERE"]);
+    let mut table = headed(["NODE", "WORKLOAD", "STATE", "RESTARTS", "WHERE"]);
     for workload in &report.workloads {
         let state = match (workload.leaving, workload.ready) {
             (true, _) => "leaving",
@@ -97,9 +95,8 @@ fn workloads(report: &StatusReport) -> String {
 }
 
 fn table_of(services: &[ServiceSeen]) -> String {
-    let mut table = Table::new();
     let header = ["NAMESPACE", "NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORTS"];
-    table.load_style(presets::NOTHING).set_header(header);
+    let mut table = headed(header);
     for it in services {
         let external = match (it.pending, it.external.is_empty()) {
             (true, _) => "<pending>".to_owned(),

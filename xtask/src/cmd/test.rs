@@ -1,13 +1,12 @@
 //! `test`: everything that must hold before a change is good.
 
 use clap::Args;
-use comfy_table::{Table, presets};
 use platform::checks::{Extent, Report, choose, list, run as run_checks};
 use platform::{Exit, Result};
 
 use super::host;
 use crate::cli::GlobalArgs;
-use crate::printer::Printer;
+use crate::printer::{Printer, headed};
 
 /// Run the checks: form, lints, unit, integration and end-to-end tests
 ///
@@ -40,8 +39,7 @@ pub async fn run(global: &GlobalArgs, args: TestArgs, printer: &Printer) -> Resu
 }
 
 fn text(report: &Report) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["CHECK", "RESULT", "SECONDS", "SEEN"]);
+    let mut table = headed(["CHECK", "RESULT", "SECONDS", "SEEN"]);
     for outcome in &report.outcomes {
         let result = if outcome.passed { "passed" } else { "FAILED" };
         table.add_row([outcome.name, result, &format!("{:.1}", outcome.seconds), &outcome.detail]);

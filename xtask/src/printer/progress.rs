@@ -42,14 +42,27 @@ pub fn stderr_line(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-pub struct JsonLines;
+/// A line for each event; of progress, which is told at every look, only what is new.
+#[derive(Default)]
+pub struct JsonLines {
+    /// By step.
+    progress: Mutex<BTreeMap<String, String>>,
+}
 
 impl JsonLines {
-    #[expect(clippy::unused_self, reason = "the same shape as the other views")]
     fn emit(&self, event: &Event) {
-        if let Ok(line) = serde_json::to_string(event) {
+        if let Some(line) = self.line(event) {
             stderr_line(&line);
         }
+    }
+
+    fn line(&self, event: &Event) -> Option<String> {
+        let line = serde_json::to_string(event).ok()?;
+        if let Event::StepProgress { id, .. } = event {
+            let before = self.progress.lock().ok()?.insert(id.clone(), line.clone());
+            return (before.as_ref() != Some(&line)).then_some(line);
+        }
+        Some(line)
     }
 }
 
@@ -203,5 +216,31 @@ fn seconds(duration: Duration) -> String {
         0..10 => format!("{:.1} s", duration.as_secs_f64()),
         10..120 => format!("{whole} s"),
         _ => format!("{} min {:02} s", whole / 60, whole % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_that_says_the_same_again_is_no_line() {
+        let lines = JsonLines::default();
+        let progress = |id: &str, message: &str| {
+            let (id, message) = (id.to_owned(), message.to_owned());
+            lines.line(&Event::StepProgress { id, message, done: None, total: None }).is_some()
+        };
+        assert_eq!(
+            [
+                progress("a", "1"),
+                progress("a", "1"),
+                progress("b", "1"),
+                progress("a", "2"),
+                progress("a", "1")
+            ],
+            [true, false, true, true, true]
+        );
+        let note = Event::Note { message: "1".into() };
+        assert!(lines.line(&note).is_some() && lines.line(&note).is_some());
     }
 }

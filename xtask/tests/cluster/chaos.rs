@@ -97,6 +97,18 @@ pub fn control_run_shows_what_is_prevented(xtask: &Xtask) -> Outcome {
     Ok(())
 }
 
+pub fn interrupted_run_is_undone_at_once(xtask: &Xtask) -> Outcome {
+    up(xtask).expect_code(0);
+    let run =
+        ["chaos", "--kill-node", "--mode", "pause", "--image", &image(), "--rate", "5", "--steady", "3s"];
+    let ended = xtask.signal_when(&run, " fault: ", Duration::from_secs(3), "INT")?;
+    assert_eq!(ended, Some(130), "it was to be interrupted in mid-fault");
+    let label = format!("label=io.x-k8s.kind.cluster={PROFILE}");
+    assert_eq!(docker(&["ps", "-aq", "--filter", &label, "--filter", "status=paused"]), "");
+    expect_all_well(xtask);
+    Ok(())
+}
+
 pub fn killed_run_is_undone(xtask: &Xtask) -> Outcome {
     up(xtask).expect_code(0);
     let run = ["chaos", "--kill-node", "--image", &image(), "--rate", "5", "--steady", "3s"];

@@ -17,6 +17,8 @@ const EXPERIMENT: &str = "in-a-database";
 /// What was recorded outlives the experiments' pod; without the database everything is as before.
 pub fn experiments_keep_their_record(xtask: &Xtask) -> Outcome {
     up(xtask).expect_code(0);
+    // `up` brings only what every cluster needs.
+    xtask.run(&["mirror", "build", "mariadb"]).expect_code(0);
     let secret: Secret = serde_json::from_value(serde_json::json!({
         "metadata": {"name": SECRET},
         "stringData": {"password": "of-a-test", "root-password": "of-its-root"},

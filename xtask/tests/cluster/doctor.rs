@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::registry::OtherPlatform;
 use crate::support::{Json, Outcome, Xtask, eventually};
-use crate::{PROFILE, RUNTIME, client, docker, up};
+use crate::{PODS, PROFILE, RUNTIME, client, docker, nodes_of, pods, staying, up};
 
 const NAMESPACE: &str = "doctor-trial";
 const PRIVATE: &str = "private.platen.test";
@@ -114,7 +114,7 @@ fn findings(xtask: &Xtask) -> Vec<Json> {
 }
 
 /// Waits until each object is found with a sentence that has these words, and a command with those.
-fn expect_findings(xtask: &Xtask, wanted: &[(&str, &str, &str)]) -> Vec<Json> {
+pub fn expect_findings(xtask: &Xtask, wanted: &[(&str, &str, &str)]) -> Vec<Json> {
     let mut found = Vec::new();
     let text = |it: &Json, key: &str| it[key].as_str().unwrap_or_default().to_owned();
     let missing = |found: &[Json]| -> Vec<String> {
@@ -296,5 +296,21 @@ pub fn dead_node_is_explained(xtask: &Xtask) -> Outcome {
     docker(&["unpause", &node]);
     record("node", &found.map_err(|_| "the dead node was not found")?)?;
     eventually("all is well again", Duration::from_mins(2), || xtask.run(&["status"]).code() == Some(0));
+    spread_again(xtask);
     Ok(())
+}
+
+/// A node that was away for longer than its pods wait has them elsewhere, and its door leads to nobody: `up` sees to it.
+/// Models have no door; a new revision is spread anew.
+fn spread_again(xtask: &Xtask) {
+    up(xtask).expect_code(0);
+    let deployments = Api::<Deployment>::namespaced(client(), "ocr");
+    RUNTIME.block_on(deployments.restart("model-server")).expect("a restart");
+    eventually("all is spread again", Duration::from_mins(3), || {
+        let nodes = |component: &str| nodes_of(&pods("ocr", component)).len();
+        ["gateway", "frontend", "translate"].into_iter().all(|component| nodes(component) == 3)
+            && nodes("model") == 2
+            && staying(xtask).len() == PODS
+            && xtask.run(&["status"]).code() == Some(0)
+    });
 }

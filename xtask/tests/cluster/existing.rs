@@ -3,16 +3,70 @@
 use std::io::Write;
 use std::panic::{catch_unwind, resume_unwind};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{self, Outcome, Ran, Xtask};
-use crate::{PROFILE, RUNTIME, client, up};
+use crate::support::{self, Outcome, Ran, Xtask, eventually};
+use crate::{PROFILE, RUNTIME, client, docker, gitops, pods, staying, up};
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, ListParams};
 
 const NAMESPACE: &str = "e2e-deployer";
 const RESTRICTED: &str = "e2e-restricted";
+const OWN_ARGOCD: &str = "e2e-own-argocd";
+
+pub fn used_by_its_context(xtask: &Xtask) -> Outcome {
+    let door = format!("127.0.0.1:{}", xtask.node_port());
+    let config = format!(
+        "[components]\nexperiments = true\n[images]\nregistry = \"localhost:5000\"\n[cluster]\ngateway = \"{door}\"\n"
+    );
+    // A killed run's record names a context that is gone; `down` rightly refuses to forget it.
+    let _ = std::fs::remove_dir_all(support::root().join(".platen/e2e-existing"));
+    let existing = Xtask::configured("e2e-existing", &config);
+    let context = format!("kind-{PROFILE}");
+
+    let unknown =
+        existing.run(&["up", "--provider", "existing", "--context", "no-such-context"]).expect_code(2);
+    assert!(unknown.stderr().contains(&context), "those that exist are named: {}", unknown.stderr());
+    let up_there = ["up", "--provider", "existing", "--context", &context];
+    let before = staying(xtask);
+    let adopted = existing.run(&up_there).expect_code(0);
+    let actions = adopted.json()["plan"]["actions"].clone();
+    assert_eq!(actions.as_array().map(Vec::len), Some(1), "{actions}");
+    assert!(actions[0]["why"].as_str().expect("a reason").contains("Argo CD"), "{actions}");
+    assert_eq!(staying(xtask), before, "what serves is taken over, not made anew");
+    existing.run(&["demo"]).expect_code(0);
+    helm_goes_back_and_forth(&existing);
+    existing.run(&["down"]).expect_code(0);
+    // The cluster removes pods after their deployment.
+    eventually("the pods leave", Duration::from_secs(30), || {
+        pods("ocr", "gateway").iter().all(|pod| pod.metadata.deletion_timestamp.is_some())
+    });
+    let nodes = RUNTIME.block_on(Api::<Node>::all(client()).list(&ListParams::default()))?;
+    assert_eq!(nodes.items.len(), 3, "the cluster itself is somebody else's");
+    up(xtask).expect_code(0);
+    Ok(())
+}
+
+fn helm_goes_back_and_forth(xtask: &Xtask) {
+    // What is noticed as changed, and what is not.
+    let state = || {
+        let deployments = Api::<Deployment>::namespaced(client(), "ocr");
+        let spec = RUNTIME.block_on(deployments.get("ocr-frontend")).expect("the page").spec;
+        (spec.replicas, serde_json::to_string(&spec.template).expect("plain values").contains("platen=debug"))
+    };
+    let before = state();
+    let set = ["--set", "frontend.replicas=1", "--set", "log.filter=info,platen=debug"];
+    xtask.run(&[&["deploy"], &set[..]].concat()).expect_code(0);
+    assert_eq!(state(), (Some(1), true));
+    let back = xtask.run(&["deploy", "--rollback"]).expect_code(0).json();
+    assert_eq!(state(), before);
+    assert!(back["version"].as_str().expect("a version").contains(", revision "), "{back}");
+    xtask.run(&["deploy", "--rollback"]).expect_code(0);
+    assert_eq!(state(), (Some(1), true), "forward again");
+}
 
 /// Refused with the list, accepted once an administrator applied what it wrote, and the cluster is given back.
 pub fn restricted_account(xtask: &Xtask) -> Outcome {
@@ -55,6 +109,50 @@ fn refused_and_accepted() -> Outcome {
     assert!(accepted.stderr().contains("found on the cluster: storage class"), "{}", accepted.stderr());
     assert!(!rights.exists(), "nothing is missing any more");
     as_account(&["status"]).expect_code(0);
+    Ok(())
+}
+
+/// The registry by an address that this machine, the nodes and Argo CD's pods all reach, as that of a company would be.
+pub fn own_argocd_delivers(xtask: &Xtask) -> Outcome {
+    let tried = catch_unwind(|| delivered_by_its_own(xtask));
+    // Also after a failure.
+    let _ = std::fs::remove_dir_all(support::root().join(".platen").join(OWN_ARGOCD));
+    up(xtask).expect_code(0);
+    tried.unwrap_or_else(|panic| resume_unwind(panic))?;
+    assert!(gitops::source()?["repoURL"].as_str().expect("an address").contains("platen-registry"));
+    Ok(())
+}
+
+fn delivered_by_its_own(xtask: &Xtask) -> Outcome {
+    let address = docker(&[
+        "inspect",
+        "-f",
+        "{{(index .NetworkSettings.Networks \"kind\").IPAddress}}:5000",
+        "platen-registry",
+    ]);
+    for node in ["control-plane", "worker", "worker2"] {
+        let trust = format!(
+            "mkdir -p /etc/containerd/certs.d/{address} && echo '[host.\"http://{address}\"]' > /etc/containerd/certs.d/{address}/hosts.toml"
+        );
+        docker(&["exec", &format!("{PROFILE}-{node}"), "sh", "-c", &trust]);
+    }
+    let door = xtask.node_port();
+    let config = format!(
+        "[components]\nargocd = true\n[images]\nregistry = \"{address}\"\ninsecure = [\"{address}\"]\n\
+         [cluster]\ngateway = \"127.0.0.1:{door}\"\n"
+    );
+    let _ = std::fs::remove_dir_all(support::root().join(".platen").join(OWN_ARGOCD));
+    let existing = Xtask::configured(OWN_ARGOCD, &config);
+    let context = format!("kind-{PROFILE}");
+    let up_there = ["up", "--provider", "existing", "--context", &context];
+    let there = existing.run(&up_there).expect_code(0);
+    assert!(there.stderr().contains("is there already and is used as it is"), "{}", there.stderr());
+    let source = gitops::source()?;
+    assert_eq!(source["repoURL"], format!("oci://{address}/charts/ocr-app"), "{source}");
+    existing.run(&["demo"]).expect_code(0);
+    let again = existing.run(&up_there).expect_code(0).json();
+    assert_eq!(again["plan"]["actions"], json!([]));
+    existing.run(&["down"]).expect_code(0);
     Ok(())
 }
 

@@ -30,12 +30,17 @@ pub fn argocd(kind: &str) -> Api<DynamicObject> {
     Api::namespaced_with(client(), "argocd", &ApiResource::from_gvk(&kind))
 }
 
+/// What the Application reads the chart from.
+pub fn source() -> Result<serde_json::Value, kube::Error> {
+    Ok(RUNTIME.block_on(application().get("ocr-app"))?.data["spec"]["source"].clone())
+}
+
 pub fn applications_are_synced(xtask: &Xtask) -> Outcome {
     let applications = xtask.run(&["status"]).expect_code(0).json()["applications"].clone();
     assert_eq!(applications[0]["name"], "ocr-app", "{applications}");
     assert_eq!(applications[0]["sync"], "Synced", "{applications}");
     assert_eq!(applications[0]["health"], "Healthy", "{applications}");
-    let source = RUNTIME.block_on(application().get("ocr-app"))?.data["spec"]["source"].clone();
+    let source = source()?;
     assert_eq!(source["repoURL"], "oci://platen-registry:5000/charts/ocr-app", "{source}");
     let chart = std::fs::read_to_string(root().join("charts/ocr-app/Chart.yaml"))?;
     let own = chart.lines().find_map(|line| line.strip_prefix("version: ")).expect("the chart's version");

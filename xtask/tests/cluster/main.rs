@@ -17,17 +17,17 @@ mod serving;
 #[expect(dead_code, reason = "each of the end-to-end tests uses a part of it")]
 #[path = "../support/mod.rs"]
 mod support;
+mod troubles;
 
 use std::collections::BTreeSet;
 use std::process::{Command, ExitCode};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
-use kube::api::{Api, DeleteParams, ListParams, PostParams};
+use kube::api::{Api, ListParams};
 use libtest_mimic::{Arguments, Trial};
-use support::{Outcome, Xtask, eventually};
+use support::{Outcome, Xtask};
 
 const PROFILE: &str = "e2e-cluster";
 /// A gateway, a page and a translation on each of three nodes, two models, the OCR backend, the experiments.
@@ -91,7 +91,7 @@ fn it_serves() -> Vec<Trial> {
         ),
         trial(
             "a deploy is refused where a node has another architecture than the image",
-            foreign_node_is_refused,
+            registry::foreign_node_is_refused,
         ),
         trial("status shows every pod ready and its node", status_is_healthy),
         trial("another number of nodes is refused and nothing is deleted", other_node_count_is_refused),
@@ -127,6 +127,15 @@ fn argocd_delivers() -> Vec<Trial> {
             gitops::deploy_that_cannot_work_says_why,
         ),
         trial(
+            "what something else in the cluster writes anew is told to stay OutOfSync",
+            troubles::what_stays_out_of_sync_is_named,
+        ),
+        trial("a right that Argo CD has not is named", troubles::missing_rights_of_argocd_are_named),
+        trial(
+            "an Argo CD whose repository server starts is waited for",
+            troubles::argocd_that_starts_is_awaited,
+        ),
+        trial(
             "Argo CD follows a private Git repository, and goes back to the registry",
             git_source::follows_a_private_repository,
         ),
@@ -142,6 +151,7 @@ fn doctor_explains() -> Vec<Trial> {
     vec![
         trial("doctor explains pods that are sick of seven things", doctor::sick_pods_are_explained),
         trial("doctor explains a cluster without DNS", doctor::lost_dns_is_explained),
+        trial("doctor explains an empty panel by its target", troubles::target_that_is_down_is_named),
         trial("doctor explains a node that does not answer", doctor::dead_node_is_explained),
     ]
 }
@@ -155,6 +165,10 @@ fn it_breaks() -> Vec<Trial> {
         ),
         trial("the same without retries and failover fails some", chaos::control_run_shows_what_is_prevented),
         trial(
+            "a run of chaos that is interrupted in mid-fault undoes it at once",
+            chaos::interrupted_run_is_undone_at_once,
+        ),
+        trial(
             "a run of chaos that is killed in mid-fault is undone by --recover",
             chaos::killed_run_is_undone,
         ),
@@ -165,11 +179,12 @@ fn it_breaks() -> Vec<Trial> {
 fn it_ends() -> Vec<Trial> {
     vec![
         trial("another checkout's cluster is not touched", foreign_cluster_is_refused),
-        trial("the cluster can be used as an existing one by its context", existing_context),
+        trial("the cluster can be used as an existing one by its context", existing::used_by_its_context),
         trial(
             "an account with few rights is refused with the list, and accepted with what it is given",
             existing::restricted_account,
         ),
+        trial("an existing cluster's own Argo CD delivers", existing::own_argocd_delivers),
         trial("a stopped cluster starts again", stop_and_start),
         trial("everything that a cluster needs is exported into one folder", carried::export),
         trial("down leaves no container, no context and no record", down_leaves_nothing),
@@ -281,39 +296,6 @@ fn registry_is_wired(_: &Xtask) -> Outcome {
     Ok(())
 }
 
-/// A node of another architecture, as the API server would show a small board that is switched off.
-fn foreign_node_is_refused(xtask: &Xtask) -> Outcome {
-    const BOARD: &str = "e2e-arm64-board";
-    let other = if cfg!(target_arch = "aarch64") { "amd64" } else { "arm64" };
-    let node: Node = serde_json::from_value(serde_json::json!({
-        "apiVersion": "v1",
-        "kind": "Node",
-        "metadata": {"name": BOARD, "labels": {"kubernetes.io/arch": other, "kubernetes.io/os": "linux"}},
-    }))?;
-    let own_alone = registry::OneArchitecture::of(&RUNTIME, "platen/ocr-service", other);
-    let nodes = Api::<Node>::all(client());
-    RUNTIME.block_on(nodes.create(&PostParams::default(), &node))?;
-    let generation = || -> Result<Option<i64>, kube::Error> {
-        let api = Api::<Deployment>::namespaced(client(), "ocr");
-        Ok(RUNTIME.block_on(api.get("ocr-gateway"))?.metadata.generation)
-    };
-    let before = generation()?;
-    // One node more than gateways: the release would have to change.
-    let refused = xtask.run(&["up"]);
-    RUNTIME.block_on(nodes.delete(BOARD, &DeleteParams::default()))?;
-    drop(own_alone);
-    let refused = refused.expect_code(1);
-    let said = refused.stderr();
-    assert!(said.contains(BOARD) && said.contains(&format!("not for linux/{other}")), "{said}");
-    assert!(
-        said.contains("cargo xtask") && said.contains("build --platform linux/amd64,linux/arm64"),
-        "{said}"
-    );
-    assert_eq!(generation()?, before, "nothing was changed in the cluster");
-    up(xtask).expect_code(0);
-    Ok(())
-}
-
 fn status_is_healthy(xtask: &Xtask) -> Outcome {
     let status = xtask.run(&["status"]).expect_code(0).json();
     assert_eq!(status["healthy"], true);
@@ -342,38 +324,6 @@ fn foreign_cluster_is_refused(xtask: &Xtask) -> Outcome {
     assert!(refused.expect_code(2).stderr().contains("not made from this checkout"));
     down.expect_code(0);
     xtask.run(&["status"]).expect_code(0);
-    Ok(())
-}
-
-fn existing_context(xtask: &Xtask) -> Outcome {
-    let door = format!("127.0.0.1:{}", xtask.node_port());
-    let config = format!(
-        "[components]\nexperiments = true\n[images]\nregistry = \"localhost:5000\"\n[cluster]\ngateway = \"{door}\"\n"
-    );
-    // A killed run's record names a context that is gone; `down` rightly refuses to forget it.
-    let _ = std::fs::remove_dir_all(support::root().join(".platen/e2e-existing"));
-    let existing = Xtask::configured("e2e-existing", &config);
-    let context = format!("kind-{PROFILE}");
-
-    let unknown =
-        existing.run(&["up", "--provider", "existing", "--context", "no-such-context"]).expect_code(2);
-    assert!(unknown.stderr().contains(&context), "those that exist are named: {}", unknown.stderr());
-    let up_there = ["up", "--provider", "existing", "--context", &context];
-    let before = staying(xtask);
-    let adopted = existing.run(&up_there).expect_code(0);
-    let actions = adopted.json()["plan"]["actions"].clone();
-    assert_eq!(actions.as_array().map(Vec::len), Some(1), "{actions}");
-    assert!(actions[0]["why"].as_str().expect("a reason").contains("Argo CD"), "{actions}");
-    assert_eq!(staying(xtask), before, "what serves is taken over, not made anew");
-    existing.run(&["demo"]).expect_code(0);
-    existing.run(&["down"]).expect_code(0);
-    // The cluster removes pods after their deployment.
-    eventually("the pods leave", Duration::from_secs(30), || {
-        pods("ocr", "gateway").iter().all(|pod| pod.metadata.deletion_timestamp.is_some())
-    });
-    let nodes = RUNTIME.block_on(Api::<Node>::all(client()).list(&ListParams::default()))?;
-    assert_eq!(nodes.items.len(), 3, "the cluster itself is somebody else's");
-    up(xtask).expect_code(0);
     Ok(())
 }
 

@@ -1,9 +1,12 @@
 //! The local registry: how nodes are made to ask it, and as a test changes it (tags of one architecture, until it has ended).
 
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{Api, DeleteParams, PostParams};
 use tokio::runtime::Runtime;
 
 use crate::support::{Json, Outcome, Xtask};
-use crate::{PROFILE, RUNTIME, docker};
+use crate::{PROFILE, RUNTIME, client, docker, up};
 
 const REGISTRY: &str = "http://127.0.0.1:5000";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -28,6 +31,39 @@ pub fn nodes_are_wired_by_context(xtask: &Xtask) -> Outcome {
     assert_eq!(wired[0]["done"].as_array().map(Vec::len), Some(3), "{wired}");
     docker(&pull);
     docker(&["exec", &node, "ctr", "-n", "k8s.io", "images", "rm", &image]);
+    Ok(())
+}
+
+/// A node of another architecture, as the API server would show a small board that is switched off.
+pub fn foreign_node_is_refused(xtask: &Xtask) -> Outcome {
+    const BOARD: &str = "e2e-arm64-board";
+    let other = if cfg!(target_arch = "aarch64") { "amd64" } else { "arm64" };
+    let node: Node = serde_json::from_value(serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": BOARD, "labels": {"kubernetes.io/arch": other, "kubernetes.io/os": "linux"}},
+    }))?;
+    let own_alone = OneArchitecture::of(&RUNTIME, "platen/ocr-service", other);
+    let nodes = Api::<Node>::all(client());
+    RUNTIME.block_on(nodes.create(&PostParams::default(), &node))?;
+    let generation = || -> Result<Option<i64>, kube::Error> {
+        let api = Api::<Deployment>::namespaced(client(), "ocr");
+        Ok(RUNTIME.block_on(api.get("ocr-gateway"))?.metadata.generation)
+    };
+    let before = generation()?;
+    // One node more than gateways: the release would have to change.
+    let refused = xtask.run(&["up"]);
+    RUNTIME.block_on(nodes.delete(BOARD, &DeleteParams::default()))?;
+    drop(own_alone);
+    let refused = refused.expect_code(1);
+    let said = refused.stderr();
+    assert!(said.contains(BOARD) && said.contains(&format!("not for linux/{other}")), "{said}");
+    assert!(
+        said.contains("cargo xtask") && said.contains("build --platform linux/amd64,linux/arm64"),
+        "{said}"
+    );
+    assert_eq!(generation()?, before, "nothing was changed in the cluster");
+    up(xtask).expect_code(0);
     Ok(())
 }
 

@@ -102,9 +102,20 @@ impl Xtask {
 
     /// As [`Xtask::kill_in_step`], `after` it told a line that holds `wanted`.
     pub fn kill_when(&self, args: &[&str], wanted: &str, after: Duration) -> Result<bool, String> {
+        self.signal_when(args, wanted, after, "KILL").map(|code| code.is_none())
+    }
+
+    /// Starts the command and sends it a signal `after` it told a line that holds `wanted`. Its exit code, none where the
+    /// signal ended it. The error is what it said when it failed before.
+    pub fn signal_when(
+        &self,
+        args: &[&str],
+        wanted: &str,
+        after: Duration,
+        signal: &str,
+    ) -> Result<Option<i32>, String> {
         let mut child =
             self.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("starting xtask");
-        // Open until the end: what is killed must not end before, by a pipe that nobody reads.
         let mut stderr = BufReader::new(child.stderr.take().expect("its stderr")).lines();
         let mut said = Vec::new();
         for line in stderr.by_ref().map_while(Result::ok) {
@@ -115,17 +126,19 @@ impl Xtask {
                 break;
             }
         }
-        let ended = child.try_wait().expect("its state");
-        let _ = child.kill();
-        let _ = child.wait();
-        match ended {
-            None => Ok(true),
-            Some(status) if status.success() => Ok(false),
+        match child.try_wait().expect("its state") {
+            None => {}
+            Some(status) if status.success() => return Ok(Some(0)),
             Some(status) => {
                 said.extend(stderr.map_while(Result::ok));
-                Err(format!("{status} before it could be killed at {wanted}:\n{}", said.join("\n")))
+                return Err(format!("{status} before its signal at {wanted}:\n{}", said.join("\n")));
             }
         }
+        let id = child.id().to_string();
+        Command::new("kill").args([&format!("-{signal}"), &id]).status().expect("sending the signal");
+        // Read to its end, which a process that it started may hold open for longer: it must not end by a full pipe.
+        std::thread::spawn(move || stderr.map_while(Result::ok).count());
+        Ok(child.wait().expect("its end").code())
     }
 }
 

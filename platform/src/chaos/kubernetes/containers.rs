@@ -5,12 +5,21 @@ use bollard::query_parameters::{KillContainerOptions, StopContainerOptions};
 
 use crate::chaos::fault::Mode;
 use crate::cluster::containers::{self, ContainerState, state};
+use crate::engine;
 use crate::error::{Doing, Error, Result};
 use crate::host::Host;
 use crate::process::Cmd;
 
 /// How long a node may take to end in order.
 const STOPS_WITHIN: i32 = 20;
+/// The least CPU weight that there is, for the cgroup of the container that it runs in (version 2, else 1): it is gone with
+/// the container's end.
+const WEIGH_LEAST: &str =
+    "cd /sys/fs/cgroup; if [ -e cpu.weight ]; then echo 1 > cpu.weight; else echo 2 > cpu/cpu.shares; fi";
+/// The kernel's own weight, where it is the least.
+const WEIGH_AGAIN: &str = r#"cd /sys/fs/cgroup
+if [ "$(cat cpu.weight 2>/dev/null)" = 1 ]; then echo 100 > cpu.weight; fi
+if [ "$(cat cpu/cpu.shares 2>/dev/null)" = 2 ]; then echo 1024 > cpu/cpu.shares; fi"#;
 /// Prints the ids of a pod's own processes that are in state $2, or of all of them; the sandbox's is left out. The pod's
 /// uid stands in the name of the cgroup, with dashes or, where systemd makes it, with underscores.
 const PROCESSES: &str = r#"uid=$1; other=$(echo "$uid" | tr - _)
@@ -20,24 +29,47 @@ for dir in /proc/[0-9]*; do
   echo "${dir#/proc/} $(sed 's/.*) //' "$dir/stat" 2>/dev/null | cut -c1)"
 done"#;
 
-pub async fn strike(docker: &Docker, container: &str, mode: Mode) -> Result<()> {
-    let doing = format!("making {container} {}", mode.participle());
-    match mode {
-        Mode::Stop => {
-            let options = StopContainerOptions { t: Some(STOPS_WITHIN), ..StopContainerOptions::default() };
-            docker.stop_container(container, Some(options)).await
-        }
-        Mode::Kill => docker.kill_container(container, None::<KillContainerOptions>).await,
-        Mode::Pause => docker.pause_container(container).await,
-    }
-    .doing(doing)
+/// A node's container.
+pub struct NodeContainer<'a> {
+    pub host: &'a Host,
+    pub engine: &'a engine::Ready,
+    pub name: &'a str,
 }
 
-/// Running again; what runs, and what is gone for good, is left alone.
-pub async fn start(docker: &Docker, container: &str) -> Result<()> {
-    match state(docker, container).await? {
-        Some(ContainerState::Stopped) => containers::start(docker, container).await,
-        _ => Ok(()),
+impl NodeContainer<'_> {
+    pub async fn strike(&self, mode: Mode) -> Result<()> {
+        let (docker, name) = (&self.engine.docker, self.name);
+        let doing = format!("making {name} {}", mode.participle());
+        match mode {
+            Mode::Stop => {
+                // It works at its end for seconds; elsewhere on its own processors, here on those of the other nodes.
+                if let Err(error) = self.shell(WEIGH_LEAST).await {
+                    self.host.events.warn(format!("{name} ends at its full CPU weight: {error}"));
+                }
+                let options =
+                    StopContainerOptions { t: Some(STOPS_WITHIN), ..StopContainerOptions::default() };
+                docker.stop_container(name, Some(options)).await
+            }
+            Mode::Kill => docker.kill_container(name, None::<KillContainerOptions>).await,
+            Mode::Pause => docker.pause_container(name).await,
+        }
+        .doing(doing)
+    }
+
+    /// Running again; what is gone for good is left alone.
+    pub async fn start(&self) -> Result<()> {
+        match state(&self.engine.docker, self.name).await? {
+            Some(ContainerState::Stopped) => containers::start(&self.engine.docker, self.name).await,
+            // Whoever was to stop it may have been killed before.
+            Some(ContainerState::Running) => self.shell(WEIGH_AGAIN).await,
+            Some(ContainerState::Paused) | None => Ok(()),
+        }
+    }
+
+    async fn shell(&self, script: &str) -> Result<()> {
+        let cmd = containers::exec(self.engine.docker_host(), self.name).args(["sh", "-c", script]);
+        self.host.processes.run(&cmd).await?;
+        Ok(())
     }
 }
 

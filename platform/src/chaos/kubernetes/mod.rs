@@ -96,6 +96,10 @@ impl Kubernetes {
         })
     }
 
+    fn node<'a>(&'a self, name: &'a str) -> Result<containers::NodeContainer<'a>> {
+        Ok(containers::NodeContainer { host: &self.host, engine: self.engine()?, name })
+    }
+
     fn pod_processes<'a>(&'a self, container: &'a str, uid: &'a str) -> Result<PodProcesses<'a>> {
         Ok(PodProcesses { host: &self.host, docker_host: self.engine()?.docker_host(), container, uid })
     }
@@ -200,9 +204,7 @@ impl Ground for Kubernetes {
 
     async fn strike(&self, victim: &Victim) -> Result<()> {
         match victim.fault {
-            Fault::Node { mode } => {
-                containers::strike(&self.engine()?.docker, container(victim)?, mode).await
-            }
+            Fault::Node { mode } => self.node(container(victim)?)?.strike(mode).await,
             Fault::Pod => {
                 let (namespace, name) = parts(&victim.name);
                 let api = Api::<Pod>::namespaced(self.client.clone(), namespace);
@@ -262,9 +264,7 @@ impl Ground for Kubernetes {
 
     async fn undo(&self, step: &UndoStep) -> Result<()> {
         match step {
-            UndoStep::StartContainer { container } => {
-                containers::start(&self.engine()?.docker, container).await
-            }
+            UndoStep::StartContainer { container } => self.node(container)?.start().await,
             UndoStep::UnpauseContainer { container } => {
                 containers::unpause(&self.engine()?.docker, container).await
             }

@@ -6,11 +6,10 @@ use kube::api::{Api, ListParams};
 use super::quantity::{mib, milli};
 use crate::chaos::survey::{NodeFacts, Patience, PodFacts, Resources, Survey};
 use crate::cluster;
-use crate::cluster::objects::{is_node_ready, is_pod_ready};
+use crate::cluster::objects::{UNREACHABLE, component, is_node_ready, is_pod_ready};
 use crate::error::{Doing, Result};
 
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
-const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 
 /// `containers`: what this machine knows of the nodes.
 pub async fn survey(client: &kube::Client, containers: &[cluster::Node]) -> Result<Survey> {
@@ -53,15 +52,15 @@ pub fn pod_facts(pod: &Pod) -> Option<PodFacts> {
     if ended || pod.metadata.deletion_timestamp.is_some() {
         return None;
     }
-    let label = |name: &str| pod.metadata.labels.as_ref().and_then(|labels| labels.get(name)).cloned();
-    let component = label("app.kubernetes.io/component").unwrap_or_default();
+    let part_of = pod.metadata.labels.as_ref().and_then(|labels| labels.get("app.kubernetes.io/part-of"));
+    let component = component(pod).unwrap_or_default().to_owned();
     let (owner, bound_to_node) = owner(pod);
     Some(PodFacts {
         namespace: pod.metadata.namespace.clone().unwrap_or_default(),
         name: pod.metadata.name.clone().unwrap_or_default(),
         uid: pod.metadata.uid.clone().unwrap_or_default(),
         node: spec.node_name.clone().unwrap_or_default(),
-        ours: label("app.kubernetes.io/part-of").as_deref() == Some("platen") && component != "experiment",
+        ours: part_of.is_some_and(|it| it == "platen") && component != "experiment",
         component,
         owner,
         bound_to_node,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::spec::{NodeSpec, Role, RoleSpec, Spec};
 use crate::error::{Error, Result};
 use crate::host::write_atomically;
-use crate::observe::alerts;
+use crate::observe::{self, alerts};
 use crate::process::Cmd;
 
 /// The namespace that the dashboards look into.
@@ -82,7 +82,7 @@ pub fn config(spec: &Spec) -> Result<String> {
         global: Global { scrape_interval: "5s", evaluation_interval: "5s" },
         rule_files: [RULES],
         scrape_configs: vec![
-            Job { name: "ocr", metrics_path: "/metrics", static_configs: roles.collect() },
+            Job { name: observe::JOB, metrics_path: "/metrics", static_configs: roles.collect() },
             nodes("/metrics"),
             nodes("/metrics/cadvisor"),
         ],

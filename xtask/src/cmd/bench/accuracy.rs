@@ -1,13 +1,14 @@
 //! `bench accuracy`: characters read wrong, by plain Tesseract and by the service.
 
 use clap::Args;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::CellAlignment;
 use platform::bench::accuracy::{self, Accuracy, Options};
 use platform::{Error, Exit, Result};
 
 use crate::cli::GlobalArgs;
 use crate::cmd::host;
 use crate::printer::Printer;
+use crate::printer::headed;
 
 /// Errors of plain Tesseract and of Platen on pictures whose text is known, made anew from a seed
 ///
@@ -46,17 +47,8 @@ pub async fn run(global: &GlobalArgs, args: AccuracyArgs, printer: &Printer) -> 
 }
 
 fn table(found: &Accuracy) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header([
-        "SEED",
-        "PICTURES",
-        "COUNT",
-        "PLAIN CER",
-        "PLATEN CER",
-        "OF PLAIN",
-        "PLAIN MS",
-        "PLATEN MS",
-    ]);
+    let mut table =
+        headed(["SEED", "PICTURES", "COUNT", "PLAIN CER", "PLATEN CER", "OF PLAIN", "PLAIN MS", "PLATEN MS"]);
     for column in table.column_iter_mut().skip(2) {
         column.set_cell_alignment(CellAlignment::Right);
     }

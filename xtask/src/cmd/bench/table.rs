@@ -1,7 +1,9 @@
 //! A run of the benchmark as text: a table for each image, the processes, the targets.
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, Table};
 use platform::bench::{Cell, Goal, Peer, Picture, Plan, Report, Target};
+
+use crate::printer::headed;
 
 pub fn plan(plan: &Plan) -> String {
     let prepare = plan.prepare.iter().map(|line| format!("would {line}"));
@@ -35,8 +37,7 @@ pub fn report(report: &Report) -> String {
 }
 
 pub fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header);
+    let mut table = headed(header);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
