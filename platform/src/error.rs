@@ -113,6 +113,11 @@ impl Error {
         }
     }
 
+    /// Whether the API server refused it to this account.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Kube { source, .. } if matches!(&**source, kube::Error::Api(refused) if refused.code == 403))
+    }
+
     /// What to do next, where that can be said.
     pub fn hint(&self) -> Option<String> {
         match self {

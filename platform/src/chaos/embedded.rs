@@ -121,7 +121,7 @@ impl Ground for Processes {
         Ok((timings, vec![setting]))
     }
 
-    fn ensure_possible(&self, _: Fault) -> Result<()> {
+    async fn ensure_possible(&self, _: &Victim) -> Result<()> {
         Ok(())
     }
 

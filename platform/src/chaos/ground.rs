@@ -29,8 +29,8 @@ pub trait Ground: Send + Sync {
         clock: Clock,
     ) -> Result<(Timings, Vec<Setting>)>;
 
-    /// An error where this fault cannot be done here, with what can.
-    fn ensure_possible(&self, fault: Fault) -> Result<()>;
+    /// An error where its fault cannot be done here, with what can.
+    async fn ensure_possible(&self, victim: &Victim) -> Result<()>;
 
     /// What will undo the fault; known before it is done.
     async fn undo_of(&self, victim: &Victim) -> Result<Vec<UndoStep>>;

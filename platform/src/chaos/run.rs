@@ -190,7 +190,7 @@ async fn prepare(
     }
     let mut survey = ground.survey().await?;
     let mut victim = options.what.aim(&survey, options.force)?;
-    ground.ensure_possible(victim.fault)?;
+    ground.ensure_possible(&victim).await?;
     let doors = load::doors(host, &[])?;
     let names: Vec<String> = doors.iter().map(|door| door.name.clone()).collect();
     let preflight = preflight(&survey, &victim, &names);

@@ -87,7 +87,7 @@ impl Ground for Double {
     async fn timings(&self, _: &Survey, _: &Victim, _: Clock) -> Result<(Timings, Vec<Setting>)> {
         Ok((Timings { cluster: None, ..crate::chaos::predict::tests::timings() }, Vec::new()))
     }
-    fn ensure_possible(&self, _: Fault) -> Result<()> {
+    async fn ensure_possible(&self, _: &Victim) -> Result<()> {
         Ok(())
     }
     async fn undo_of(&self, victim: &Victim) -> Result<Vec<UndoStep>> {

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Result};
 
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 const MANAGER: &str = "platen";
@@ -61,8 +61,7 @@ pub async fn ours(client: &kube::Client, among: &[Place]) -> Result<Vec<Place>> 
             Ok(Some(metadata)) if is_ours(&metadata) => list.push(*place),
             Ok(_) => {}
             // Who may not read Secrets has made none.
-            Err(Error::Kube { source, .. }) if matches!(&*source, kube::Error::Api(refused) if refused.code == 403) =>
-                {}
+            Err(error) if error.is_forbidden() => {}
             Err(error) => return Err(error),
         }
     }

@@ -41,9 +41,7 @@ impl GitOps {
 pub(super) async fn forget_interrupted(client: &kube::Client) -> Result<()> {
     match forget(client).await {
         // Who may not remove one has made none.
-        Err(Error::Kube { source, .. }) if matches!(&*source, kube::Error::Api(refused) if refused.code == 403) => {
-            Ok(())
-        }
+        Err(error) if error.is_forbidden() => Ok(()),
         forgotten => forgotten,
     }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::cluster::client::client;
 use crate::cluster::{ClusterState, Endpoint, NodeState};
 use crate::diagnose::{self, Scope};
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Result};
 use crate::gitops;
 use crate::host::Host;
 use crate::up;
@@ -105,7 +105,7 @@ pub(crate) async fn kubernetes_status(
     let beside: Vec<&str> = up::Component::ALL.into_iter().map(up::Component::namespace).collect();
     let found = match diagnose::explain_scope(&client, &Scope::all(&beside)).await {
         // An account of somebody else's cluster may not look there; what is there is not ours.
-        Err(Error::Kube { source, .. }) if is_forbidden(&source) => Vec::new(),
+        Err(error) if error.is_forbidden() => Vec::new(),
         found => found?,
     };
     for finding in found {
@@ -127,10 +127,6 @@ pub(crate) async fn kubernetes_status(
     let healthy = healthy && applications.iter().all(gitops::Summary::is_well);
     let cluster = Some(cluster);
     Ok(StatusReport { summary, healthy, cluster, workloads, applications, findings, endpoints, page: None })
-}
-
-fn is_forbidden(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(refused) if refused.code == 403)
 }
 
 fn workload(pod: &Pod, namespace: &str) -> Workload {

@@ -232,17 +232,17 @@ impl Apps {
                 self.host.events.note(format!("{pod} makes room for one on {}", door.node));
             }
         }
-        self.until_ready(client, async || changed(client, values).await).await
+        self.until_ready(client, Some(values)).await
     }
 
-    /// `besides`: what else has to be gone.
-    pub(super) async fn until_ready(
-        &self,
-        client: &kube::Client,
-        besides: impl AsyncFn() -> Result<Vec<String>>,
-    ) -> Result<()> {
+    /// `values`: what the chart was given, where that is known.
+    pub(super) async fn until_ready(&self, client: &kube::Client, values: Option<&Value>) -> Result<()> {
         crate::wait::until(READY_WITHIN, "cargo xtask status", || async {
-            let unready = [besides().await?, self.unready(client).await?].concat();
+            let changed = match values {
+                Some(values) => changed(client, values).await?,
+                None => Vec::new(),
+            };
+            let unready = [changed, self.unready(client).await?].concat();
             if unready.is_empty() {
                 return Ok(crate::wait::Seen::Ready(()));
             }

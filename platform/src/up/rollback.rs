@@ -61,7 +61,7 @@ impl Apps {
             .events
             .note("by Helm, the next `cargo xtask up` or `deploy` brings this checkout's chart again");
         // Its values are helm's: what they want of the replicas is not known here.
-        self.until_ready(client, async || Ok(Vec::new())).await?;
+        self.until_ready(client, None).await?;
         // Helm tells the chart's name and version in one word.
         let version = chart.trim_start_matches(|c: char| !c.is_ascii_digit());
         Ok(format!("{version}, revision {revision}"))

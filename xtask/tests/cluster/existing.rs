@@ -15,6 +15,8 @@ use kube::api::{Api, ListParams};
 
 const NAMESPACE: &str = "e2e-deployer";
 const RESTRICTED: &str = "e2e-restricted";
+/// The role that the refusal of `--kill-pod` names.
+const CHAOS: &str = "platen-chaos";
 const OWN_ARGOCD: &str = "e2e-own-argocd";
 
 pub fn used_by_its_context(xtask: &Xtask) -> Outcome {
@@ -71,15 +73,18 @@ fn helm_goes_back_and_forth(xtask: &Xtask) {
 /// Refused with the list, accepted once an administrator applied what it wrote, and the cluster is given back.
 pub fn restricted_account(xtask: &Xtask) -> Outcome {
     // Also after a failure: the tests behind this one have the same cluster.
-    let tried = catch_unwind(refused_and_accepted);
+    let tried = catch_unwind(|| refused_and_accepted(xtask.node_port()));
     let given_back = give_back(xtask);
     tried.unwrap_or_else(|panic| resume_unwind(panic)).and(given_back)
 }
 
-fn refused_and_accepted() -> Outcome {
-    let config = "[components]\nexperiments = true\n[images]\nregistry = \"localhost:5000\"\n";
+fn refused_and_accepted(node_port: u16) -> Outcome {
+    let config = format!(
+        "[components]\nexperiments = true\n[images]\nregistry = \"localhost:5000\"\n\
+         [cluster]\ngateway = \"127.0.0.1:{node_port}\"\n"
+    );
     let _ = std::fs::remove_dir_all(support::root().join(".platen").join(RESTRICTED));
-    let existing = Xtask::configured(RESTRICTED, config);
+    let existing = Xtask::configured(RESTRICTED, &config);
     account()?;
     let kubeconfig = kubeconfig()?;
     let as_account = |args: &[&str]| {
@@ -109,6 +114,15 @@ fn refused_and_accepted() -> Outcome {
     assert!(accepted.stderr().contains("found on the cluster: storage class"), "{}", accepted.stderr());
     assert!(!rights.exists(), "nothing is missing any more");
     as_account(&["status"]).expect_code(0);
+
+    let kill = ["chaos", "--kill-pod", "--rate", "3", "--steady", "3s", "--max-errors", "100"];
+    let refused = as_account(&kill).expect_code(3).stderr();
+    assert!(refused.contains("this account may not remove ocr/"), "{refused}");
+    kubectl(&["-n", "ocr", "create", "role", CHAOS, "--verb=delete", "--resource=pods"], "")?;
+    let account = format!("--serviceaccount={NAMESPACE}:deployer");
+    kubectl(&["-n", "ocr", "create", "rolebinding", CHAOS, &format!("--role={CHAOS}"), &account], "")?;
+    let killed = as_account(&kill).expect_code(0).json();
+    assert_eq!(killed["fault"]["proofs"][0]["holds"], true, "{}", killed["fault"]);
     Ok(())
 }
 
@@ -165,7 +179,7 @@ fn give_back(xtask: &Xtask) -> Outcome {
     delete(&["namespace", NAMESPACE, "--wait=false"])?;
     delete(&["clusterrole,clusterrolebinding", "platen"])?;
     for namespace in ["ocr", "backend", "argocd"] {
-        delete(&["-n", namespace, "role,rolebinding", "platen"])?;
+        delete(&["-n", namespace, "role,rolebinding", "platen", CHAOS])?;
     }
     up(xtask).expect_code(0);
     Ok(())

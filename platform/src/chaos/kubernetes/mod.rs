@@ -107,6 +107,9 @@ impl Kubernetes {
     /// What Argo CD found wrong while its own pods were away stands there until it looks again, which may be minutes: it is
     /// asked to, now and then. One that is set aside for a control run cannot look, and is not waited for meanwhile.
     async fn unwell_applications(&self) -> Result<Vec<String>> {
+        if self.kept.is_empty() {
+            return Ok(Vec::new());
+        }
         let looked_after = control::applications(&self.client).await?;
         let counts = |name: &String| {
             self.kept.contains(name) && looked_after.iter().any(|(_, application)| application == name)
@@ -119,6 +122,14 @@ impl Kubernetes {
             control::refresh(&self.client).await?;
         }
         Ok(unwell)
+    }
+
+    /// A pod, without grace. `dry_run`: only what the API server says to it.
+    async fn remove(&self, victim: &Victim, dry_run: bool) -> Result<()> {
+        let (namespace, name) = parts(&victim.name);
+        let api = Api::<Pod>::namespaced(self.client.clone(), namespace);
+        let at_once = DeleteParams { grace_period_seconds: Some(0), dry_run, ..DeleteParams::default() };
+        api.delete(name, &at_once).await.map(drop).doing(format!("removing {name}"))
     }
 
     fn quiet(&self) -> Step {
@@ -136,6 +147,17 @@ fn container(victim: &Victim) -> Result<&str> {
             "remove a pod instead: cargo xtask chaos --kill-pod",
         )
     })
+}
+
+fn may_not_remove(pod: &str) -> Error {
+    let (namespace, _) = parts(pod);
+    Error::machine(
+        format!("this account may not remove {pod}"),
+        format!(
+            "have an administrator allow it: kubectl -n {namespace} create role platen-chaos --verb=delete --resource=pods, \
+             and a rolebinding to this account"
+        ),
+    )
 }
 
 /// Namespace and name of a pod.
@@ -162,8 +184,14 @@ impl Ground for Kubernetes {
         settings::read(&self.client, survey, victim, clock).await
     }
 
-    fn ensure_possible(&self, fault: Fault) -> Result<()> {
-        if matches!(fault, Fault::Pod) || self.nodes.iter().any(|node| node.container.is_some()) {
+    async fn ensure_possible(&self, victim: &Victim) -> Result<()> {
+        if matches!(victim.fault, Fault::Pod) {
+            return match self.remove(victim, true).await {
+                Err(error) if error.is_forbidden() => Err(may_not_remove(&victim.name)),
+                tried => tried,
+            };
+        }
+        if self.nodes.iter().any(|node| node.container.is_some()) {
             return Ok(());
         }
         Err(Error::machine(
@@ -205,12 +233,7 @@ impl Ground for Kubernetes {
     async fn strike(&self, victim: &Victim) -> Result<()> {
         match victim.fault {
             Fault::Node { mode } => self.node(container(victim)?)?.strike(mode).await,
-            Fault::Pod => {
-                let (namespace, name) = parts(&victim.name);
-                let api = Api::<Pod>::namespaced(self.client.clone(), namespace);
-                let at_once = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
-                api.delete(name, &at_once).await.map(drop).doing(format!("removing {name}"))
-            }
+            Fault::Pod => self.remove(victim, false).await,
             Fault::Hang => {
                 let uid = victim.uid.clone().unwrap_or_default();
                 self.pod_processes(container(victim)?, &uid)?.signal("STOP").await
@@ -292,11 +315,15 @@ impl Ground for Kubernetes {
 
     async fn missing(&self, before: &Survey, since: Timestamp) -> Result<Vec<String>> {
         let now = self.survey().await?;
-        let alive = cluster::objects::alive_since(&self.client, since).await?;
+        let alive = match cluster::objects::alive_since(&self.client, since).await {
+            // Then the nodes' own conditions have to do, which are later.
+            Err(error) if error.is_forbidden() => None,
+            alive => Some(alive?),
+        };
         let leaving = places::leaving(&self.client).await?;
         // What else comes and goes on a cluster that is not Platen's is no part of the run.
         let before = if self.foreign { &places::ours(before) } else { before };
-        let missing = places::missing(before, &now, &alive, leaving);
+        let missing = places::missing(before, &now, alive.as_deref(), leaving);
         if missing.is_empty() { self.unwell_applications().await } else { Ok(missing) }
     }
 

@@ -8,6 +8,7 @@ use crate::chaos::survey::{NodeFacts, Patience, PodFacts, Resources, Survey};
 use crate::cluster;
 use crate::cluster::objects::{UNREACHABLE, component, is_node_ready, is_pod_ready};
 use crate::error::{Doing, Result};
+use crate::up::NAMESPACES;
 
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 
@@ -15,11 +16,27 @@ const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 pub async fn survey(client: &kube::Client, containers: &[cluster::Node]) -> Result<Survey> {
     let all = ListParams::default();
     let nodes = Api::<Node>::all(client.clone()).list(&all).await.doing("listing the nodes")?;
-    let pods = Api::<Pod>::all(client.clone()).list(&all).await.doing("listing the pods")?;
     Ok(Survey {
         nodes: nodes.items.iter().map(|node| node_facts(node, containers)).collect(),
-        pods: pods.items.iter().filter_map(pod_facts).collect(),
+        pods: pods(client).await?.iter().filter_map(pod_facts).collect(),
     })
+}
+
+/// Of the whole cluster; for an account that may not see them, of Platen's namespaces.
+async fn pods(client: &kube::Client) -> Result<Vec<Pod>> {
+    match list(Api::all(client.clone())).await {
+        Err(error) if error.is_forbidden() => {}
+        pods => return pods,
+    }
+    let mut pods = Vec::new();
+    for namespace in NAMESPACES {
+        pods.extend(list(Api::namespaced(client.clone(), namespace)).await?);
+    }
+    Ok(pods)
+}
+
+async fn list(api: Api<Pod>) -> Result<Vec<Pod>> {
+    Ok(api.list(&ListParams::default()).await.doing("listing the pods")?.items)
 }
 
 fn node_facts(node: &Node, containers: &[cluster::Node]) -> NodeFacts {
