@@ -35,6 +35,7 @@ pub mod status;
 pub mod tls;
 pub mod tools;
 pub mod up;
+mod variables;
 pub mod wait;
 
 pub use error::{Error, Exit, Result};

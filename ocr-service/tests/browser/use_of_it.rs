@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::Router;
+use axum::body::Bytes;
 use axum::http::Uri;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpSocket};
@@ -67,7 +68,8 @@ async fn a_letter_that_is_chosen_is_really_read() {
 
 /// A gateway and a translation in one, with these words in every letter.
 async fn double(words: Value) -> String {
-    let answer = move |uri: Uri| {
+    // The whole request is read: a connection that ends with a part of it unread may be taken for the next one.
+    let answer = move |uri: Uri, _whole: Bytes| {
         let translation = json!({ "translatedText": "안녕 <b>하세요</b>" });
         let read = json!({ "text": "Hello <img src=x onerror=alert(1)>", "words": words });
         std::future::ready(Json(if uri.path() == "/translate" { translation } else { read }))

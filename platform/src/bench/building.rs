@@ -12,10 +12,9 @@ use crate::engine;
 use crate::error::{Doing, Error, Result};
 use crate::host::Host;
 use crate::images::{self, BuildOptions, builder};
-use crate::mirror::{self, Mirror, registry};
+use crate::mirror::{self, Mirror, Supply, registry};
 use crate::registry::Platform;
 use crate::service::source_files;
-use crate::up::Supply;
 
 /// Both platforms from empty caches, against one.
 const BOTH_OF_ONE: f64 = 1.35;

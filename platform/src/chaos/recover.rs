@@ -38,8 +38,11 @@ pub async fn recover(host: &Host) -> Result<Recovered> {
     let (host, target, provider) = made(host)?;
     let ground: Box<dyn Ground> = match provider.context() {
         None => Box::new(Processes::new(&host)?),
-        // Of the nodes nothing needs to be known: their containers stand in the journal.
-        Some(context) => Box::new(Kubernetes::new(&host, &target, &context, ClusterState::Stopped).await?),
+        Some(context) => {
+            // Of the nodes nothing needs to be known: their containers stand in the journal.
+            let stopped = ClusterState::Stopped { nodes: Vec::new() };
+            Box::new(Kubernetes::new(&host, &target, &context, stopped).await?)
+        }
     };
     let fault = Some(journal.title.clone());
     let mut undoing = Undoing::new(&host, place, journal);

@@ -2,7 +2,7 @@
 
 mod values;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -30,7 +30,7 @@ pub async fn check(host: &Host, step: &Step) -> Result<String> {
     let chart = Chart::Path(path);
     let release = Release::new("ocr", "ocr");
     let allowed = Allowed::by_project()?;
-    let mut objects = 0;
+    let (mut objects, mut rendered) = (0, BTreeSet::new());
     for (name, values) in accepted() {
         step.message(format!("rendering {name}"));
         let text = helm.template(&release, &chart, &values).await?;
@@ -39,11 +39,13 @@ pub async fn check(host: &Host, step: &Step) -> Result<String> {
             sound(document)
                 .and_then(|()| allowed.check(document))
                 .map_err(|error| Error::unhealthy(format!("with {name}: {error}"), hint(&error)))?;
+            rendered.extend((!is_test(document)).then(|| kind_of(document)));
         }
         one_after_the_other(&documents)
             .map_err(|error| Error::unhealthy(format!("with {name}: {error}"), hint(&error)))?;
         objects += documents.len();
     }
+    allowed.all_used(&rendered)?;
     for (name, values) in refused() {
         step.message(format!("refusing {name}"));
         match helm.template(&release, &chart, &values).await {
@@ -138,8 +140,22 @@ fn of_pod(pod: Option<&PodSpec>) -> Vec<String> {
     violations
 }
 
+/// Group and kind.
+type Kind = (String, String);
+
+fn kind_of(document: &Value) -> Kind {
+    let version = document["apiVersion"].as_str().unwrap_or_default();
+    let group = version.split_once('/').map_or("", |(group, _)| group);
+    (group.into(), document["kind"].as_str().unwrap_or_default().into())
+}
+
+/// Argo CD leaves Helm's tests out.
+fn is_test(document: &Value) -> bool {
+    document.pointer("/metadata/annotations/helm.sh~1hook").is_some_and(|it| it == "test")
+}
+
 /// What Argo CD may write in the project's name: what the chart has beyond that would stop its whole sync.
-struct Allowed(Vec<(String, String)>);
+struct Allowed(BTreeSet<Kind>);
 
 impl Allowed {
     fn by_project() -> Result<Self> {
@@ -153,15 +169,22 @@ impl Allowed {
         Ok(Self(entries.map(|entry| (text(entry, "group"), text(entry, "kind"))).collect()))
     }
 
-    /// Argo CD leaves Helm's tests out.
+    /// It may do no more than the chart needs.
+    fn all_used(&self, rendered: &BTreeSet<Kind>) -> Result<()> {
+        let Some((group, kind)) = self.0.difference(rendered).next() else { return Ok(()) };
+        Err(Error::malformed(
+            format!("{group} {kind}"),
+            "the AppProject allows this kind, and the chart makes none of it with any values",
+            "remove it from platform/stack/templates/argocd/app-project.yaml.j2, then: cargo xtask render",
+        ))
+    }
+
     fn check(&self, document: &Value) -> Result<()> {
-        let version = document["apiVersion"].as_str().unwrap_or_default();
-        let group = version.split_once('/').map_or("", |(group, _)| group);
-        let kind = document["kind"].as_str().unwrap_or_default();
-        let is_test = document.pointer("/metadata/annotations/helm.sh~1hook").is_some_and(|it| it == "test");
-        if is_test || self.0.iter().any(|(a, b)| a == group && b == kind) {
+        let kind = kind_of(document);
+        if is_test(document) || self.0.contains(&kind) {
             return Ok(());
         }
+        let (group, kind) = kind;
         Err(Error::malformed(
             format!("{group} {kind}"),
             "the AppProject does not allow this kind, so that Argo CD would sync nothing",
@@ -206,6 +229,15 @@ mod tests {
         let test =
             json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"annotations": {"helm.sh/hook": "test"}}});
         allowed.check(&test).unwrap();
+    }
+
+    #[test]
+    fn a_kind_that_is_allowed_and_never_made_is_named() {
+        let allowed = Allowed::by_project().unwrap();
+        let mut rendered = allowed.0.clone();
+        allowed.all_used(&rendered).unwrap();
+        rendered.remove(&("apps".into(), "StatefulSet".into()));
+        assert!(allowed.all_used(&rendered).unwrap_err().to_string().contains("apps StatefulSet"));
     }
 
     #[test]

@@ -55,8 +55,10 @@ pub enum NodeState {
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum ClusterState {
     Absent,
-    /// All of it is there and does not run.
-    Stopped,
+    /// All of it is there, and not every node runs.
+    Stopped {
+        nodes: Vec<Node>,
+    },
     /// A part of it is there, or it is not as configured; `why` is a sentence.
     Broken {
         why: String,

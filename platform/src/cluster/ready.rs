@@ -6,13 +6,24 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::client::client;
 use super::objects::{alive_since, ready_nodes};
+use super::{ClusterState, NodeState};
 use crate::error::Result;
 use crate::event::Step;
 use crate::wait::{self, Seen};
 
-/// Names of the nodes that the API server of this context calls Ready.
-pub async fn names(context: &str) -> Result<Vec<String>> {
-    ready_nodes(&client(context).await?).await
+/// Calls those of the nodes that run Ready which the API server of this context calls so. Where it does not answer, none is.
+pub async fn mark(context: &str, state: &mut ClusterState) {
+    let (ClusterState::Running { nodes } | ClusterState::Stopped { nodes }) = state else { return };
+    if nodes.iter().all(|node| node.state == NodeState::Stopped) {
+        return;
+    }
+    let asked = async { ready_nodes(&client(context).await?).await };
+    let ready = asked.await.unwrap_or_default();
+    for node in nodes {
+        if node.state != NodeState::Stopped && ready.contains(&node.name) {
+            node.state = NodeState::Ready;
+        }
+    }
 }
 
 /// Waits until all of `wanted` are Ready, and each has spoken after `since`.

@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+/// Folders of `.platen` beside those of the profiles.
+const TAKEN: [&str; 5] = ["bin", "chaos", "checks", "locks", "reports"];
+
 /// The name of a cluster and of all that belongs to it: lower-case letters, digits and inner hyphens, at most 30
 /// characters, so that container, context and node names made from it are valid too.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -27,6 +30,11 @@ impl FromStr for ProfileName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if TAKEN.contains(&text) {
+            return Err(format!(
+                "{text:?} is no profile name: a folder of that name holds what is of no profile"
+            ));
+        }
         let inner = text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
         let edges = text.starts_with(|c: char| c.is_ascii_lowercase()) && !text.ends_with('-');
         if inner && edges && text.len() <= 30 {
@@ -59,7 +67,7 @@ impl fmt::Display for ProfileName {
     }
 }
 
-/// How many nodes: 1 to 9, the loopback ports of ten would run into each other.
+/// How many nodes: 1 to 9. With the default ports, a hundred apart, those of twelve would run into each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u16", into = "u16")]
 pub struct NodeCount(u16);

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use super::world::tests::bare;
 use super::world::{Cluster, World};
 use super::*;
-use crate::up::{Supply, Target};
+use crate::mirror::Supply;
+use crate::up::Target;
 
 /// Answers by path; whatever is not in the table is not there.
 type Table = BTreeMap<&'static str, Value>;

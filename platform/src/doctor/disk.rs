@@ -56,7 +56,7 @@ pub async fn check(world: &World) -> Result<Verdict> {
             places.push(Place::at("Docker", Path::new(&root), "docker system prune".into()));
         }
     }
-    let builds = world.made.is_none() && world.wanted != ProviderChoice::Embedded;
+    let builds = !world.is_made() && world.wanted != ProviderChoice::Embedded;
     Ok(judge(places.into_iter().flatten().collect(), builds))
 }
 

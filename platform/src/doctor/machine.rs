@@ -94,7 +94,8 @@ pub fn cgroup(world: &World) -> Verdict {
             "cargo xtask up --provider kind",
         )]);
     }
-    Verdict::Passed("version 1; nodes of kind are told to accept it".into())
+    let minikube = if world.wanted == ProviderChoice::Auto { ", those of minikube are not" } else { "" };
+    Verdict::Passed(format!("version 1; nodes of kind are told to accept it{minikube}"))
 }
 
 pub fn memory(world: &World) -> Verdict {
@@ -102,7 +103,7 @@ pub fn memory(world: &World) -> Verdict {
         return Verdict::Unknown("the system does not tell how much there is".into());
     };
     let seen = format!("{} of {} MiB are free", free / MIB, total / MIB);
-    let needed = match (world.made.is_some(), world.wanted) {
+    let needed = match (world.is_made(), world.wanted) {
         (true, _) | (false, ProviderChoice::Existing) => 0,
         (false, ProviderChoice::Kind | ProviderChoice::Minikube) => 3072 * MIB,
         (false, ProviderChoice::Auto | ProviderChoice::Embedded) => 1024 * MIB,

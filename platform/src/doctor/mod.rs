@@ -128,6 +128,9 @@ async fn one(world: &World, check: &Check, within: Duration) -> Examined {
     let begun = Instant::now();
     let verdict = match tokio::time::timeout(within, (check.run)(world)).await {
         Ok(Ok(verdict)) => verdict,
+        Ok(Err(error)) if error.is_forbidden() && !world.owns_the_cluster() => {
+            Verdict::Skipped(format!("this account may not see it: {error}"))
+        }
         Ok(Err(error)) => Verdict::Unknown(error.to_string()),
         Err(_) => Verdict::Unknown(format!("no answer within {} s", within.as_secs())),
     };

@@ -33,7 +33,7 @@ pub async fn processes(world: &World) -> Result<Verdict> {
         Verdict::Found(vec![Finding::new(Severity::Error, object, sentence, "cargo xtask up")])
     };
     match embedded.observe(None).await {
-        ClusterState::Stopped => Ok(found("embedded nodes".into(), "they are stopped".into())),
+        ClusterState::Stopped { .. } => Ok(found("embedded nodes".into(), "they are stopped".into())),
         ClusterState::Broken { why } | ClusterState::Mismatched { why } => {
             Ok(found("embedded nodes".into(), why))
         }
@@ -140,7 +140,7 @@ pub async fn pods(world: &World) -> Result<Verdict> {
     Ok(Verdict::of(findings.collect(), format!("{} pods, none in trouble", pods.len())))
 }
 
-/// Everything in a cluster that is Platen's; of another's, what is in Platen's namespaces.
+/// Everything in a cluster that is Platen's; of another's, what is in Platen's namespaces and may be seen.
 pub(super) async fn list<K>(world: &World, client: &kube::Client, params: &ListParams) -> Result<Vec<K>>
 where
     K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
@@ -151,12 +151,18 @@ where
         let all = Api::<K>::all(client.clone()).list(params).await;
         return Ok(all.doing(format!("listing the {kind}"))?.items);
     }
-    let mut found = Vec::new();
+    let (mut found, mut refused) = (None, None);
     for namespace in namespaces() {
         let listed = Api::<K>::namespaced(client.clone(), namespace).list(params).await;
-        found.extend(listed.doing(format!("listing the {kind} of namespace {namespace}"))?.items);
+        match listed.doing(format!("listing the {kind} of namespace {namespace}")) {
+            Err(error) if error.is_forbidden() => refused = Some(error),
+            listed => found.get_or_insert_with(Vec::new).extend(listed?.items),
+        }
     }
-    Ok(found)
+    match (found, refused) {
+        (None, Some(refused)) => Err(refused),
+        (found, _) => Ok(found.unwrap_or_default()),
+    }
 }
 
 /// A container that says nothing to the kubelet says it to its log: the last line of a crashed one is taken from there.

@@ -3,11 +3,12 @@
 use super::report::{Finding, Severity, Verdict};
 use super::world::World;
 use crate::config::ProviderChoice;
+use crate::engine::State;
 use crate::error::Result;
 use crate::tools::{self, Tool};
 
 pub async fn check(world: &World) -> Result<Verdict> {
-    let needed = needed(world.wanted);
+    let needed = needed(world);
     if needed.is_empty() {
         return Ok(Verdict::Skipped("the embedded processes need none".into()));
     }
@@ -45,9 +46,11 @@ pub async fn check(world: &World) -> Result<Verdict> {
     Ok(Verdict::of(findings, seen.join(", ")))
 }
 
-fn needed(wanted: ProviderChoice) -> Vec<Tool> {
-    match wanted {
+fn needed(world: &World) -> Vec<Tool> {
+    match world.wanted {
         ProviderChoice::Embedded => Vec::new(),
+        // Then it is embedded.
+        ProviderChoice::Auto if !matches!(world.engine, State::Ready(_)) => Vec::new(),
         ProviderChoice::Existing => vec![Tool::Helm, Tool::Kubectl],
         ProviderChoice::Minikube => vec![Tool::Minikube, Tool::Helm, Tool::Kubectl],
         ProviderChoice::Kind | ProviderChoice::Auto => vec![Tool::Kind, Tool::Helm, Tool::Kubectl],

@@ -61,6 +61,11 @@ impl World {
         self.wanted.as_str()
     }
 
+    /// Whether it is there already.
+    pub fn is_made(&self) -> bool {
+        self.made.as_ref().map(choice_of) == Some(self.wanted)
+    }
+
     /// Whether it cannot do without Docker.
     pub fn needs_docker(&self) -> bool {
         matches!(self.wanted, ProviderChoice::Kind | ProviderChoice::Minikube)
@@ -161,7 +166,7 @@ pub(super) mod tests {
     fn the_context_is_that_of_what_was_made() {
         let (_dir, world) = bare();
         let of = |made: Option<&Target>, wanted| context_of(&world.host, made, wanted);
-        let kind = Target::Kind { images: up::Supply::Source };
+        let kind = Target::Kind { images: crate::mirror::Supply::Source };
         assert_eq!(of(Some(&kind), ProviderChoice::Kind).as_deref(), Some("kind-platen"));
         assert_eq!(of(Some(&Target::Embedded), ProviderChoice::Embedded), None);
         let existing = Target::Existing { context: "mine".into() };

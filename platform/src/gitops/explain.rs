@@ -89,7 +89,14 @@ const WORDS: &[(Cause, &[&str])] = &[
     ),
     (Cause::ValuesRefused, &["don't meet the specifications of the schema"]),
     (Cause::DoesNotRender, &["execution error at", "helm template", "error calling", "parse error at"]),
-    (Cause::NoSuchKind, &["could not find the requested resource", "no matches for kind", "make sure the"]),
+    (
+        Cause::NoSuchKind,
+        &[
+            "could not find the requested resource",
+            "no matches for kind",
+            "CRD is installed on the destination cluster",
+        ],
+    ),
     (Cause::NoNamespace, &["namespaces \""]),
     (
         Cause::NoRights,
@@ -284,6 +291,12 @@ mod tests {
             "rpc error: code = Unknown desc = authentication required",
             "asks for a login",
             "edit secret platen-charts",
+        );
+        expect(
+            "The Kubernetes API could not find monitoring.coreos.com/PodMonitor for requested resource ocr/ocr-app. Make sure \
+             the \"PodMonitor\" CRD is installed on the destination cluster.",
+            "does not know a kind",
+            "cargo xtask up",
         );
         expect("no matches for kind \"PodMonitor\"", "does not know a kind", "cargo xtask up");
         expect("something else", "something else", "get application ocr-app");

@@ -1,6 +1,7 @@
 //! The service through Argo CD: the chart as an OCI artifact with a version by its content, an Application that points at
 //! it, and what Argo CD says of it, explained.
 
+mod aside;
 mod chart;
 mod checkout;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod summary;
 mod wait;
 
 pub use crate::manifests::CHART;
+pub use aside::{look_at_all, looked_after, set_aside};
 pub use chart::{Pushed, package, push, version};
 pub use checkout::{Checkout, chart_at, observe, remote as remote_here, unreachable};
 pub use explain::Trouble;
@@ -25,7 +27,6 @@ pub use remote::{Login, Protocol, Remote};
 pub use repository::{Repository, is_from_git};
 pub use sets::refuse_sets;
 pub use state::{Seen, State, is_served};
-pub(crate) use summary::listed;
 pub use summary::{Summary, applications, revision};
 
 /// Where Argo CD and its objects are.

@@ -138,7 +138,7 @@ impl GitOps {
     }
 
     /// Has Argo CD compare an Application at once, whatever it says of it now.
-    pub(super) async fn look_again(client: &kube::Client, name: &str) -> Result<()> {
+    pub async fn look_again(client: &kube::Client, name: &str) -> Result<()> {
         let patch = json!({"metadata": {"annotations": {REFRESH: "normal"}}});
         let patched =
             api(client, "Application").patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await;
@@ -219,7 +219,30 @@ impl GitOps {
             })
         })
         .await?;
+        let project = manifests::Params::default().project;
+        match api(client, "AppProject").delete(&project, &DeleteParams::default()).await {
+            // Who may not remove one has made none.
+            Err(kube::Error::Api(refused)) if matches!(refused.code, 403 | 404) => {}
+            deleted => drop(deleted.doing("removing the AppProject")?),
+        }
         secrets::remove(client, &places()).await.map(drop)
+    }
+
+    /// What [`GitOps::uninstall`] would remove beside the Application, a phrase each.
+    pub async fn remains(client: &kube::Client) -> Result<Vec<String>> {
+        let mut remains = Vec::new();
+        let project = manifests::Params::default().project;
+        match api(client, "AppProject").get_opt(&project).await {
+            Err(kube::Error::Api(refused)) if refused.code == 403 => {}
+            found => {
+                let found = found.doing("looking at the AppProject")?;
+                remains.extend(found.map(|_| format!("the AppProject {project} in {NAMESPACE}")));
+            }
+        }
+        let secrets = secrets::ours(client, &places()).await?;
+        remains
+            .extend(secrets.iter().map(|place| format!("the Secret {} in {}", place.name, place.namespace)));
+        Ok(remains)
     }
 
     async fn delete(client: &kube::Client) -> Result<()> {

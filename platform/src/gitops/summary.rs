@@ -36,7 +36,7 @@ pub async fn applications(client: &kube::Client) -> Result<Vec<Summary>> {
 }
 
 /// As [`applications`], as they stand in the cluster.
-pub(crate) async fn listed(client: &kube::Client) -> Result<Vec<DynamicObject>> {
+pub(super) async fn listed(client: &kube::Client) -> Result<Vec<DynamicObject>> {
     let ours = ListParams::default().labels("app.kubernetes.io/part-of=platen");
     let list = match api(client, "Application").list(&ours).await {
         Err(kube::Error::Api(refused)) if is_absent(client, refused.code).await? => return Ok(Vec::new()),

@@ -16,8 +16,7 @@ use crate::engine;
 use crate::error::{Doing, Result};
 use crate::event::Step;
 use crate::host::Host;
-use crate::mirror::{LABEL, Mirror, buildkit_version, docker, registry};
-use crate::up::Supply;
+use crate::mirror::{LABEL, Mirror, Supply, buildkit_version, docker, registry};
 use crate::wait::{self, Seen};
 
 /// The container.

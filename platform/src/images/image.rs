@@ -16,7 +16,7 @@ use crate::registry::{Manifest, Platform, Reference, Registries, at_digest, at_t
 use crate::service;
 
 /// The image's repository in a registry.
-const REPOSITORY: &str = "platen/ocr-service";
+pub(super) const REPOSITORY: &str = "platen/ocr-service";
 /// What was built and not tried yet. Only one build runs at a time, so one name serves all.
 const STAGING: &str = "staging";
 

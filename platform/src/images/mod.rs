@@ -31,9 +31,8 @@ use crate::engine;
 use crate::error::{Error, Result};
 use crate::event::Step;
 use crate::host::Host;
-use crate::mirror::{self, Mirror, registry};
+use crate::mirror::{self, Mirror, Supply, registry};
 use crate::registry::{Credentials, Keyring, Manifest, Platform, Reference, Registries, at_digest};
-use crate::up::Supply;
 
 /// What the Dockerfile can be built for.
 pub const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
@@ -122,7 +121,7 @@ pub async fn build(host: &Host, options: &BuildOptions) -> Result<BuildReport> {
     let ready = engine::ensure(host).await?;
     let supply = Supply::decide(host).await?;
     let mirror = Mirror::new(host)?;
-    if supply == Supply::Source {
+    if supply == Supply::Source && !present::is_there(host, options).await? {
         mirror.build(host, Some(&ready.docker), mirror::BUILD).await?;
     }
     registry::ensure(host, &ready.docker, &registry_image(&mirror, supply)).await?;

@@ -9,9 +9,8 @@ use crate::engine;
 use crate::error::{Doing, Result};
 use crate::host::Host;
 use crate::lock;
-use crate::mirror::{self, Mirror, registry};
+use crate::mirror::{self, Mirror, Supply, registry};
 use crate::registry::{Reference, Registries};
-use crate::up::Supply;
 
 /// One thing to do, and why. The forecast is for two cores.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -69,7 +68,7 @@ pub async fn plan(host: &Host, options: &BuildOptions) -> Result<Vec<Planned>> {
     }
     let target = target(host, options)?;
     if registry_runs && present::find(&Registries::new(host)?, options, &target).await?.is_some() {
-        return Ok(Vec::new());
+        return Ok(with_it(options, &target));
     }
     planned.push(the_build(options, &target));
     Ok(planned)
@@ -78,6 +77,13 @@ pub async fn plan(host: &Host, options: &BuildOptions) -> Result<Vec<Planned>> {
 /// Where the index goes.
 pub fn target(host: &Host, options: &BuildOptions) -> Result<Reference> {
     options.push.clone().map_or_else(|| image::own_image(host), Ok)
+}
+
+/// What is done with an image that is there.
+fn with_it(options: &BuildOptions, target: &Reference) -> Vec<Planned> {
+    let tried = Planned::new(format!("try {target}: it reads an image"), "asked for", 10);
+    let loaded = Planned::new(format!("give Docker {target}"), "asked for", 5);
+    [(options.test, tried), (options.load, loaded)].into_iter().filter(|it| it.0).map(|it| it.1).collect()
 }
 
 fn the_build(options: &BuildOptions, target: &Reference) -> Planned {

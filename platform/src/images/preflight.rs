@@ -149,21 +149,28 @@ pub fn verdict(mismatches: &[Mismatch], nodes: &[NodeFacts]) -> Result<()> {
         })
         .collect();
     let needed = list(&mut nodes.iter().map(|node| format!("{}/{}", node.os, node.architecture)));
-    let buildable: Vec<String> =
-        needed.iter().filter(|platform| super::PLATFORMS.contains(&platform.as_str())).cloned().collect();
-    let hint = if buildable.len() == needed.len() {
-        format!(
-            "nothing was changed in the cluster; cargo xtask build --platform {} --push {}",
-            needed.join(","),
-            first.image
-        )
+    let can_be_built = needed.iter().all(|platform| super::PLATFORMS.contains(&platform.as_str()));
+    let next = if can_be_built && is_the_service(&first.image) {
+        format!("cargo xtask build --platform {} --push {}", needed.join(","), first.image)
     } else {
-        format!(
-            "nothing was changed in the cluster; keep the pods off that node: kubectl cordon {}",
-            first.node
-        )
+        format!("keep the pods off that node: kubectl cordon {}", first.node)
     };
-    Err(Error::unhealthy(sentences.join("\n"), hint))
+    Err(Error::unhealthy(sentences.join("\n"), format!("nothing was changed in the cluster; {next}")))
+}
+
+/// Whether it is what `build` makes; what others publish is not replaced by it.
+fn is_the_service(image: &str) -> bool {
+    registry::parse(image).is_ok_and(|image| image.repository().ends_with(super::image::REPOSITORY))
+}
+
+/// What an image that is not in its registry needs.
+fn push_it(image: &str, error: Error) -> Error {
+    match error {
+        Error::Unhealthy { what, hint } if is_the_service(image) => {
+            Error::Unhealthy { what, hint: format!("push it: cargo xtask build --push {image}; or {hint}") }
+        }
+        error => error,
+    }
 }
 
 /// Asks the registries about every image, and compares with the nodes.
@@ -175,16 +182,13 @@ pub async fn check(registries: &Registries, manifests: &str, nodes: &[NodeFacts]
             continue;
         }
         let reference = registries.as_nodes_find(&registry::parse(image)?).await?;
-        let found = match registries.platforms(&reference).await? {
-            Some(found) => found.into_iter().map(|found| found.platform).collect(),
+        let Some(found) = registries.platforms(&reference).await? else {
             // The error names the registry and what to do.
-            None => {
-                return Err(registries.require(&reference).await.err().unwrap_or_else(|| {
-                    Error::unhealthy(format!("there is no image {image}"), "push it: cargo xtask build")
-                }));
-            }
+            let error = registries.require(&reference).await.err();
+            let error = error.unwrap_or_else(|| Error::unhealthy(format!("there is no image {image}"), ""));
+            return Err(push_it(image, error));
         };
-        there.insert(image.clone(), found);
+        there.insert(image.clone(), found.into_iter().map(|found| found.platform).collect());
     }
     verdict(&mismatches(&workloads, nodes, &there), nodes)
 }

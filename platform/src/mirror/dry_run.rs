@@ -5,7 +5,8 @@ use std::path::Path;
 
 use bollard::Docker;
 
-use super::parts::Part;
+use super::layout::Item;
+use super::parts::{Part, is_part};
 use super::{Mirror, registry, transfer};
 use crate::error::Result;
 use crate::host::Host;
@@ -71,13 +72,21 @@ impl Mirror {
         let staged = self.store.stage()?;
         let (_, items) = transfer::opened(from, staged.path()).await?;
         step.done();
-        let held = self.held()?;
-        let plan = |name: &str| {
-            let is_held = held.iter().any(|(_, item)| item.name == name);
-            let instead = if is_held { ", in place of the one that is there" } else { "" };
-            format!("import {name}{instead}")
+        let (held, parts) = (self.held()?, self.cluster_parts(host)?);
+        let plan = |item: &Item| {
+            let name = &item.name;
+            match parts.iter().find(|part| part.name == *name) {
+                Some(part) if part.is_there() => format!("leave {name} as it is, which is there"),
+                None if is_part(item) => {
+                    format!("leave out {name}, which is of another version of Platen or another processor")
+                }
+                _ if held.iter().any(|(_, held)| held.name == *name) => {
+                    format!("import {name}, in place of the one that is there")
+                }
+                _ => format!("import {name}"),
+            }
         };
-        Ok(items.iter().map(|item| plan(&item.name)).collect())
+        Ok(items.iter().map(plan).collect())
     }
 }
 

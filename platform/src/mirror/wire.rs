@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::docker::{self, found};
 use super::registry;
-use super::{Mirror, transfer};
+use super::{Mirror, Supply, transfer};
 use crate::cluster::client::client;
 use crate::cluster::containers;
 use crate::cluster::objects::nodes;
@@ -17,7 +17,6 @@ use crate::cluster::wiring::{RegistryWiring, wire_node};
 use crate::engine;
 use crate::error::{Doing, Error, Result};
 use crate::host::{Host, write_atomically};
-use crate::up::Supply;
 
 /// Where containerd looks, in a node.
 pub const CERTS_D: &str = "/etc/containerd/certs.d";

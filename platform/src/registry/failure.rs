@@ -79,10 +79,7 @@ pub fn told(error: &Oci, reference: &Reference, doing: &str, scheme: &str, has_c
     match cause(error) {
         Cause::NotFound => Error::unhealthy(
             format!("{doing}: there is no {reference} in the registry {registry}"),
-            format!(
-                "look what is there: curl {scheme}://{registry}/v2/{}/tags/list, or push it: cargo xtask build --push {reference}",
-                reference.repository()
-            ),
+            format!("look what is there: curl {scheme}://{registry}/v2/{}/tags/list", reference.repository()),
         ),
         Cause::Unauthorized if has_credentials => Error::machine(
             format!(

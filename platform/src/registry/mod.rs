@@ -24,7 +24,6 @@ pub use oci_client::manifest::{
 use oci_client::secrets::RegistryAuth;
 
 pub use copy::Copied;
-pub(crate) use credentials::variables;
 pub use credentials::{Credentials, Keyring};
 pub use manifest::{Manifest, Platform, PlatformManifest, digest_of};
 

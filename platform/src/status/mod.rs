@@ -9,8 +9,9 @@ use kube::api::Api;
 use serde::Serialize;
 
 use crate::cluster::client::client;
-use crate::cluster::{ClusterState, Endpoint, NodeState};
-use crate::diagnose::{self, Scope};
+use crate::cluster::objects::is_pod_ready;
+use crate::cluster::{ClusterState, Endpoint, Node, NodeState};
+use crate::diagnose::{self, Finding, Scope};
 use crate::error::{Doing, Result};
 use crate::gitops;
 use crate::host::Host;
@@ -66,52 +67,72 @@ pub async fn status(host: &Host) -> Result<StatusReport> {
     up::provider(&record.host(host), &record.choice.target)?.status().await
 }
 
-/// The nodes and Platen's pods of a Kubernetes cluster.
+/// The nodes and Platen's pods of a Kubernetes cluster. `beside`: namespaces of what Platen runs there beside the service.
 pub(crate) async fn kubernetes_status(
     provider: &str,
     context: &str,
     cluster: ClusterState,
     endpoints: Vec<Endpoint>,
+    beside: &[&str],
 ) -> Result<StatusReport> {
-    let ClusterState::Running { nodes } = &cluster else {
-        let summary = match &cluster {
-            ClusterState::Broken { why } => format!("{provider}: {why}; mend it: cargo xtask up"),
-            ClusterState::Mismatched { why } => format!("{provider}: {why}; take it down: cargo xtask down"),
-            _ => format!("{provider}: the cluster does not run; start it: cargo xtask up"),
-        };
-        let (workloads, findings) = (Vec::new(), Vec::new());
-        return Ok(StatusReport {
-            summary,
-            healthy: false,
-            cluster: Some(cluster),
-            workloads,
-            applications: Vec::new(),
-            findings,
-            endpoints,
-            page: None,
-        });
+    let silent = |summary: String, cluster: ClusterState| StatusReport {
+        summary,
+        healthy: false,
+        cluster: Some(cluster),
+        workloads: Vec::new(),
+        applications: Vec::new(),
+        findings: Vec::new(),
+        endpoints: endpoints.clone(),
+        page: None,
     };
+    match cluster {
+        ClusterState::Absent => {
+            Ok(silent(format!("{provider}: there is no cluster; make it: cargo xtask up"), cluster))
+        }
+        ClusterState::Broken { ref why } => {
+            Ok(silent(format!("{provider}: {why}; mend it: cargo xtask up"), cluster))
+        }
+        ClusterState::Mismatched { ref why } => {
+            Ok(silent(format!("{provider}: {why}; take it down: cargo xtask down"), cluster))
+        }
+        ClusterState::Running { ref nodes } => {
+            let report = silent(format!("{provider}, context {context}"), cluster.clone());
+            what_runs(report, context, nodes, beside).await
+        }
+        ClusterState::Stopped { ref nodes } if nodes.iter().any(|node| node.state == NodeState::Ready) => {
+            let report = silent(format!("{provider}, context {context}"), cluster.clone());
+            let mut seen = what_runs(report, context, nodes, beside).await?;
+            seen.summary.push_str("; start the other nodes: cargo xtask up");
+            Ok(seen)
+        }
+        ClusterState::Stopped { .. } => {
+            Ok(silent(format!("{provider}: the cluster does not run; start it: cargo xtask up"), cluster))
+        }
+    }
+}
+
+/// Fills in what the API server tells.
+async fn what_runs(
+    report: StatusReport,
+    context: &str,
+    nodes: &[Node],
+    beside: &[&str],
+) -> Result<StatusReport> {
     let client = client(context).await?;
-    let (mut workloads, mut findings) = (Vec::new(), Vec::new());
+    let mut workloads = Vec::new();
     for namespace in up::NAMESPACES {
         let pods = Api::<Pod>::namespaced(client.clone(), namespace).list(&diagnose::ours()).await;
         let pods = pods.doing(format!("listing the pods of namespace {namespace}"))?;
         workloads.extend(pods.items.iter().map(|pod| workload(pod, namespace)));
-        for finding in diagnose::explain_namespace(&client, namespace).await? {
-            let finding = finding.in_context(context);
-            findings.push(format!("{finding}; run: {}", finding.command));
-        }
     }
-    let beside: Vec<&str> = up::Component::ALL.into_iter().map(up::Component::namespace).collect();
-    let found = match diagnose::explain_scope(&client, &Scope::all(&beside)).await {
-        // An account of somebody else's cluster may not look there; what is there is not ours.
-        Err(error) if error.is_forbidden() => Vec::new(),
-        found => found?,
-    };
-    for finding in found {
+    let mut found = diagnose::explain_scope(&client, &Scope::ours(&up::NAMESPACES)).await?;
+    found.extend(diagnose::explain_scope(&client, &Scope::all(beside)).await?);
+    let troubled = found.iter().any(|finding| finding.lasting);
+    let sentence = |finding: Finding| {
         let finding = finding.in_context(context);
-        findings.push(format!("{finding}; run: {}", finding.command));
-    }
+        format!("{finding}; run: {}", finding.command)
+    };
+    let mut findings: Vec<String> = found.into_iter().map(sentence).collect();
     let applications = gitops::applications(&client).await?;
     findings.extend(applications.iter().filter_map(|application| application.trouble.clone()));
     let mut told = std::collections::BTreeSet::new();
@@ -119,24 +140,22 @@ pub(crate) async fn kubernetes_status(
     let ready_nodes = nodes.iter().filter(|node| node.state == NodeState::Ready).count();
     let staying = workloads.iter().filter(|workload| !workload.leaving).count();
     let ready = workloads.iter().filter(|workload| workload.ready && !workload.leaving).count();
-    let summary = format!(
-        "{provider}, context {context}: {ready_nodes} of {} nodes Ready, {ready} of {staying} pods ready",
-        nodes.len(),
-    );
-    let healthy = ready_nodes == nodes.len() && ready == staying && ready > 0;
+    let all = nodes.len();
+    let summary =
+        format!("{}: {ready_nodes} of {all} nodes Ready, {ready} of {staying} pods ready", report.summary);
+    let healthy = ready_nodes == all && ready == staying && ready > 0 && !troubled;
     let healthy = healthy && applications.iter().all(gitops::Summary::is_well);
-    let cluster = Some(cluster);
-    Ok(StatusReport { summary, healthy, cluster, workloads, applications, findings, endpoints, page: None })
+    Ok(StatusReport { summary, healthy, workloads, applications, findings, ..report })
 }
 
 fn workload(pod: &Pod, namespace: &str) -> Workload {
     let statuses =
         pod.status.as_ref().and_then(|status| status.container_statuses.as_deref()).unwrap_or_default();
-    let ready = !statuses.is_empty() && statuses.iter().all(|status| status.ready);
     Workload {
         node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_else(|| "-".into()),
         name: pod.metadata.name.clone().unwrap_or_default(),
-        ready,
+        // A dead node's kubelet tells no more of its containers; the pod's own condition is the API server's.
+        ready: is_pod_ready(pod),
         leaving: pod.metadata.deletion_timestamp.is_some(),
         restarts: statuses.iter().map(|status| u32::try_from(status.restart_count).unwrap_or_default()).sum(),
         place: format!("namespace {namespace}"),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Container, Pod};
 use kube::api::{Api, ListParams};
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ use crate::diagnose;
 use crate::error::Result;
 use crate::host::Host;
 use crate::tools::{self, Tool};
-use crate::up::{self, Action, Component, NAMESPACES, Target, UpRecord};
+use crate::up::{self, Action, Component, NAMESPACES, UpRecord};
 
 /// Looking for what is missing asks registries and Helm: longer than this nobody waits for `status`.
 const DRIFT_WITHIN: Duration = Duration::from_secs(20);
@@ -73,8 +73,7 @@ async fn drift(host: &Host, record: &UpRecord) -> Drift {
 /// What could not be asked is not in the list: `status` itself says that the cluster does not answer.
 async fn components(host: &Host, record: &UpRecord) -> Vec<Version> {
     match record.choice.target.context(&host.config.cluster.profile) {
-        None if record.choice.target == Target::Embedded => of_processes(&record.host(host)).await,
-        None => Vec::new(),
+        None => of_processes(&record.host(host)).await,
         Some(context) => match client(&context).await {
             Ok(client) => of_cluster(&client).await,
             Err(_) => Vec::new(),
@@ -136,7 +135,7 @@ fn of_images(pods: &[Pod]) -> Vec<Version> {
     let mut found: Vec<Version> = Vec::new();
     for pod in pods {
         let Some(name) = named(pod) else { continue };
-        let container = pod.spec.as_ref().and_then(|spec| spec.containers.first());
+        let container = pod.spec.as_ref().and_then(|spec| main_container(pod, &spec.containers));
         let version = container.and_then(|it| it.image.as_deref()).map_or("unknown", tag);
         let seen = Version { name: name.into(), version: version.into(), detail: None };
         if !found.contains(&seen) {
@@ -144,6 +143,15 @@ fn of_images(pods: &[Pod]) -> Vec<Version> {
         }
     }
     found
+}
+
+/// The one that kubectl takes where none is named; Grafana's own stands behind its helpers.
+fn main_container<'a>(pod: &Pod, containers: &'a [Container]) -> Option<&'a Container> {
+    let annotations = pod.metadata.annotations.as_ref();
+    let named = annotations.and_then(|it| it.get("kubectl.kubernetes.io/default-container"));
+    let label = pod.metadata.labels.as_ref().and_then(|labels| labels.get("app.kubernetes.io/name"));
+    let by = |name: Option<&String>| containers.iter().find(|it| Some(&it.name) == name);
+    by(named).or_else(|| by(label)).or_else(|| containers.first())
 }
 
 fn chart(deployments: &[Deployment]) -> Option<Version> {

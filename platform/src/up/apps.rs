@@ -39,8 +39,8 @@ pub const NAMESPACES: [&str; 2] = ["ocr", "backend"];
 
 /// The Jobs that the experiments' service makes.
 const EXPERIMENTS: &str = "app.kubernetes.io/part-of=platen,app.kubernetes.io/component=experiment";
-/// The chart's claims.
-const CLAIMS: &str = "app.kubernetes.io/part-of=platen,app.kubernetes.io/component=experiments";
+/// What the chart keeps beyond its release: claims, volumes, and the database's password.
+const KEPT: &str = "app.kubernetes.io/part-of=platen,app.kubernetes.io/component in (experiments,mariadb)";
 /// Kubernetes 1.35 is the first in which `PreferSameNode` needs no feature gate.
 const KNOWS_SAME_NODE: u32 = 35;
 /// Argo CD's Application remembers what was set; a Helm release does not.
@@ -102,12 +102,8 @@ impl Apps {
         let client = client(&self.context).await?;
         let set = GitOps::set_before(&client).await?;
         let upgrade = self.upgrade(image, &client, set.as_ref()).await?;
-        if let Some(why) = self.delivery.lacks(&self.brought(&helm, &client, &upgrade, set)).await? {
+        if let Some(why) = self.differs(&self.brought(&helm, &client, &upgrade, set)).await? {
             return Ok(install(why));
-        }
-        let changed = changed(&client, &upgrade.values).await?;
-        if !changed.is_empty() {
-            return Ok(install(format!("changed since it was installed: {}", changed.join(", "))));
         }
         let unready = self.unready(&client).await?;
         Ok(if unready.is_empty() { None } else { install(format!("not ready: {}", unready.join(", "))) })
@@ -212,7 +208,16 @@ impl Apps {
         let upgrade = self.upgrade(image, &client, set).await?;
         self.delivery.check(&upgrade.values)?;
         preflight(&helm, &client, &self.registries()?, &upgrade).await?;
-        self.delivery.lacks(&self.brought(&helm, &client, &upgrade, set.cloned())).await
+        self.differs(&self.brought(&helm, &client, &upgrade, set.cloned())).await
+    }
+
+    /// Why what is there is not what would be delivered.
+    async fn differs(&self, chart: &Brought<'_>) -> Result<Option<String>> {
+        if let Some(why) = self.delivery.lacks(chart).await? {
+            return Ok(Some(why));
+        }
+        let changed = changed(chart.client, &chart.upgrade.values).await?;
+        Ok((!changed.is_empty()).then(|| format!("changed since it was installed: {}", changed.join(", "))))
     }
 
     fn brought<'a>(
@@ -260,6 +265,7 @@ impl Apps {
         if by_argocd || helm.status(&release()).await?.is_some() {
             remains.push(format!("the OCR service in {}", self.context));
         }
+        remains.extend(GitOps::remains(&client).await?);
         for Place { namespace, name } in ClusterSecrets::there(&client).await? {
             remains.push(format!("the Secret {name} in {namespace}"));
         }
@@ -280,12 +286,13 @@ impl Apps {
         let removed = jobs.delete_collection(&DeleteParams::background(), &experiments).await;
         removed.doing("removing the experiments' Jobs")?;
         let claims = Api::<PersistentVolumeClaim>::namespaced(client, namespace);
-        let claims = claims.list(&ListParams::default().labels(CLAIMS)).await;
+        let claims = claims.list(&ListParams::default().labels(KEPT)).await;
         let kept = claims.doing("listing the experiments' claims")?.items;
         let names: Vec<String> = kept.into_iter().filter_map(|claim| claim.metadata.name).collect();
         if !names.is_empty() {
             self.host.events.note(format!(
-                "kept, with the images and results in them: {}; remove them: kubectl --context {} -n {namespace} delete pvc -l {CLAIMS}",
+                "kept, with what is in them: {}; remove them, the database's password and the volumes: \
+                 kubectl --context {} -n {namespace} delete pvc,secret,pv -l '{KEPT}'",
                 names.join(", "),
                 self.context,
             ));

@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::record::UpRecord;
-use super::supply::Supply;
 use crate::cluster::kind::Kind;
 use crate::config::{ImageSource, ProfileName, ProviderChoice};
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::mirror::Supply;
 use crate::tools::{self, Reach, Tool};
 
 /// A provider that was settled on.

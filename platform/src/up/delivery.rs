@@ -56,7 +56,7 @@ impl Delivery {
              time: its Secret must be there before",
             format!(
                 "make it: kubectl -n {namespace} create secret generic ocr-mariadb-login --from-literal=password=WORD \
-                 --from-literal=root-password=WORD; then deploy with --set mariadb.existingSecret=ocr-mariadb-login too"
+                 --from-literal=root-password=WORD; then deploy with --set mariadb.existingSecret=ocr-mariadb-login --set experiments.sqlite=false too"
             ),
         ))
     }

@@ -63,7 +63,7 @@ fn cluster_action(cluster: &ClusterState, lacks: Option<&str>, nodes: u16) -> Op
         ClusterState::Mismatched { why } => {
             act(format!("delete the cluster and create one of {nodes} nodes"), why, 75)
         }
-        ClusterState::Stopped => act("start the cluster's nodes".into(), "not all of them run", 20),
+        ClusterState::Stopped { .. } => act("start the cluster's nodes".into(), "not all of them run", 20),
         ClusterState::Running { nodes } => {
             let late: Vec<&str> =
                 nodes.iter().filter(|n| n.state != NodeState::Ready).map(|n| n.name.as_str()).collect();
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_stopped_cluster_is_only_started() {
-        let world = World { cluster: ClusterState::Stopped, ..ready() };
+        let world = World { cluster: ClusterState::Stopped { nodes: Vec::new() }, ..ready() };
         assert!(plan(&world, 3)[0].title.contains("start"));
     }
 }

@@ -12,7 +12,6 @@ use super::parts::Parts;
 use super::plan::{Action, StepId};
 use super::provider::Provider;
 use super::stack::{self, Component, Stack};
-use super::supply::Supply;
 use crate::cluster::containers::others_exist;
 use crate::cluster::{ClusterState, Endpoint, NodeState};
 use crate::config::ImageSource;
@@ -20,7 +19,7 @@ use crate::error::Result;
 use crate::event::Step;
 use crate::host::Host;
 use crate::images;
-use crate::mirror::{self, Artifact, Mirror, registry};
+use crate::mirror::{self, Artifact, Mirror, Supply, registry};
 use crate::registry::Reference;
 use crate::room::Needs;
 use crate::status::{StatusReport, kubernetes_status};
@@ -282,7 +281,9 @@ impl<M: Maker> Provider for DockerProvider<M> {
     async fn status(&self) -> Result<StatusReport> {
         let ready = self.engine().await?;
         let cluster = self.maker(&ready).observe().await?;
-        let report = kubernetes_status(M::NAME, &self.context_name(), cluster, self.endpoints()).await?;
+        let beside: Vec<&str> = self.components().map(Component::namespace).collect();
+        let report =
+            kubernetes_status(M::NAME, &self.context_name(), cluster, self.endpoints(), &beside).await?;
         Ok(StatusReport { page: self.page(), ..report })
     }
 
@@ -297,6 +298,12 @@ impl<M: Maker> Provider for DockerProvider<M> {
             remains.push("the local registry".into());
         }
         Ok(remains)
+    }
+
+    async fn may_remain(&self) -> Result<bool> {
+        // What is in a Docker that is stopped is there again when it is started.
+        let asked = matches!(engine::observe(&self.host).await?, engine::State::Ready(_));
+        if asked { Ok(!self.remains().await?.is_empty()) } else { Ok(M::was_begun(&self.host)) }
     }
 
     async fn stop(&self) -> Result<()> {

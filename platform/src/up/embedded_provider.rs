@@ -132,7 +132,7 @@ impl Provider for EmbeddedProvider {
         let cluster = self.embedded.observe(None).await;
         let (ready, all) = (roles.iter().filter(|role| role.ready).count(), roles.len());
         let how = match &cluster {
-            ClusterState::Stopped => "they are stopped; start them: cargo xtask up".to_owned(),
+            ClusterState::Stopped { .. } => "they are stopped; start them: cargo xtask up".to_owned(),
             ClusterState::Broken { why } => format!("{why}; start them again: cargo xtask up"),
             _ => format!("{ready} of {all} ready"),
         };
@@ -204,7 +204,7 @@ fn plan(world: &World, nodes: usize) -> Vec<Action> {
     let start = |why: &str| Action::new(StepId::Cluster, format!("start {nodes} embedded nodes"), why, 3);
     match &world.cluster {
         ClusterState::Absent => actions.push(start("none is there")),
-        ClusterState::Stopped => actions.push(start("they are stopped")),
+        ClusterState::Stopped { .. } => actions.push(start("they are stopped")),
         ClusterState::Broken { why } | ClusterState::Mismatched { why } => actions.push(start(why)),
         ClusterState::Running { nodes } => {
             let late: Vec<&str> =

@@ -89,9 +89,9 @@ impl ExistingProvider {
             (Delivery::Direct, false) => Argocd::Absent,
         };
         let rights = existing_rights::needed(&manifests, argocd)?;
-        let missing = existing_rights::missing(&client, rights).await?;
+        let missing = existing_rights::missing(&client, rights.clone()).await?;
         if !missing.is_empty() {
-            return Err(self.refused(&client, &missing).await?);
+            return Err(self.refused(&client, &rights, &missing).await?);
         }
         // What an earlier run wrote is given.
         let _ = std::fs::remove_file(self.rights_file());
@@ -111,15 +111,16 @@ impl ExistingProvider {
         self.host.state_dir().join(format!("{}-rights.yaml", self.host.config.cluster.profile))
     }
 
-    /// Lists what this account may not do, and writes what an administrator applies to change that.
-    async fn refused(&self, client: &kube::Client, missing: &[Right]) -> Result<Error> {
+    /// Lists what this account may not do, and writes what an administrator applies to change that: all that is `needed`,
+    /// for a role that is applied again loses what it does not name.
+    async fn refused(&self, client: &kube::Client, needed: &[Right], missing: &[Right]) -> Result<Error> {
         let user = existing_rights::user(client).await;
         let list = existing_rights::lines(missing).join("\n    ");
         let who = user.as_deref().map_or_else(String::new, |user| format!(" ({user})"));
         let what = format!("the account of {}{who} lacks rights:\n    {list}", self.context);
         let file = self.rights_file();
         let user = user.unwrap_or_else(|| "NAME".into());
-        write_atomically(&file, existing_rights::manifest(missing, &user)?.as_bytes())?;
+        write_atomically(&file, existing_rights::manifest(needed, &user)?.as_bytes())?;
         Ok(Error::unhealthy(
             what,
             format!("have an administrator give them: kubectl apply -f {}", file.display()),
@@ -185,11 +186,17 @@ impl Provider for ExistingProvider {
 
     async fn status(&self) -> Result<StatusReport> {
         let cluster = ClusterState::Running { nodes: nodes(&client(&self.context).await?).await? };
-        kubernetes_status("existing", &self.context, cluster, self.endpoints()).await
+        // What else runs there is not Platen's.
+        kubernetes_status("existing", &self.context, cluster, self.endpoints(), &[]).await
     }
 
     async fn remains(&self) -> Result<Vec<String>> {
         self.apps().remains().await
+    }
+
+    /// What such a cluster holds cannot be asked so early, and is never lost sight of.
+    async fn may_remain(&self) -> Result<bool> {
+        Ok(true)
     }
 
     async fn stop(&self) -> Result<()> {

@@ -142,7 +142,9 @@ fn of_argocd(argocd: Argocd) -> Vec<Right> {
     }
     if argocd == Argocd::Delivers {
         rights.extend(["create", "update"].map(|verb| right(gitops::GROUP, "applications", verb)));
-        rights.extend(["create", "patch", "delete"].map(|verb| right(gitops::GROUP, "appprojects", verb)));
+        rights.extend(
+            ["create", "get", "patch", "delete"].map(|verb| right(gitops::GROUP, "appprojects", verb)),
+        );
         rights.extend(["create", "get", "patch", "delete"].map(|verb| right("", "secrets", verb)));
         rights.push(right("apps", "deployments", "list"));
     }
@@ -268,9 +270,9 @@ struct Place<'a> {
 }
 
 /// Verbs by what they are of, in the order of the list.
-fn grouped(missing: &[Right]) -> BTreeMap<Place<'_>, Vec<&str>> {
+fn grouped(rights: &[Right]) -> BTreeMap<Place<'_>, Vec<&str>> {
     let mut grouped: BTreeMap<Place<'_>, Vec<&str>> = BTreeMap::new();
-    for Right { namespace, group, resource, name, verb } in missing {
+    for Right { namespace, group, resource, name, verb } in rights {
         let place = Place { namespace: namespace.as_deref(), group, resource, name: name.as_deref() };
         grouped.entry(place).or_default().push(verb);
     }
@@ -290,13 +292,13 @@ pub fn lines(missing: &[Right]) -> Vec<String> {
 }
 
 /// What an administrator applies to give `user` the rights: namespaces, roles and their bindings.
-pub fn manifest(missing: &[Right], user: &str) -> Result<String> {
+pub fn manifest(rights: &[Right], user: &str) -> Result<String> {
     let subject = match user.strip_prefix("system:serviceaccount:").and_then(|it| it.split_once(':')) {
         Some((namespace, name)) => json!({"kind": "ServiceAccount", "name": name, "namespace": namespace}),
         None => json!({"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}),
     };
     let mut rules: BTreeMap<Option<&str>, Vec<Value>> = BTreeMap::new();
-    for (Place { namespace, group, resource, name }, verbs) in grouped(missing) {
+    for (Place { namespace, group, resource, name }, verbs) in grouped(rights) {
         let mut rule = json!({"apiGroups": [group], "resources": [resource], "verbs": verbs});
         if let Some(name) = name {
             rule["resourceNames"] = json!([name]);

@@ -6,7 +6,6 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::docker_provider::DockerProvider;
 use super::maker::{Maker, Site};
-use super::supply::Supply;
 use crate::cluster::kind::{self, CreateSpec, Kind, NodeImage};
 use crate::cluster::{ClusterState, Endpoint};
 use crate::config::Config;
@@ -14,7 +13,7 @@ use crate::engine;
 use crate::error::Result;
 use crate::event::Step;
 use crate::host::Host;
-use crate::mirror::{self, Artifact, registry};
+use crate::mirror::{self, Artifact, Supply, registry};
 
 pub type KindProvider = DockerProvider<KindMaker>;
 
@@ -75,7 +74,7 @@ impl Maker for KindMaker {
                 return Err(self.site.mismatched(&why));
             }
             ClusterState::Running { .. } => {}
-            ClusterState::Stopped => self.kind.start(tell).await?,
+            ClusterState::Stopped { .. } => self.kind.start(tell).await?,
             ClusterState::Mismatched { .. } => {
                 tell.message("deleting the cluster that is there");
                 self.kind.delete().await?;

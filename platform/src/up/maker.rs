@@ -1,6 +1,5 @@
 //! What makes a cluster whose nodes are containers of this machine's Docker: kind or minikube.
 
-use super::supply::Supply;
 use crate::cluster::wiring::RegistryWiring;
 use crate::cluster::{ClusterState, Endpoint};
 use crate::config::Config;
@@ -8,7 +7,7 @@ use crate::engine;
 use crate::error::{Error, Result};
 use crate::event::Step;
 use crate::host::Host;
-use crate::mirror::{Artifact, Mirror, registry};
+use crate::mirror::{Artifact, Mirror, Supply, registry};
 use crate::ports;
 use crate::registry::Reference;
 

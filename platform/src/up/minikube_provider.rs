@@ -84,7 +84,7 @@ impl Maker for MinikubeMaker {
                 return Err(self.site.mismatched(&why));
             }
             ClusterState::Running { .. } => {}
-            ClusterState::Stopped => {
+            ClusterState::Stopped { .. } => {
                 // It may have been given a stopped node's address since.
                 self.settle_registry().await?;
                 self.minikube.start(tell).await?;

@@ -25,7 +25,6 @@ mod secrets;
 mod source;
 mod spread;
 mod stack;
-mod supply;
 
 use std::time::Instant;
 
@@ -47,7 +46,6 @@ pub use provider::{Provider, provider};
 pub(crate) use record::lock_profile;
 pub use record::{UpRecord, contexts, forget_record, read_record};
 pub use stack::Component;
-pub use supply::Supply;
 
 /// The world moves meanwhile: of a node that has just come back, pods are told to be ready that are not. What is found
 /// missing after all steps is done again, and what is missing even then is an error.
@@ -173,15 +171,11 @@ fn ports_of(host: &Host, target: &Target) -> Vec<(u16, String)> {
     }
 }
 
-/// A record counts when something of it is there: a run that failed before it made anything binds nobody. What an
-/// existing cluster holds cannot be asked so early, and is never lost sight of.
+/// A record counts when something of it is there: a run that failed before it made anything binds nobody.
 async fn made(host: &Host, recorded: Option<UpRecord>) -> Result<Option<UpRecord>> {
     let Some(record) = recorded else { return Ok(None) };
-    let local = !matches!(record.choice.target, Target::Existing { .. });
-    if local && provider(&record.host(host), &record.choice.target)?.remains().await?.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(record))
+    let there = provider(&record.host(host), &record.choice.target)?.may_remain().await?;
+    Ok(there.then_some(record))
 }
 
 /// After all steps nothing may be missing: a step that claims to be done and is not is found here.

@@ -76,6 +76,11 @@ pub trait Provider: Send + Sync {
     /// What is there of it, a phrase each; empty where nothing is.
     async fn remains(&self) -> Result<Vec<String>>;
 
+    /// Whether anything of it is there, or may be where that cannot be asked now.
+    async fn may_remain(&self) -> Result<bool> {
+        Ok(!self.remains().await?.is_empty())
+    }
+
     /// Stops what runs; data and images stay.
     async fn stop(&self) -> Result<()>;
 

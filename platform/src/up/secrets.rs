@@ -8,7 +8,8 @@ use crate::cluster::secrets::{self, Given, Place};
 use crate::error::Result;
 use crate::host::Host;
 use crate::images::pull_secret;
-use crate::registry::{Credentials, Reference, Registries, is_loopback, variables};
+use crate::registry::{Credentials, Reference, Registries, is_loopback};
+use crate::variables::variables;
 
 /// The Secrets of one cluster.
 pub struct ClusterSecrets<'a> {

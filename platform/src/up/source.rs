@@ -10,7 +10,7 @@ use crate::event::Events;
 use crate::gitops::{self, Checkout, GitOps, Login, Protocol, Repository};
 use crate::host::Host;
 use crate::manifests::Source;
-use crate::registry::variables;
+use crate::variables::variables;
 
 /// Argo CD gives up on a host that does not answer only later.
 const PROBED_WITHIN: Duration = Duration::from_secs(45);
@@ -40,7 +40,7 @@ pub struct FromGit {
 pub async fn choose(host: &Host, there: Option<&Value>) -> Result<Chosen> {
     let config = &host.config.gitops;
     let asked_for = config.source == ChartSource::Git
-        || config.repository.is_some()
+        || (config.repository.is_some() && there.is_none())
         || there.is_some_and(gitops::is_from_git);
     let by_registry = there.is_some_and(|source| !gitops::is_from_git(source));
     if config.source == ChartSource::Registry || (by_registry && !asked_for) {
@@ -229,6 +229,10 @@ mod tests {
         assert_eq!(chosen, Chosen::Registry(None));
         let chosen = choose(&host(ChartSource::Registry, []), Some(&from(URL))).await.unwrap();
         assert_eq!(chosen, Chosen::Registry(None));
+        // A repository that is named decides at the first time.
+        let mut named = host(ChartSource::Auto, []);
+        named.config.gitops.repository = Some(URL.into());
+        assert_eq!(choose(&named, Some(&registry)).await.unwrap(), Chosen::Registry(None));
     }
 
     #[tokio::test]

@@ -7,7 +7,6 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::plan::{Action, StepId};
-use super::supply::Supply;
 use crate::cluster::client::client;
 use crate::cluster::relay::{self, Target};
 use crate::config::ComponentsConfig;
@@ -17,7 +16,7 @@ use crate::event::Step;
 use crate::helm::{Chart, Helm, Release, Upgrade};
 use crate::host::Host;
 use crate::manifests::FIELD_MANAGER;
-use crate::mirror::{self, Artifact, Mirror};
+use crate::mirror::{self, Artifact, Mirror, Supply};
 use crate::registry::Registries;
 use crate::tools::{self, Tool};
 use crate::wait::{self, Seen};

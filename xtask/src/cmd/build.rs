@@ -91,8 +91,9 @@ pub async fn run(global: &GlobalArgs, args: BuildArgs, printer: &Printer) -> Res
     let options = args.options()?;
     let planned = images::plan(&host, &options).await?;
     if dry_run {
-        printer.result(&planned, || {
-            planned.iter().map(|step| format!("would {}", line(step))).collect::<Vec<_>>().join("\n")
+        printer.result(&planned, || match &planned[..] {
+            [] => "would do nothing: the local registry has the image of these sources".to_owned(),
+            steps => steps.iter().map(|step| format!("would {}", line(step))).collect::<Vec<_>>().join("\n"),
         });
         return Ok(Exit::Done);
     }

@@ -61,7 +61,7 @@ pub struct ChaosArgs {
     #[arg(long)]
     rebalance: bool,
     /// Say what would be done and what is expected; do nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with = "recover")]
     dry_run: bool,
     /// Where the report goes [default: a folder of its own in .platen/reports]
     #[arg(long, value_name = "DIR")]

@@ -36,7 +36,8 @@ pub async fn run(global: &GlobalArgs, args: DownArgs, printer: &Printer) -> Resu
 
 fn text(report: &DownReport, options: DownOptions) -> String {
     let verb = match (options.dry_run, options.stop) {
-        (true, _) => "would go",
+        (true, false) => "would go",
+        (true, true) => "would be stopped",
         (false, true) => "stopped",
         (false, false) => "removed",
     };

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use platform::config::{ImageSource, NodeCount, ProviderChoice};
 use platform::up::{StepId, UpOptions, UpReport, up};
-use platform::{Exit, Result};
+use platform::{Error, Exit, Result};
 
 use super::host;
 use crate::cli::GlobalArgs;
@@ -19,7 +19,7 @@ pub struct UpArgs {
     /// Where to serve; auto: what was made before, else minikube or kind where Docker answers, else embedded
     #[arg(long, value_enum)]
     provider: Option<Provider>,
-    /// The kubeconfig context of an existing cluster
+    /// The kubeconfig context of an existing cluster; no other provider takes one
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
     /// How many nodes, 1 to 9
@@ -100,6 +100,9 @@ pub async fn run(global: &GlobalArgs, args: UpArgs, printer: &Printer) -> Result
     if let Some(provider) = args.provider {
         cluster.provider = provider.into();
     }
+    if args.context.is_some() {
+        cluster.provider = of_context(cluster.provider)?;
+    }
     cluster.context = args.context.or(cluster.context.take());
     cluster.nodes = args.nodes.unwrap_or(cluster.nodes);
     cluster.memory_mib = args.memory.or(cluster.memory_mib);
@@ -118,6 +121,17 @@ pub async fn run(global: &GlobalArgs, args: UpArgs, printer: &Printer) -> Result
     let report = up(&host, &options).await?;
     printer.result(&report, || text(&report));
     Ok(Exit::Done)
+}
+
+/// Who names a context means an existing cluster, and no other.
+fn of_context(wanted: ProviderChoice) -> Result<ProviderChoice> {
+    match wanted {
+        ProviderChoice::Auto | ProviderChoice::Existing => Ok(ProviderChoice::Existing),
+        other => Err(Error::usage(
+            format!("--context names an existing cluster, and the provider is {}", other.as_str()),
+            "say --provider existing, or leave --context out",
+        )),
+    }
 }
 
 fn text(report: &UpReport) -> String {

@@ -1,6 +1,8 @@
 //! How the live view looks: a column for each node, what happened below. A state is a word and a colour, never a colour
 //! alone.
 
+use std::collections::BTreeSet;
+
 use platform::cluster::NodeState;
 use platform::status::watch::{NodeSeen, PodSeen, PodState};
 use ratatui::Frame;
@@ -47,36 +49,49 @@ fn headline(view: &View) -> Paragraph<'static> {
     Paragraph::new(lines)
 }
 
-/// The nodes, and beside them those pods that no node has: as many columns in a row as are wide enough.
+/// What the pods of a column have in common.
+enum Place<'a> {
+    Node(&'a NodeSeen),
+    /// A node that is not listed: it was deleted, or this account may not list nodes.
+    Unlisted(&'a str),
+    Nowhere,
+}
+
+/// The nodes, and beside them those pods that no listed node has: as many columns in a row as are wide enough.
 fn draw_columns(frame: &mut Frame<'_>, view: &View, area: Rect) {
     let scene = &view.scene;
     let on = |node: Option<&str>| -> Vec<&PodSeen> {
         scene.pods.iter().filter(|pod| pod.node.as_deref() == node).collect()
     };
-    let mut columns: Vec<(Option<&NodeSeen>, Vec<&PodSeen>)> =
-        scene.nodes.iter().map(|node| (Some(node), on(Some(&node.name)))).collect();
+    let mut columns: Vec<(Place<'_>, Vec<&PodSeen>)> =
+        scene.nodes.iter().map(|node| (Place::Node(node), on(Some(&node.name)))).collect();
+    let listed = |name: &str| scene.nodes.iter().any(|node| node.name == name);
+    let unlisted: BTreeSet<&str> =
+        scene.pods.iter().filter_map(|pod| pod.node.as_deref()).filter(|name| !listed(name)).collect();
+    columns.extend(unlisted.into_iter().map(|name| (Place::Unlisted(name), on(Some(name)))));
     let unplaced = on(None);
     if !unplaced.is_empty() {
-        columns.push((None, unplaced));
+        columns.push((Place::Nowhere, unplaced));
     }
     let in_a_row = usize::from((area.width / NARROWEST).max(1)).min(columns.len().max(1));
     let rows: Vec<_> = columns.chunks(in_a_row).collect();
     let heights = vec![Constraint::Fill(1); rows.len()];
-    for (row, place) in rows.iter().zip(Layout::vertical(heights).split(area).iter()) {
+    for (row, strip) in rows.iter().zip(Layout::vertical(heights).split(area).iter()) {
         let widths = vec![Constraint::Fill(1); in_a_row];
-        for ((node, pods), cell) in row.iter().zip(Layout::horizontal(widths).split(*place).iter()) {
-            draw_column(frame, view, *node, pods, *cell);
+        for ((place, pods), cell) in row.iter().zip(Layout::horizontal(widths).split(*strip).iter()) {
+            draw_column(frame, view, place, pods, *cell);
         }
     }
 }
 
-fn draw_column(frame: &mut Frame<'_>, view: &View, node: Option<&NodeSeen>, pods: &[&PodSeen], area: Rect) {
-    let (title, style) = match node {
-        Some(node) => {
+fn draw_column(frame: &mut Frame<'_>, view: &View, place: &Place<'_>, pods: &[&PodSeen], area: Rect) {
+    let (title, style) = match place {
+        Place::Node(node) => {
             let (word, color) = of_node(node.state);
             (format!(" {} {word} ", node.name), Style::new().fg(color))
         }
-        None => (" on no node yet ".to_owned(), Style::new().fg(Color::Yellow)),
+        Place::Unlisted(name) => (format!(" {name} is not listed "), Style::new().fg(Color::Yellow)),
+        Place::Nowhere => (" on no node yet ".to_owned(), Style::new().fg(Color::Yellow)),
     };
     let block = Block::bordered().title(title).border_style(style);
     let inside = block.inner(area);

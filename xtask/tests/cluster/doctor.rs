@@ -13,7 +13,7 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use crate::registry::OtherPlatform;
-use crate::support::{Json, Outcome, Xtask, eventually};
+use crate::support::{Json, Outcome, Xtask, eventually, eventually_whole};
 use crate::{PODS, PROFILE, RUNTIME, client, docker, nodes_of, pods, staying, up};
 
 const NAMESPACE: &str = "doctor-trial";
@@ -291,7 +291,14 @@ pub fn dead_node_is_explained(xtask: &Xtask) -> Outcome {
     docker(&["pause", &node]);
     let object = format!("node {node}");
     let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        expect_findings(xtask, &[(object.as_str(), "it has not answered since", "docker unpause")])
+        let found =
+            expect_findings(xtask, &[(object.as_str(), "it has not answered since", "docker unpause")]);
+        let status = xtask.run(&["status"]).expect_code(1).json();
+        assert_eq!(status["cluster"]["nodes"].as_array().map(Vec::len), Some(3), "{}", status["cluster"]);
+        let workloads = status["workloads"].as_array().expect("pods");
+        let ready: Vec<_> = workloads.iter().filter(|it| it["ready"] == true).collect();
+        assert!(!ready.is_empty() && ready.iter().all(|it| it["node"] != node.as_str()), "{workloads:?}");
+        found
     }));
     docker(&["unpause", &node]);
     record("node", &found.map_err(|_| "the dead node was not found")?)?;
@@ -306,11 +313,22 @@ fn spread_again(xtask: &Xtask) {
     up(xtask).expect_code(0);
     let deployments = Api::<Deployment>::namespaced(client(), "ocr");
     RUNTIME.block_on(deployments.restart("model-server")).expect("a restart");
-    eventually("all is spread again", Duration::from_mins(3), || {
-        let nodes = |component: &str| nodes_of(&pods("ocr", component)).len();
-        ["gateway", "frontend", "translate"].into_iter().all(|component| nodes(component) == 3)
-            && nodes("model") == 2
-            && staying(xtask).len() == PODS
-            && xtask.run(&["status"]).code() == Some(0)
+    eventually_whole("all is spread again", Duration::from_mins(3), || {
+        let wanted = [("gateway", 3), ("frontend", 3), ("translate", 3), ("model", 2)];
+        let placed =
+            wanted.map(|(component, wanted)| (component, nodes_of(&pods("ocr", component)).len(), wanted));
+        let badly = placed.into_iter().filter(|(_, nodes, wanted)| nodes != wanted);
+        let mut missing: Vec<String> = badly
+            .map(|(component, nodes, wanted)| format!("{component} on {nodes} nodes of {wanted}"))
+            .collect();
+        let staying = staying(xtask).len();
+        missing.extend((staying != PODS).then(|| format!("{staying} pods of {PODS}")));
+        let status = xtask.run(&["status"]);
+        if status.code() != Some(0) {
+            let status = status.json();
+            missing
+                .push(format!("{}; {}; {}", status["summary"], status["findings"], status["applications"]));
+        }
+        missing
     });
 }

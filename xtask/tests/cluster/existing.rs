@@ -114,7 +114,35 @@ fn refused_and_accepted(node_port: u16) -> Outcome {
     assert!(accepted.stderr().contains("found on the cluster: storage class"), "{}", accepted.stderr());
     assert!(!rights.exists(), "nothing is missing any more");
     as_account(&["status"]).expect_code(0);
+    let examined = as_account(&["doctor"]).json();
+    let of_platform =
+        examined["checks"].as_array().expect("checks").iter().filter(|it| it["area"] == "platform");
+    let ill: Vec<_> =
+        of_platform.filter(|it| it["outcome"] == "found" || it["outcome"] == "unknown").collect();
+    assert!(ill.is_empty(), "what it may not see is passed over: {ill:?}");
 
+    // What is applied once more takes nothing away.
+    kubectl(
+        &[
+            "-n",
+            "ocr",
+            "patch",
+            "role",
+            "platen",
+            "--type=json",
+            "-p",
+            r#"[{"op":"remove","path":"/rules/0"}]"#,
+        ],
+        "",
+    )?;
+    as_account(&up_there).expect_code(1);
+    apply(&std::fs::read_to_string(&rights)?)?;
+    as_account(&up_there).expect_code(0);
+
+    a_pod_is_killed_where_that_is_allowed(as_account)
+}
+
+fn a_pod_is_killed_where_that_is_allowed(as_account: impl Fn(&[&str]) -> Ran) -> Outcome {
     let kill = ["chaos", "--kill-pod", "--rate", "3", "--steady", "3s", "--max-errors", "100"];
     let refused = as_account(&kill).expect_code(3).stderr();
     assert!(refused.contains("this account may not remove ocr/"), "{refused}");

@@ -242,6 +242,19 @@ pub fn eventually(what: &str, within: Duration, mut look: impl FnMut() -> bool) 
     }
 }
 
+/// As [`eventually`], and what is missing at the end is told.
+pub fn eventually_whole(what: &str, within: Duration, mut missing: impl FnMut() -> Vec<String>) {
+    let until = Instant::now() + within;
+    loop {
+        let missing = missing();
+        if missing.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < until, "not within {} s: {what}: {missing:?}", within.as_secs());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
 /// Process ids of live processes whose command line holds `text`.
 pub fn processes_with(text: &str) -> Vec<u32> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();

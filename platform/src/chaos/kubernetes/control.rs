@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
-use kube::core::{ApiResource, GroupVersionKind};
+use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 
 use crate::chaos::journal::UndoStep;
@@ -17,10 +16,6 @@ const NAMESPACE: &str = "ocr";
 const GATEWAY: &str = "ocr-gateway";
 const CONTAINER: &str = "gateway";
 const FLAG: &str = "--no-retry";
-/// Argo CD leaves an Application alone that has it.
-const SKIP: &str = "argocd.argoproj.io/skip-reconcile";
-/// Argo CD removes it once it has looked.
-const REFRESH: &str = "argocd.argoproj.io/refresh";
 const ROLLED_OUT_WITHIN: Duration = Duration::from_mins(3);
 
 /// What puts it back, in the order in which that is done.
@@ -35,16 +30,16 @@ pub async fn undo(client: &kube::Client) -> Result<Vec<UndoStep>> {
         container: CONTAINER.into(),
         args,
     }];
-    for (namespace, application) in applications(client).await? {
-        steps.push(UndoStep::Reconcile { namespace, application });
+    for application in gitops::looked_after(client).await? {
+        steps.push(UndoStep::Reconcile { namespace: gitops::NAMESPACE.into(), application });
     }
     Ok(steps)
 }
 
 /// Returns when every gateway tries once.
 pub async fn begin(client: &kube::Client, tell: &Step) -> Result<()> {
-    for (namespace, application) in applications(client).await? {
-        skip_reconcile(client, &namespace, &application, true).await?;
+    for application in gitops::looked_after(client).await? {
+        gitops::set_aside(client, &application, true).await?;
     }
     let mut args = args(&deployment(client).await?);
     if args.iter().any(|arg| arg == FLAG) {
@@ -105,44 +100,6 @@ fn behind(deployment: &Deployment) -> Option<String> {
     (!done).then(|| format!("{updated} of {wanted} pods changed, {ready} ready, {all} there"))
 }
 
-fn application_api(client: &kube::Client, namespace: &str) -> Api<DynamicObject> {
-    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk(gitops::GROUP, "v1alpha1", "Application"));
-    Api::namespaced_with(client.clone(), namespace, &kind)
-}
-
-/// Namespaces and names of Platen's own that Argo CD keeps; none where there is no Argo CD.
-pub async fn applications(client: &kube::Client) -> Result<Vec<(String, String)>> {
-    // One that somebody set aside is not set to rights by us.
-    let watched = gitops::listed(client).await?.into_iter().filter(|it| {
-        !it.metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(SKIP))
-    });
-    Ok(watched.filter_map(|it| Some((it.metadata.namespace?, it.metadata.name?))).collect())
-}
-
-pub async fn skip_reconcile(client: &kube::Client, namespace: &str, name: &str, skip: bool) -> Result<()> {
-    // Null removes it.
-    let value = if skip { json!("true") } else { serde_json::Value::Null };
-    let patch = json!({"metadata": {"annotations": {SKIP: value}}});
-    let api = application_api(client, namespace);
-    match api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 && !skip => Ok(()),
-        Err(error) => Err(error).doing(format!("telling Argo CD of {name}")),
-    }
-}
-
-/// Asks Argo CD to look at its Applications now.
-pub async fn refresh(client: &kube::Client) -> Result<()> {
-    let patch = json!({"metadata": {"annotations": {REFRESH: "normal"}}});
-    for (namespace, name) in applications(client).await? {
-        let patched = application_api(client, &namespace)
-            .patch(&name, &PatchParams::default(), &Patch::Merge(&patch))
-            .await;
-        patched.doing(format!("asking Argo CD to look at {name}"))?;
-    }
-    Ok(())
-}
-
 /// An error where a step cannot be undone since its object is gone is none.
 pub async fn restore_args(
     client: &kube::Client,
@@ -161,55 +118,7 @@ pub async fn restore_args(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
-    use kube::client::Body;
-
     use super::*;
-
-    /// An Argo CD that keeps what is asked for by Platen's label in its own namespace, and knows nothing of other questions.
-    async fn asked(answer: (u16, serde_json::Value)) -> (Result<()>, Vec<String>) {
-        let (service, mut handle) = tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let taken = Arc::clone(&requests);
-        tokio::spawn(async move {
-            while let Some((request, respond)) = handle.next_request().await {
-                let uri = request.uri();
-                taken.lock().unwrap().push(format!("{} {}", request.method(), uri.path()));
-                let ours = uri.query().is_some_and(|query| query.contains("part-of%3Dplaten"));
-                let (code, body) = match uri.path() {
-                    "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications" if ours => answer.clone(),
-                    path if path.ends_with("/applications/ocr-app") => {
-                        (200, json!({"metadata": {"name": "ocr-app", "namespace": "argocd"}}))
-                    }
-                    "/apis" => (200, json!({"kind": "APIGroupList", "groups": []})),
-                    _ => (500, json!({"kind": "Status", "status": "Failure", "code": 500, "message": "no"})),
-                };
-                let body = Body::from(body.to_string().into_bytes());
-                respond.send_response(http::Response::builder().status(code).body(body).unwrap());
-            }
-        });
-        let refreshed = refresh(&kube::Client::new(service, "default")).await;
-        let requests = requests.lock().unwrap().clone();
-        (refreshed, requests)
-    }
-
-    #[tokio::test]
-    async fn only_platens_own_applications_are_touched_and_none_that_somebody_set_aside() {
-        let application = |name: &str, annotations: serde_json::Value| json!({"metadata": {"name": name, "namespace": "argocd", "annotations": annotations}});
-        let items = [application("ocr-app", json!({})), application("aside", json!({SKIP: "true"}))];
-        let (refreshed, requests) = asked((200, json!({"metadata": {}, "items": items}))).await;
-        refreshed.unwrap();
-        let list = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications";
-        assert_eq!(requests, [format!("GET {list}"), format!("PATCH {list}/ocr-app")]);
-    }
-
-    #[tokio::test]
-    async fn an_account_with_few_rights_is_told_of_no_argo_cd_where_there_is_none() {
-        let refused = json!({"kind": "Status", "status": "Failure", "reason": "Forbidden", "code": 403, "message": "no"});
-        let (refreshed, _) = asked((403, refused)).await;
-        refreshed.unwrap();
-    }
 
     fn gateway(status: &serde_json::Value) -> Deployment {
         serde_json::from_value(json!({

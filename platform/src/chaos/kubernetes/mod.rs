@@ -12,7 +12,7 @@ mod watch;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use kube::api::{Api, DeleteParams};
+use kube::api::{Api, DeleteParams, ListParams};
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
@@ -110,16 +110,14 @@ impl Kubernetes {
         if self.kept.is_empty() {
             return Ok(Vec::new());
         }
-        let looked_after = control::applications(&self.client).await?;
-        let counts = |name: &String| {
-            self.kept.contains(name) && looked_after.iter().any(|(_, application)| application == name)
-        };
+        let looked_after = gitops::looked_after(&self.client).await?;
+        let counts = |name: &String| self.kept.contains(name) && looked_after.contains(name);
         let applications = gitops::applications(&self.client).await?;
         let unwell = applications.into_iter().filter(|it| counts(&it.name) && !it.is_well());
         let unwell: Vec<String> =
             unwell.map(|it| format!("the Application {} to be well", it.name)).collect();
         if !unwell.is_empty() && self.unwell.fetch_add(1, Ordering::Relaxed).is_multiple_of(REFRESH_EVERY) {
-            control::refresh(&self.client).await?;
+            gitops::look_at_all(&self.client).await?;
         }
         Ok(unwell)
     }
@@ -256,8 +254,10 @@ impl Ground for Kubernetes {
             Fault::Pod => {
                 let (namespace, name) = parts(&victim.name);
                 let api = Api::<Pod>::namespaced(self.client.clone(), namespace);
-                let found = api.get_opt(name).await.doing(format!("looking for {name}"))?;
-                let gone = found.is_none_or(|pod| pod.metadata.uid != victim.uid);
+                // By the right that `up` asks for.
+                let of_name = ListParams::default().fields(&format!("metadata.name={name}"));
+                let found = api.list(&of_name).await.doing(format!("looking for {name}"))?;
+                let gone = found.items.iter().all(|pod| pod.metadata.uid != victim.uid);
                 vec![(format!("{name} is gone"), gone)]
             }
             Fault::Hang => {
@@ -306,8 +306,8 @@ impl Ground for Kubernetes {
                 tell.done();
                 Ok(())
             }
-            UndoStep::Reconcile { namespace, application } => {
-                control::skip_reconcile(&self.client, namespace, application, false).await
+            UndoStep::Reconcile { application, .. } => {
+                gitops::set_aside(&self.client, application, false).await
             }
             UndoStep::ContinueProcesses { .. } | UndoStep::AwaitRestart { .. } => Ok(()),
         }

@@ -40,7 +40,10 @@ pub async fn read(
     settings.push(Setting {
         name: "leaseDurationSeconds".into(),
         value: format!("{} s", duration.map_or(LEASE, f64::from)),
-        source: format!("Lease {NAMESPACE}/{}", victim.node),
+        source: match duration {
+            Some(_) => format!("Lease {NAMESPACE}/{}", victim.node),
+            None => "not seen: kubelet's documented default".into(),
+        },
         is_default: duration.is_none(),
     });
     let renewed = lease.as_ref().and_then(|lease| lease.spec.as_ref()?.renew_time.as_ref());

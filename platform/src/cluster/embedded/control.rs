@@ -129,7 +129,7 @@ impl Embedded {
     pub fn supervised(&self) -> Result<Spec, ClusterState> {
         let Some(spec) = self.spec() else { return Err(ClusterState::Absent) };
         match self.supervisor() {
-            None => Err(ClusterState::Stopped),
+            None => Err(ClusterState::Stopped { nodes: Vec::new() }),
             Some(record) if !record.is_alive() => {
                 Err(ClusterState::Broken { why: "their supervisor was killed or crashed".into() })
             }

@@ -13,7 +13,7 @@ use k8s_openapi::jiff::Timestamp;
 
 pub use config::NodeImage;
 
-use state::{judge, nodes};
+use state::judge;
 
 use super::containers::{self, ContainerState, labelled};
 use super::progress::{Progress, ProgressFile};
@@ -120,14 +120,9 @@ impl Kind {
 
     pub async fn observe(&self) -> Result<ClusterState> {
         let containers = self.containers().await?;
-        let state = judge(&containers, self.progress().read(), &node_names(&self.host.config));
-        if !matches!(state, ClusterState::Running { .. }) {
-            return Ok(state);
-        }
-        let Ok(ready) = ready::names(&self.own_context()).await else {
-            return Ok(ClusterState::Running { nodes: nodes(&containers, &[]) });
-        };
-        Ok(ClusterState::Running { nodes: nodes(&containers, &ready) })
+        let mut state = judge(&containers, self.progress().read(), &node_names(&self.host.config));
+        ready::mark(&self.own_context(), &mut state).await;
+        Ok(state)
     }
 
     /// Creates the cluster; the remains of a creation that was cut off are removed first.

@@ -22,25 +22,21 @@ pub(super) fn judge(
         let why = format!("it has {} nodes and {} are configured", there.len(), wanted.len());
         return ClusterState::Mismatched { why };
     }
+    let nodes = containers.iter().map(node).collect();
     if containers.iter().all(NodeContainer::runs) {
-        return ClusterState::Running { nodes: nodes(containers, &[]) };
+        ClusterState::Running { nodes }
+    } else {
+        ClusterState::Stopped { nodes }
     }
-    ClusterState::Stopped
 }
 
-pub(super) fn nodes(containers: &[NodeContainer], ready: &[String]) -> Vec<Node> {
-    containers
-        .iter()
-        .map(|container| Node {
-            name: container.name.clone(),
-            container: Some(container.name.clone()),
-            state: match container.runs() {
-                false => NodeState::Stopped,
-                true if ready.contains(&container.name) => NodeState::Ready,
-                true => NodeState::NotReady,
-            },
-        })
-        .collect()
+/// Whether one that runs is Ready is the API server's to say.
+fn node(container: &NodeContainer) -> Node {
+    Node {
+        name: container.name.clone(),
+        container: Some(container.name.clone()),
+        state: if container.runs() { NodeState::NotReady } else { NodeState::Stopped },
+    }
 }
 
 #[cfg(test)]
@@ -77,7 +73,10 @@ mod tests {
 
     #[test]
     fn a_stopped_node_makes_the_cluster_stopped() {
-        assert_eq!(judged(&[true, false, true], CREATED), ClusterState::Stopped);
+        let ClusterState::Stopped { nodes } = judged(&[true, false, true], CREATED) else {
+            panic!("not stopped");
+        };
+        assert_eq!(nodes[1].state, NodeState::Stopped);
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub use names::{endpoints, is_own, network_name};
 use doors::{Door, Plan};
 use event::parse;
 use names::node_names;
-use profile::{NodeStatus, Profile, as_nodes, judge};
+use profile::{NodeStatus, Profile, judge};
 use spec::Spec;
 use tracker::Tracker;
 
@@ -116,12 +116,9 @@ impl Minikube {
             Profile::Valid(_) => self.nodes(&program).await?,
             Profile::Absent | Profile::Invalid => Vec::new(),
         };
-        let state = judge(&profile, &nodes, self.progress().read(), &spec);
-        if !matches!(state, ClusterState::Running { .. }) {
-            return Ok(state);
-        }
-        let ready = ready::names(&self.host.config.cluster.profile.to_string()).await.unwrap_or_default();
-        Ok(ClusterState::Running { nodes: as_nodes(&nodes, &ready) })
+        let mut state = judge(&profile, &nodes, self.progress().read(), &spec);
+        ready::mark(self.host.config.cluster.profile.as_str(), &mut state).await;
+        Ok(state)
     }
 
     /// Makes the cluster, or starts and repairs what of it is there, which is the same to minikube.

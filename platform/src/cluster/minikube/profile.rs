@@ -87,6 +87,15 @@ impl NodeStatus {
         self.host == "Running"
     }
 
+    /// Its container has its name.
+    fn node(&self) -> Node {
+        Node {
+            name: self.name.clone(),
+            container: Some(self.name.clone()),
+            state: if self.runs() { NodeState::NotReady } else { NodeState::Stopped },
+        }
+    }
+
     /// On a worker the API server is "Irrelevant".
     fn is_whole(&self) -> bool {
         self.runs()
@@ -146,24 +155,9 @@ pub fn judge(
     if !differs.is_empty() {
         return ClusterState::Mismatched { why: differs.join("; ") };
     }
-    if nodes.is_empty() || !nodes.iter().all(NodeStatus::is_whole) {
-        return ClusterState::Stopped;
-    }
-    ClusterState::Running { nodes: as_nodes(nodes, &[]) }
-}
-
-/// Each node's container has the node's name.
-pub fn as_nodes(nodes: &[NodeStatus], ready: &[String]) -> Vec<Node> {
-    let node = |node: &NodeStatus| Node {
-        name: node.name.clone(),
-        container: Some(node.name.clone()),
-        state: match node.runs() {
-            false => NodeState::Stopped,
-            true if ready.contains(&node.name) => NodeState::Ready,
-            true => NodeState::NotReady,
-        },
-    };
-    nodes.iter().map(node).collect()
+    let runs = !nodes.is_empty() && nodes.iter().all(NodeStatus::is_whole);
+    let nodes = nodes.iter().map(NodeStatus::node).collect();
+    if runs { ClusterState::Running { nodes } } else { ClusterState::Stopped { nodes } }
 }
 
 #[cfg(test)]
@@ -207,7 +201,10 @@ mod tests {
 
     #[test]
     fn a_dead_node_makes_the_cluster_stopped_so_that_it_is_started() {
-        assert_eq!(judged(DEAD, Some(Progress::Created), &spec()), ClusterState::Stopped);
+        let ClusterState::Stopped { nodes } = judged(DEAD, Some(Progress::Created), &spec()) else {
+            panic!("not stopped");
+        };
+        assert_eq!(nodes[1].state, NodeState::Stopped);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::error::{Doing, Error, Result};
 use crate::host::Host;
-use crate::registry::variables;
+use crate::variables::variables;
 
 /// The variable with Grafana's address.
 const ADDRESS: &str = "GRAFANA_URL";

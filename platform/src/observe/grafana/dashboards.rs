@@ -33,7 +33,7 @@ pub(super) struct Existing {
     pub folder: String,
     /// Of the object, where there are objects.
     resource_version: Option<String>,
-    provisioned: bool,
+    pub provisioned: bool,
 }
 
 impl Existing {
@@ -129,9 +129,6 @@ impl Api {
         folder: &str,
     ) -> Result<()> {
         let uid = document["uid"].as_str().unwrap_or_default();
-        if existing.is_some_and(|it| it.provisioned) {
-            return Err(provisioned(uid));
-        }
         let (method, path, body) = match self {
             Self::Legacy => {
                 let mut dashboard = document.clone();
@@ -174,7 +171,7 @@ fn why(grafana: &Grafana, path: &str, uid: &str, refusal: &Refusal) -> Error {
     }
 }
 
-fn provisioned(uid: &str) -> Error {
+pub fn provisioned(uid: &str) -> Error {
     Error::unhealthy(
         format!(
             "the dashboard {uid} is provisioned from a file, and Grafana does not let its API write over that"

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub use client::{Grafana, Login};
-use dashboards::{Api, Existing};
+use dashboards::{Api, Existing, provisioned};
 
 use super::dashboard::Dashboard;
 use crate::error::{Error, Result};
@@ -109,6 +109,7 @@ async fn one(
     let outcome = match &existing {
         Some(it) if it.is_as(&document, &wanted.folder) => Outcome::Unchanged,
         Some(it) if !wanted.overwrite => return Err(another(uid, it)),
+        Some(it) if it.provisioned => return Err(provisioned(uid)),
         Some(_) => Outcome::Updated,
         None => Outcome::Created,
     };

@@ -86,9 +86,11 @@ async fn a_provisioned_dashboard_is_not_fought_over() {
         let double =
             Double::start(Kind { versions, provisioned: Some("platen-ocr"), ..Kind::default() }).await;
         double.put("platen-ocr", json!({"uid": "platen-ocr", "title": "OCR overview"}), "platen");
-        let wanted = Import { overwrite: true, ..wanted() };
-        let error = import(&double.client(PASSWORD), &dashboards(), &wanted).await.unwrap_err();
-        assert!(error.to_string().contains("provisioned from a file"), "{error}");
+        for dry_run in [true, false] {
+            let wanted = Import { overwrite: true, dry_run, ..wanted() };
+            let error = import(&double.client(PASSWORD), &dashboards(), &wanted).await.unwrap_err();
+            assert!(error.to_string().contains("provisioned from a file"), "{error}");
+        }
     }
 }
 

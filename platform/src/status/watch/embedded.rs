@@ -21,7 +21,7 @@ pub async fn watch(host: &Host, scenes: &Sender<Scene>) -> Result<()> {
         let trouble = match embedded.supervised() {
             Ok(_) | Err(ClusterState::Running { .. }) => None,
             Err(ClusterState::Absent) => Some("nothing is there any more".to_owned()),
-            Err(ClusterState::Stopped) => Some("they are stopped".to_owned()),
+            Err(ClusterState::Stopped { .. }) => Some("they are stopped".to_owned()),
             Err(ClusterState::Broken { why } | ClusterState::Mismatched { why }) => Some(why),
         };
         show(scenes, scene(&title, spec.as_ref(), &roles, trouble));

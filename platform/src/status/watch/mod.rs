@@ -11,7 +11,7 @@ use tokio::sync::watch::Sender;
 use crate::cluster::NodeState;
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::up::{self, Target};
+use crate::up;
 
 pub use changes::{Change, changes};
 
@@ -91,10 +91,9 @@ pub async fn watch(host: &Host, scenes: Sender<Scene>) -> Result<()> {
         Error::unhealthy(format!("nothing runs under the profile {profile}"), "start it: cargo xtask up")
     })?;
     let host = record.host(host);
-    match (&record.choice.target, record.choice.target.context(profile)) {
-        (Target::Embedded, _) => embedded::watch(&host, &scenes).await,
-        (_, Some(context)) => kubernetes::watch(&context, &scenes).await,
-        (_, None) => Err(Error::unhealthy("what runs here cannot be watched", "cargo xtask status")),
+    match record.choice.target.context(profile) {
+        None => embedded::watch(&host, &scenes).await,
+        Some(context) => kubernetes::watch(&context, &scenes).await,
     }
 }
 

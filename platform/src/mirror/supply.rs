@@ -42,7 +42,7 @@ impl std::fmt::Display for Supply {
     }
 }
 
-/// Any answer counts: without credentials it is 401.
+/// A registry's answer: without credentials it is 401. Another is a proxy's, or of one that gives nothing now.
 async fn answers(url: &str) -> Result<bool> {
     let client =
         reqwest::Client::builder().timeout(ANSWERS_WITHIN).build().doing("preparing the HTTP client")?;
