@@ -78,6 +78,14 @@ async fn well(host: &Host, ground: &dyn Ground, since: Timestamp) -> Result<Opti
     if let Some(missing) = ground.missing(&wanted, since).await?.into_iter().next() {
         return Ok(Some(missing));
     }
+    // What else is wrong on the cluster was not the fault's doing.
     let status = status(host).await?;
-    Ok((!status.healthy).then_some(status.summary))
+    let pod = status.workloads.iter().find(|it| !it.ready && !it.leaving);
+    let application = status.applications.iter().find(|it| !it.is_well());
+    Ok(match (pod, application) {
+        _ if status.workloads.is_empty() => Some(status.summary),
+        (Some(pod), _) => Some(format!("{} to be ready", pod.name)),
+        (None, Some(application)) => Some(format!("the Application {} to be well", application.name)),
+        (None, None) => None,
+    })
 }

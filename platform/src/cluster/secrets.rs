@@ -93,7 +93,8 @@ async fn found(client: &kube::Client, place: &Place) -> Result<Option<ObjectMeta
     Ok(api(client, place).get_metadata_opt(place.name).await.doing(doing)?.map(|found| found.metadata))
 }
 
-fn is_ours(metadata: &ObjectMeta) -> bool {
+/// Whether Platen made it.
+pub fn is_ours(metadata: &ObjectMeta) -> bool {
     let labels = metadata.labels.as_ref();
     labels.and_then(|labels| labels.get(MANAGED_BY)).is_some_and(|manager| manager == MANAGER)
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// Folders of `.platen` beside those of the profiles.
-const TAKEN: [&str; 5] = ["bin", "chaos", "checks", "locks", "reports"];
+const TAKEN: [&str; 6] = ["bin", "chaos", "checks", "experiments", "locks", "reports"];
 
 /// The name of a cluster and of all that belongs to it: lower-case letters, digits and inner hyphens, at most 30
 /// characters, so that container, context and node names made from it are valid too.
@@ -131,6 +131,13 @@ mod tests {
                 prop_assert!(name.as_str().bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'));
                 prop_assert!(!name.as_str().starts_with('-') && !name.as_str().ends_with('-'));
             }
+        }
+    }
+
+    #[test]
+    fn no_profile_has_a_folder_that_holds_something_else() {
+        for name in TAKEN {
+            assert!(name.parse::<ProfileName>().unwrap_err().contains("is no profile name"), "{name}");
         }
     }
 

@@ -89,15 +89,17 @@ impl<'a> Scope<'a> {
     pub fn all(namespaces: &'a [&'a str]) -> Self {
         Self { namespaces, objects: ListParams::default() }
     }
+
+    /// Without the pods that have ended in failure, which their owners have long replaced.
+    #[must_use]
+    pub fn that_stay(mut self) -> Self {
+        self.objects = self.objects.fields("status.phase!=Failed");
+        self
+    }
 }
 
-/// Everything that is wrong with Platen's pods of a namespace, and with the nodes under them. Nothing is found where all
-/// is well or only has not finished starting.
-pub async fn explain_namespace(client: &kube::Client, namespace: &str) -> Result<Vec<Finding>> {
-    explain_scope(client, &Scope::ours(&[namespace])).await
-}
-
-/// As [`explain_namespace`], for any scope.
+/// Everything that is wrong with the pods of a scope, and with the nodes under them. Nothing is found where all is well or
+/// only has not finished starting.
 pub async fn explain_scope(client: &kube::Client, scope: &Scope<'_>) -> Result<Vec<Finding>> {
     let all = ListParams::default();
     let (mut pods, mut events) = (Vec::new(), Vec::new());
@@ -116,7 +118,7 @@ pub async fn lasting(client: &kube::Client, scope: &Scope<'_>) -> Result<Option<
     Ok(explain_scope(client, scope).await?.into_iter().find(|finding| finding.lasting))
 }
 
-/// As [`explain_namespace`], from objects at hand.
+/// As [`explain_scope`], from objects at hand.
 pub fn explain(pods: &[Pod], events: &[Event], nodes: &[Node]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = nodes.iter().filter_map(explain_node).collect();
     findings.extend(explain_pods(pods, events, nodes));

@@ -273,7 +273,7 @@ fn script_of(pods: &[Pod]) -> Vec<(&'static str, Value)> {
 async fn a_namespace_is_explained_from_its_pods_events_and_nodes() {
     let crash = waiting("CreateContainerConfigError", r#"secret "ocr-server-env" not found"#);
     let (client, server) = answering(script_of(&[crash]));
-    let findings = explain_namespace(&client, "ocr").await.unwrap();
+    let findings = explain_scope(&client, &Scope::ours(&["ocr"])).await.unwrap();
     server.await.unwrap();
     assert_eq!(findings.len(), 1);
     assert_eq!(findings[0].object, "pod ocr/model-server-7d4b9c6f5-x2x1c");

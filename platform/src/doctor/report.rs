@@ -128,7 +128,7 @@ pub struct Report {
     pub profile: String,
     /// What the profile runs on, or would.
     pub provider: &'static str,
-    /// Nothing was found, and every check that applies could be made.
+    /// Nothing was found, and every check could be made that applies and that this account may make.
     pub healthy: bool,
     /// One sentence.
     pub summary: String,

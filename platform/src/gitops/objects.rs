@@ -203,6 +203,7 @@ impl GitOps {
             .await;
         patched.doing("taking the service over from Argo CD")?;
         Self::delete(client).await?;
+        remove_project(client).await?;
         secrets::remove(client, &places()).await?;
         Ok(true)
     }
@@ -219,26 +220,15 @@ impl GitOps {
             })
         })
         .await?;
-        let project = manifests::Params::default().project;
-        match api(client, "AppProject").delete(&project, &DeleteParams::default()).await {
-            // Who may not remove one has made none.
-            Err(kube::Error::Api(refused)) if matches!(refused.code, 403 | 404) => {}
-            deleted => drop(deleted.doing("removing the AppProject")?),
-        }
+        remove_project(client).await?;
         secrets::remove(client, &places()).await.map(drop)
     }
 
     /// What [`GitOps::uninstall`] would remove beside the Application, a phrase each.
     pub async fn remains(client: &kube::Client) -> Result<Vec<String>> {
-        let mut remains = Vec::new();
-        let project = manifests::Params::default().project;
-        match api(client, "AppProject").get_opt(&project).await {
-            Err(kube::Error::Api(refused)) if refused.code == 403 => {}
-            found => {
-                let found = found.doing("looking at the AppProject")?;
-                remains.extend(found.map(|_| format!("the AppProject {project} in {NAMESPACE}")));
-            }
-        }
+        let project = own_project(client).await?;
+        let mut remains: Vec<String> =
+            project.into_iter().map(|name| format!("the AppProject {name} in {NAMESPACE}")).collect();
         let secrets = secrets::ours(client, &places()).await?;
         remains
             .extend(secrets.iter().map(|place| format!("the Secret {} in {}", place.name, place.namespace)));
@@ -271,6 +261,23 @@ async fn replace(client: &kube::Client, change: impl Fn(&mut DynamicObject) -> R
             "see who: kubectl -n {NAMESPACE} get application {APPLICATION} -o yaml --show-managed-fields"
         ),
     ))
+}
+
+/// The name of our AppProject, where it is there; somebody else's of that name is not.
+async fn own_project(client: &kube::Client) -> Result<Option<String>> {
+    let name = manifests::Params::default().project;
+    let found = match api(client, "AppProject").get_opt(&name).await {
+        // Who may not see one has made none.
+        Err(kube::Error::Api(refused)) if refused.code == 403 => None,
+        found => found.doing("looking at the AppProject")?,
+    };
+    Ok(found.is_some_and(|found| secrets::is_ours(&found.metadata)).then_some(name))
+}
+
+async fn remove_project(client: &kube::Client) -> Result<()> {
+    let Some(name) = own_project(client).await? else { return Ok(()) };
+    let removed = api(client, "AppProject").delete(&name, &DeleteParams::default()).await;
+    removed.map(drop).doing("removing the AppProject")
 }
 
 /// Our Application on this cluster.

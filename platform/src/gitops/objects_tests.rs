@@ -185,6 +185,22 @@ async fn what_an_interrupted_probe_left_goes_with_the_next_change() {
 }
 
 #[tokio::test]
+async fn what_argo_cd_was_given_goes_with_the_service_and_with_its_release_to_helm() {
+    for end in ["release", "uninstall"] {
+        let (client, double) = Double::new(synced);
+        gitops(&client, git("hunter2")).apply().await.unwrap();
+        let remains = GitOps::remains(&client).await.unwrap();
+        assert_eq!(remains, ["the AppProject platen in argocd", "the Secret platen-git in argocd"]);
+        match end {
+            "release" => assert!(GitOps::release(&client).await.unwrap()),
+            _ => GitOps::uninstall(&client, Duration::from_secs(5)).await.unwrap(),
+        }
+        assert_eq!(double.names(), Vec::<String>::new(), "{end}");
+        assert!(GitOps::remains(&client).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
 async fn a_probe_is_never_synced_and_its_end_deletes_nothing() {
     let (client, double) = Double::new(|application| {
         assert_eq!(application["spec"]["syncPolicy"], json!({}), "{application}");

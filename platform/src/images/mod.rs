@@ -121,7 +121,9 @@ pub async fn build(host: &Host, options: &BuildOptions) -> Result<BuildReport> {
     let ready = engine::ensure(host).await?;
     let supply = Supply::decide(host).await?;
     let mirror = Mirror::new(host)?;
-    if supply == Supply::Source && !present::is_there(host, options).await? {
+    let is_there = plan::registry_runs(host, &ready.docker, &mirror, supply).await?
+        && present::find(&Registries::new(host)?, options, &plan::target(host, options)?).await?.is_some();
+    if supply == Supply::Source && !is_there {
         mirror.build(host, Some(&ready.docker), mirror::BUILD).await?;
     }
     registry::ensure(host, &ready.docker, &registry_image(&mirror, supply)).await?;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 
+use bollard::Docker;
 use serde::Serialize;
 
 use super::{BuildOptions, builder, image, names, present, registry_image};
@@ -49,14 +50,12 @@ pub async fn plan(host: &Host, options: &BuildOptions) -> Result<Vec<Planned>> {
             planned.push(Planned::new("build the builder's parts from source", why, seconds));
         }
     }
-    let (mut registry_runs, mut builder_runs) = (false, false);
+    let (mut has_registry, mut builder_runs) = (false, false);
     if let Some(docker) = &docker {
-        let state =
-            registry::observe(docker, &registry_image(&mirror, supply), host.config.ports.registry).await?;
-        registry_runs = matches!(state, registry::State::Running { .. });
+        has_registry = registry_runs(host, docker, &mirror, supply).await?;
         builder_runs = builder::is_current(docker, &mirror, supply).await?;
     }
-    if !registry_runs {
+    if !has_registry {
         planned.push(Planned::new("start the local registry", "it does not run", 3));
     }
     if !builder_runs {
@@ -67,11 +66,18 @@ pub async fn plan(host: &Host, options: &BuildOptions) -> Result<Vec<Planned>> {
         ));
     }
     let target = target(host, options)?;
-    if registry_runs && present::find(&Registries::new(host)?, options, &target).await?.is_some() {
+    if has_registry && present::find(&Registries::new(host)?, options, &target).await?.is_some() {
         return Ok(with_it(options, &target));
     }
     planned.push(the_build(options, &target));
     Ok(planned)
+}
+
+/// Whether the local registry runs as it would be made now.
+pub async fn registry_runs(host: &Host, docker: &Docker, mirror: &Mirror, supply: Supply) -> Result<bool> {
+    let image = registry_image(mirror, supply);
+    let state = registry::observe(docker, &image, host.config.ports.registry).await?;
+    Ok(matches!(state, registry::State::Running { .. }))
 }
 
 /// Where the index goes.

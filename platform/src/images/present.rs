@@ -1,8 +1,7 @@
 //! An image that the local registry has of the very same sources: it is not built again.
 
-use super::{BuildOptions, own_platform, plan};
+use super::{BuildOptions, own_platform};
 use crate::error::Result;
-use crate::host::Host;
 use crate::registry::{Manifest, Platform, Reference, Registries, at_digest};
 
 /// The index and the images of the wanted platforms, where all of them are there. The tag in the local registry is a hash
@@ -25,12 +24,6 @@ pub async fn find(
     Ok(Some((index, images)))
 }
 
-/// As [`find`], where nothing is known of the registry yet: one that does not answer has nothing.
-pub async fn is_there(host: &Host, options: &BuildOptions) -> Result<bool> {
-    let found = find(&Registries::new(host)?, options, &plan::target(host, options)?).await;
-    Ok(found.is_ok_and(|found| found.is_some()))
-}
-
 /// This machine's own where none is named.
 pub fn wanted(options: &BuildOptions) -> Vec<Platform> {
     if options.platforms.is_empty() { vec![own_platform()] } else { options.platforms.clone() }
@@ -41,6 +34,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::event::Events;
+    use crate::host::Host;
     use crate::registry::double::{Double, Login};
     use crate::registry::{Keyring, parse};
 

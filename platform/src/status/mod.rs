@@ -102,7 +102,8 @@ pub(crate) async fn kubernetes_status(
         ClusterState::Stopped { ref nodes } if nodes.iter().any(|node| node.state == NodeState::Ready) => {
             let report = silent(format!("{provider}, context {context}"), cluster.clone());
             let mut seen = what_runs(report, context, nodes, beside).await?;
-            seen.summary.push_str("; start the other nodes: cargo xtask up");
+            seen.summary.push_str("; not all of it runs, start it: cargo xtask up");
+            seen.healthy = false;
             Ok(seen)
         }
         ClusterState::Stopped { .. } => {
@@ -126,7 +127,7 @@ async fn what_runs(
         workloads.extend(pods.items.iter().map(|pod| workload(pod, namespace)));
     }
     let mut found = diagnose::explain_scope(&client, &Scope::ours(&up::NAMESPACES)).await?;
-    found.extend(diagnose::explain_scope(&client, &Scope::all(beside)).await?);
+    found.extend(diagnose::explain_scope(&client, &Scope::all(beside).that_stay()).await?);
     let troubled = found.iter().any(|finding| finding.lasting);
     let sentence = |finding: Finding| {
         let finding = finding.in_context(context);

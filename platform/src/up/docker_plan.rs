@@ -21,11 +21,13 @@ pub(super) struct World {
     pub installs: Vec<Action>,
 }
 
+pub(super) fn engine_action(why: &str) -> Action {
+    Action::new(StepId::Engine, "make Docker answer", why, 40)
+}
+
 pub(super) fn plan(world: &World, nodes: u16) -> Vec<Action> {
     let mut actions = Vec::new();
-    if let Some(why) = &world.engine_lacks {
-        actions.push(Action::new(StepId::Engine, "make Docker answer", why, 40));
-    }
+    actions.extend(world.engine_lacks.as_deref().map(engine_action));
     if !world.missing.is_empty() {
         let names: Vec<&str> = world.missing.iter().map(|artifact| artifact.title()).collect();
         let expected = mirror::expected(&world.missing);

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use super::apps::Apps;
 use super::delivery::Delivery;
 use super::deploy::{Deploy, Outcome};
-use super::docker_plan::{World, plan};
+use super::docker_plan::{World, engine_action, plan};
 use super::maker::{Maker, Site, mismatched};
 use super::parts::Parts;
 use super::plan::{Action, StepId};
@@ -192,6 +192,12 @@ impl<M: Maker> DockerProvider<M> {
 impl<M: Maker> Provider for DockerProvider<M> {
     async fn missing(&self) -> Result<Vec<Action>> {
         M::ensure_obtainable(&self.host).await?;
+        // What is in a Docker that is stopped is seen when it runs again.
+        if M::was_begun(&self.host)
+            && let engine::State::NotThere(lack) = engine::observe(&self.host).await?
+        {
+            return Ok(vec![engine_action(&lack.to_string())]);
+        }
         let world = self.world().await?;
         if let ClusterState::Mismatched { why } = &world.cluster
             && !self.recreate

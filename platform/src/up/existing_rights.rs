@@ -138,13 +138,12 @@ fn of_argocd(argocd: Argocd) -> Vec<Right> {
         rights.extend(
             ["get", "list", "patch", "delete"].map(|verb| right(gitops::GROUP, "applications", verb)),
         );
+        rights.extend(["get", "delete"].map(|verb| right(gitops::GROUP, "appprojects", verb)));
         rights.push(right(gitops::GROUP, "applicationsets", "list"));
     }
     if argocd == Argocd::Delivers {
         rights.extend(["create", "update"].map(|verb| right(gitops::GROUP, "applications", verb)));
-        rights.extend(
-            ["create", "get", "patch", "delete"].map(|verb| right(gitops::GROUP, "appprojects", verb)),
-        );
+        rights.extend(["create", "patch"].map(|verb| right(gitops::GROUP, "appprojects", verb)));
         rights.extend(["create", "get", "patch", "delete"].map(|verb| right("", "secrets", verb)));
         rights.push(right("apps", "deployments", "list"));
     }

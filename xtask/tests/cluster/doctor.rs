@@ -324,10 +324,13 @@ fn spread_again(xtask: &Xtask) {
         let staying = staying(xtask).len();
         missing.extend((staying != PODS).then(|| format!("{staying} pods of {PODS}")));
         let status = xtask.run(&["status"]);
-        if status.code() != Some(0) {
-            let status = status.json();
-            missing
-                .push(format!("{}; {}; {}", status["summary"], status["findings"], status["applications"]));
+        match status.code() {
+            Some(0) => {}
+            Some(1) => {
+                let it = status.json();
+                missing.push(format!("{}; {}; {}", it["summary"], it["findings"], it["applications"]));
+            }
+            _ => missing.push(status.stderr()),
         }
         missing
     });

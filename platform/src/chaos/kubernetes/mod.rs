@@ -130,6 +130,17 @@ impl Kubernetes {
         api.delete(name, &at_once).await.map(drop).doing(format!("removing {name}"))
     }
 
+    fn may_not(&self, victim: &Victim, why: &Error) -> Error {
+        let ((namespace, _), context) = (parts(&victim.name), &self.context);
+        Error::unhealthy(
+            format!("this account may not remove {}: {why}", victim.name),
+            format!(
+                "have an administrator allow it: kubectl --context {context} -n {namespace} create role platen-chaos \
+                 --verb=delete --resource=pods, and a rolebinding of that role to this account"
+            ),
+        )
+    }
+
     fn quiet(&self) -> Step {
         self.host.events.step("gateways", "give the gateways their own arguments back", None)
     }
@@ -145,17 +156,6 @@ fn container(victim: &Victim) -> Result<&str> {
             "remove a pod instead: cargo xtask chaos --kill-pod",
         )
     })
-}
-
-fn may_not_remove(pod: &str) -> Error {
-    let (namespace, _) = parts(pod);
-    Error::machine(
-        format!("this account may not remove {pod}"),
-        format!(
-            "have an administrator allow it: kubectl -n {namespace} create role platen-chaos --verb=delete --resource=pods, \
-             and a rolebinding to this account"
-        ),
-    )
 }
 
 /// Namespace and name of a pod.
@@ -185,7 +185,7 @@ impl Ground for Kubernetes {
     async fn ensure_possible(&self, victim: &Victim) -> Result<()> {
         if matches!(victim.fault, Fault::Pod) {
             return match self.remove(victim, true).await {
-                Err(error) if error.is_forbidden() => Err(may_not_remove(&victim.name)),
+                Err(error) if error.is_forbidden() => Err(self.may_not(victim, &error)),
                 tried => tried,
             };
         }
