@@ -20,6 +20,8 @@ const WEIGH_LEAST: &str =
 const WEIGH_AGAIN: &str = r#"cd /sys/fs/cgroup
 if [ "$(cat cpu.weight 2>/dev/null)" = 1 ]; then echo 100 > cpu.weight; fi
 if [ "$(cat cpu/cpu.shares 2>/dev/null)" = 2 ]; then echo 1024 > cpu/cpu.shares; fi"#;
+/// In seconds: until its pods are started, where it has half a processor for that.
+const BOOTS_FOR: u32 = 30;
 /// Prints the ids of a pod's own processes that are in state $2, or of all of them; the sandbox's is left out. The pod's
 /// uid stands in the name of the cgroup, with dashes or, where systemd makes it, with underscores.
 const PROCESSES: &str = r#"uid=$1; other=$(echo "$uid" | tr - _)
@@ -59,7 +61,15 @@ impl NodeContainer<'_> {
     /// Running again; what is gone for good is left alone.
     pub async fn start(&self) -> Result<()> {
         match state(&self.engine.docker, self.name).await? {
-            Some(ContainerState::Stopped) => containers::start(&self.engine.docker, self.name).await,
+            Some(ContainerState::Stopped) => {
+                containers::start(&self.engine.docker, self.name).await?;
+                // As it ends, so it boots. What gives it its weight again runs in it, whatever becomes of this run.
+                let boots = format!("({WEIGH_LEAST}; sleep {BOOTS_FOR}; {WEIGH_AGAIN}) > /dev/null 2>&1 &");
+                if let Err(error) = self.shell(&boots).await {
+                    self.host.events.warn(format!("{} boots at its full CPU weight: {error}", self.name));
+                }
+                Ok(())
+            }
             // Whoever was to stop it may have been killed before.
             Some(ContainerState::Running) => self.shell(WEIGH_AGAIN).await,
             Some(ContainerState::Paused) | None => Ok(()),
