@@ -159,6 +159,14 @@ impl<T> Doing<T> for Result<T, bollard::errors::Error> {
     }
 }
 
+/// What was answered; `None` where the API server refused it to this account.
+pub fn if_allowed<T>(answered: Result<T>) -> Result<Option<T>> {
+    match answered {
+        Err(error) if error.is_forbidden() => Ok(None),
+        answered => answered.map(Some),
+    }
+}
+
 impl<T> Doing<T> for Result<T, kube::Error> {
     fn doing(self, what: impl Into<String>) -> Result<T> {
         self.map_err(|source| Error::Kube { doing: what.into(), source: Box::new(source) })

@@ -62,7 +62,6 @@ pub enum UndoStep {
     },
     /// Argo CD was told to leave its Application alone.
     Reconcile {
-        namespace: String,
         application: String,
     },
 }
@@ -78,7 +77,7 @@ impl UndoStep {
             Self::RestoreArguments { namespace, deployment, .. } => {
                 format!("give {deployment} in {namespace} its own arguments back")
             }
-            Self::Reconcile { application, .. } => format!("let Argo CD look after {application} again"),
+            Self::Reconcile { application } => format!("let Argo CD look after {application} again"),
         }
     }
 }

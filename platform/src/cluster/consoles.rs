@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::forward;
 use super::relay::Target;
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Result, if_allowed};
 use crate::http;
 
 /// A page says something within this, or it does not answer.
@@ -86,12 +86,10 @@ pub async fn open(client: &kube::Client) -> Result<Vec<Console>> {
     let mut consoles = Vec::new();
     for Known { name, target, port, login } in KNOWN {
         let services: Api<Service> = Api::namespaced(client.clone(), target.namespace);
-        match services.get_opt(target.service).await {
-            Ok(Some(_)) => {}
-            Ok(None) => continue,
-            // Who may not look there has not installed it.
-            Err(kube::Error::Api(refused)) if refused.code == 403 => continue,
-            Err(error) => return Err(error).doing(format!("looking for {name}")),
+        let found = services.get_opt(target.service).await.doing(format!("looking for {name}"));
+        // Who may not look there has not installed it.
+        if if_allowed(found)?.flatten().is_none() {
+            continue;
         }
         let login = match login {
             Some(stored) => read(client, target.namespace, &stored).await?,

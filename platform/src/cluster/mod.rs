@@ -42,6 +42,17 @@ pub struct Node {
     pub state: NodeState,
 }
 
+impl Node {
+    /// One that is the container of its name. Whether one that runs is Ready is the API server's to say.
+    pub fn in_container(name: &str, runs: bool) -> Self {
+        Self {
+            name: name.into(),
+            container: Some(name.into()),
+            state: if runs { NodeState::NotReady } else { NodeState::Stopped },
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeState {

@@ -1,11 +1,13 @@
 //! Secrets that Platen puts into a cluster. One of the same name that is somebody else's is used as it is: never written
 //! over, never removed.
 
+use std::fmt;
+
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Result, if_allowed};
 
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 const MANAGER: &str = "platen";
@@ -15,6 +17,12 @@ const MANAGER: &str = "platen";
 pub struct Place {
     pub namespace: &'static str,
     pub name: &'static str,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the Secret {} in {}", self.name, self.namespace)
+    }
 }
 
 /// What [`apply`] found and did, by namespace.
@@ -39,7 +47,7 @@ pub async fn apply(client: &kube::Client, secret: &Secret, places: &[Place]) -> 
         secret.metadata.name = Some(place.name.into());
         secret.metadata.namespace = Some(place.namespace.into());
         secret.metadata.labels.get_or_insert_default().insert(MANAGED_BY.into(), MANAGER.into());
-        let doing = format!("making the Secret {} in {}", place.name, place.namespace);
+        let doing = format!("making {place}");
         api(client, place).patch(place.name, &params, &Patch::Apply(&secret)).await.doing(doing)?;
         if found.is_none() {
             given.made.push(place.namespace);
@@ -57,13 +65,9 @@ pub async fn is_others(client: &kube::Client, place: &Place) -> Result<bool> {
 pub async fn ours(client: &kube::Client, among: &[Place]) -> Result<Vec<Place>> {
     let mut list = Vec::new();
     for place in among {
-        match found(client, place).await {
-            Ok(Some(metadata)) if is_ours(&metadata) => list.push(*place),
-            Ok(_) => {}
-            // Who may not read Secrets has made none.
-            Err(error) if error.is_forbidden() => {}
-            Err(error) => return Err(error),
-        }
+        // Who may not read Secrets has made none.
+        let found = if_allowed(found(client, place).await)?.flatten();
+        list.extend(found.filter(is_ours).map(|_| *place));
     }
     Ok(list)
 }
@@ -76,8 +80,7 @@ pub async fn remove(client: &kube::Client, among: &[Place]) -> Result<Vec<Place>
             Ok(_) => {}
             Err(kube::Error::Api(gone)) if gone.code == 404 => {}
             Err(error) => {
-                return Err(error)
-                    .doing(format!("removing the Secret {} in {}", place.name, place.namespace));
+                return Err(error).doing(format!("removing {place}"));
             }
         }
     }
@@ -89,7 +92,7 @@ fn api(client: &kube::Client, place: &Place) -> Api<Secret> {
 }
 
 async fn found(client: &kube::Client, place: &Place) -> Result<Option<ObjectMeta>> {
-    let doing = format!("looking for the Secret {} in {}", place.name, place.namespace);
+    let doing = format!("looking for {place}");
     Ok(api(client, place).get_metadata_opt(place.name).await.doing(doing)?.map(|found| found.metadata))
 }
 

@@ -9,7 +9,7 @@ use super::DoctorOptions;
 use crate::cluster::client::client;
 use crate::config::ProviderChoice;
 use crate::engine;
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Error, Result, if_allowed};
 use crate::host::Host;
 use crate::up::{self, Component, Target};
 
@@ -129,10 +129,8 @@ async fn find_cluster(host: &Host, made: Option<&Target>, wanted: ProviderChoice
     let asked = async {
         let client = client(&context).await?;
         // Whatever the account may see: that it answers is what counts.
-        match Api::<Node>::all(client.clone()).list(&ListParams::default().limit(1)).await {
-            Err(kube::Error::Api(refused)) if refused.code == 403 => {}
-            listed => drop(listed.doing("asking the API server")?),
-        }
+        let listed = Api::<Node>::all(client.clone()).list(&ListParams::default().limit(1)).await;
+        if_allowed(listed.doing("asking the API server"))?;
         Ok::<_, Error>(client)
     };
     let silent = |why: String, unusable| Cluster::Silent { context: context.clone(), why, unusable };

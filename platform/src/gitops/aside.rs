@@ -31,10 +31,10 @@ pub async fn set_aside(client: &kube::Client, name: &str, aside: bool) -> Result
     }
 }
 
-/// Asks Argo CD to look at its Applications now.
-pub async fn look_at_all(client: &kube::Client) -> Result<()> {
-    for name in looked_after(client).await? {
-        GitOps::look_again(client, &name).await?;
+/// Asks Argo CD to look at these Applications now.
+pub async fn look_at_all(client: &kube::Client, names: &[String]) -> Result<()> {
+    for name in names {
+        GitOps::look_again(client, name).await?;
     }
     Ok(())
 }
@@ -69,7 +69,8 @@ mod tests {
                 respond.send_response(http::Response::builder().status(code).body(body).unwrap());
             }
         });
-        let refreshed = look_at_all(&kube::Client::new(service, "default")).await;
+        let client = kube::Client::new(service, "default");
+        let refreshed = async { look_at_all(&client, &looked_after(&client).await?).await }.await;
         let requests = requests.lock().unwrap().clone();
         (refreshed, requests)
     }

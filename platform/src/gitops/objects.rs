@@ -12,7 +12,7 @@ use super::repository::{Repository, is_from_git, places};
 use super::state::{Seen, State, api, includes, is_absent, same_source};
 use super::{APPLICATION, NAMESPACE};
 use crate::cluster::secrets;
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Error, Result, if_allowed};
 use crate::manifests::{self, FIELD_MANAGER, Params};
 use crate::wait;
 
@@ -229,9 +229,7 @@ impl GitOps {
         let project = own_project(client).await?;
         let mut remains: Vec<String> =
             project.into_iter().map(|name| format!("the AppProject {name} in {NAMESPACE}")).collect();
-        let secrets = secrets::ours(client, &places()).await?;
-        remains
-            .extend(secrets.iter().map(|place| format!("the Secret {} in {}", place.name, place.namespace)));
+        remains.extend(secrets::ours(client, &places()).await?.iter().map(ToString::to_string));
         Ok(remains)
     }
 
@@ -266,12 +264,10 @@ async fn replace(client: &kube::Client, change: impl Fn(&mut DynamicObject) -> R
 /// The name of our AppProject, where it is there; somebody else's of that name is not.
 async fn own_project(client: &kube::Client) -> Result<Option<String>> {
     let name = manifests::Params::default().project;
-    let found = match api(client, "AppProject").get_opt(&name).await {
-        // Who may not see one has made none.
-        Err(kube::Error::Api(refused)) if refused.code == 403 => None,
-        found => found.doing("looking at the AppProject")?,
-    };
-    Ok(found.is_some_and(|found| secrets::is_ours(&found.metadata)).then_some(name))
+    // Who may not see one has made none.
+    let found =
+        if_allowed(api(client, "AppProject").get_opt(&name).await.doing("looking at the AppProject"))?;
+    Ok(found.flatten().is_some_and(|found| secrets::is_ours(&found.metadata)).then_some(name))
 }
 
 async fn remove_project(client: &kube::Client) -> Result<()> {

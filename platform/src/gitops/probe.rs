@@ -11,7 +11,7 @@ use super::explain::{Trouble, explain_probe, how_it_is_read};
 use super::objects::{GitOps, REFRESH, only, without_argocd};
 use super::repository::withdraw_from_probe;
 use super::state::{Seen, api};
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Error, Result, if_allowed};
 use crate::manifests::{self, FIELD_MANAGER, Params};
 use crate::wait;
 
@@ -39,11 +39,8 @@ impl GitOps {
 
 /// Removes what an interrupted probe left.
 pub(super) async fn forget_interrupted(client: &kube::Client) -> Result<()> {
-    match forget(client).await {
-        // Who may not remove one has made none.
-        Err(error) if error.is_forbidden() => Ok(()),
-        forgotten => forgotten,
-    }
+    // Who may not remove one has made none.
+    if_allowed(forget(client).await).map(drop)
 }
 
 async fn ask(client: &kube::Client, params: &Params, within: Duration) -> Result<String> {

@@ -121,9 +121,10 @@ pub async fn build(host: &Host, options: &BuildOptions) -> Result<BuildReport> {
     let ready = engine::ensure(host).await?;
     let supply = Supply::decide(host).await?;
     let mirror = Mirror::new(host)?;
-    let is_there = plan::registry_runs(host, &ready.docker, &mirror, supply).await?
-        && present::find(&Registries::new(host)?, options, &plan::target(host, options)?).await?.is_some();
-    if supply == Supply::Source && !is_there {
+    if supply == Supply::Source
+        && !(plan::registry_runs(host, &ready.docker, &mirror, supply).await?
+            && plan::has_image(host, options).await?)
+    {
         mirror.build(host, Some(&ready.docker), mirror::BUILD).await?;
     }
     registry::ensure(host, &ready.docker, &registry_image(&mirror, supply)).await?;

@@ -66,7 +66,7 @@ pub async fn plan(host: &Host, options: &BuildOptions) -> Result<Vec<Planned>> {
         ));
     }
     let target = target(host, options)?;
-    if has_registry && present::find(&Registries::new(host)?, options, &target).await?.is_some() {
+    if has_registry && has_image(host, options).await? {
         return Ok(with_it(options, &target));
     }
     planned.push(the_build(options, &target));
@@ -78,6 +78,12 @@ pub async fn registry_runs(host: &Host, docker: &Docker, mirror: &Mirror, supply
     let image = registry_image(mirror, supply);
     let state = registry::observe(docker, &image, host.config.ports.registry).await?;
     Ok(matches!(state, registry::State::Running { .. }))
+}
+
+/// Whether the local registry, which runs, has the image of these sources.
+pub async fn has_image(host: &Host, options: &BuildOptions) -> Result<bool> {
+    let found = present::find(&Registries::new(host)?, options, &target(host, options)?).await?;
+    Ok(found.is_some())
 }
 
 /// Where the index goes.

@@ -18,7 +18,6 @@ use super::spread;
 use crate::cluster::Endpoint;
 use crate::cluster::client::client;
 use crate::cluster::doors;
-use crate::cluster::secrets::Place;
 use crate::config::ChartSource;
 use crate::diagnose::{self, Scope};
 use crate::error::{Doing, Error, Result};
@@ -266,9 +265,7 @@ impl Apps {
             remains.push(format!("the OCR service in {}", self.context));
         }
         remains.extend(GitOps::remains(&client).await?);
-        for Place { namespace, name } in ClusterSecrets::there(&client).await? {
-            remains.push(format!("the Secret {name} in {namespace}"));
-        }
+        remains.extend(ClusterSecrets::there(&client).await?.iter().map(ToString::to_string));
         Ok(remains)
     }
 

@@ -102,16 +102,12 @@ impl<M: Maker> DockerProvider<M> {
         images::registry_image(&self.mirror, self.supply)
     }
 
-    async fn world(&self) -> Result<World> {
-        let ready = match engine::observe(&self.host).await? {
-            engine::State::Ready(ready) => ready,
-            engine::State::NotThere(lack) => return self.world_without_docker(lack.to_string()).await,
-        };
+    async fn world(&self, ready: &engine::Ready) -> Result<World> {
         let present = self.mirror.observe(Some(&ready.docker)).await?;
         let registry =
             registry::observe(&ready.docker, &self.registry_image(), self.host.config.ports.registry).await?;
         let registry_runs = matches!(registry, registry::State::Running { .. });
-        let maker = self.maker(&ready);
+        let maker = self.maker(ready);
         let cluster = maker.observe().await?;
         let runs = matches!(cluster, ClusterState::Running { .. });
         let serving = matches!(&cluster, ClusterState::Running { nodes } if nodes.iter().any(|n| n.state == NodeState::Ready));
@@ -192,13 +188,14 @@ impl<M: Maker> DockerProvider<M> {
 impl<M: Maker> Provider for DockerProvider<M> {
     async fn missing(&self) -> Result<Vec<Action>> {
         M::ensure_obtainable(&self.host).await?;
-        // What is in a Docker that is stopped is seen when it runs again.
-        if M::was_begun(&self.host)
-            && let engine::State::NotThere(lack) = engine::observe(&self.host).await?
-        {
-            return Ok(vec![engine_action(&lack.to_string())]);
-        }
-        let world = self.world().await?;
+        let world = match engine::observe(&self.host).await? {
+            engine::State::Ready(ready) => self.world(&ready).await?,
+            // What is in a Docker that is stopped is seen when it runs again.
+            engine::State::NotThere(lack) if M::was_begun(&self.host) => {
+                return Ok(vec![engine_action(&lack.to_string())]);
+            }
+            engine::State::NotThere(lack) => self.world_without_docker(lack.to_string()).await?,
+        };
         if let ClusterState::Mismatched { why } = &world.cluster
             && !self.recreate
         {

@@ -10,7 +10,7 @@ use semver::Version;
 
 use super::stack::Component;
 use crate::config::ComponentsConfig;
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Error, Result, if_allowed};
 
 /// The first Argo CD that reads a chart from a registry (`oci://`).
 const ARGOCD: Version = Version::new(3, 1, 0);
@@ -51,9 +51,9 @@ where
         + std::fmt::Debug
         + serde::de::DeserializeOwned,
 {
-    let list = match Api::<K>::all(client.clone()).list_metadata(&ListParams::default()).await {
-        Err(kube::Error::Api(refused)) if refused.code == 403 => return Ok(None),
-        list => list.doing("looking at the cluster's storage and ingress classes")?,
+    let list = Api::<K>::all(client.clone()).list_metadata(&ListParams::default()).await;
+    let Some(list) = if_allowed(list.doing("looking at the cluster's storage and ingress classes"))? else {
+        return Ok(None);
     };
     let mut names: Vec<(bool, String)> = list
         .items

@@ -28,9 +28,9 @@ impl ClusterSecrets<'_> {
             self.tell_given(&given, &what, pull_secret::NAME);
         }
         let of_env = self.of_env()?;
-        for Place { namespace, name } in secrets::remove(client, &of_env.unset).await? {
+        for place in secrets::remove(client, &of_env.unset).await? {
             self.host.events.note(format!(
-                "neither .env nor the environment says anything for the Secret {name} in {namespace} any more: it is removed",
+                "neither .env nor the environment says anything for {place} any more: it is removed",
             ));
         }
         for (place, secret) in of_env.secrets {

@@ -45,9 +45,7 @@ impl NodeContainer<'_> {
         match mode {
             Mode::Stop => {
                 // It works at its end for seconds; elsewhere on its own processors, here on those of the other nodes.
-                if let Err(error) = self.shell(WEIGH_LEAST).await {
-                    self.host.events.warn(format!("{name} ends at its full CPU weight: {error}"));
-                }
+                self.weigh("ends", WEIGH_LEAST).await;
                 let options =
                     StopContainerOptions { t: Some(STOPS_WITHIN), ..StopContainerOptions::default() };
                 docker.stop_container(name, Some(options)).await
@@ -65,14 +63,19 @@ impl NodeContainer<'_> {
                 containers::start(&self.engine.docker, self.name).await?;
                 // As it ends, so it boots. What gives it its weight again runs in it, whatever becomes of this run.
                 let boots = format!("({WEIGH_LEAST}; sleep {BOOTS_FOR}; {WEIGH_AGAIN}) > /dev/null 2>&1 &");
-                if let Err(error) = self.shell(&boots).await {
-                    self.host.events.warn(format!("{} boots at its full CPU weight: {error}", self.name));
-                }
+                self.weigh("boots", &boots).await;
                 Ok(())
             }
             // Whoever was to stop it may have been killed before.
             Some(ContainerState::Running) => self.shell(WEIGH_AGAIN).await,
             Some(ContainerState::Paused) | None => Ok(()),
+        }
+    }
+
+    /// Where that fails it is told, and costs the others time.
+    async fn weigh(&self, when: &str, script: &str) {
+        if let Err(error) = self.shell(script).await {
+            self.host.events.warn(format!("{} {when} at its full CPU weight: {error}", self.name));
         }
     }
 

@@ -31,7 +31,7 @@ pub async fn undo(client: &kube::Client) -> Result<Vec<UndoStep>> {
         args,
     }];
     for application in gitops::looked_after(client).await? {
-        steps.push(UndoStep::Reconcile { namespace: gitops::NAMESPACE.into(), application });
+        steps.push(UndoStep::Reconcile { application });
     }
     Ok(steps)
 }

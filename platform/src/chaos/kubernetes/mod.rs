@@ -29,7 +29,7 @@ use super::victim::Victim;
 use crate::cluster::containers::{ContainerState, state};
 use crate::cluster::{self, ClusterState};
 use crate::engine;
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Error, Result, if_allowed};
 use crate::event::Step;
 use crate::gitops;
 use crate::host::Host;
@@ -117,7 +117,7 @@ impl Kubernetes {
         let unwell: Vec<String> =
             unwell.map(|it| format!("the Application {} to be well", it.name)).collect();
         if !unwell.is_empty() && self.unwell.fetch_add(1, Ordering::Relaxed).is_multiple_of(REFRESH_EVERY) {
-            gitops::look_at_all(&self.client).await?;
+            gitops::look_at_all(&self.client, &looked_after).await?;
         }
         Ok(unwell)
     }
@@ -306,20 +306,15 @@ impl Ground for Kubernetes {
                 tell.done();
                 Ok(())
             }
-            UndoStep::Reconcile { application, .. } => {
-                gitops::set_aside(&self.client, application, false).await
-            }
+            UndoStep::Reconcile { application } => gitops::set_aside(&self.client, application, false).await,
             UndoStep::ContinueProcesses { .. } | UndoStep::AwaitRestart { .. } => Ok(()),
         }
     }
 
     async fn missing(&self, before: &Survey, since: Timestamp) -> Result<Vec<String>> {
         let now = self.survey().await?;
-        let alive = match cluster::objects::alive_since(&self.client, since).await {
-            // Then the nodes' own conditions have to do, which are later.
-            Err(error) if error.is_forbidden() => None,
-            alive => Some(alive?),
-        };
+        // Where they may not be seen the nodes' own conditions have to do, which are later.
+        let alive = if_allowed(cluster::objects::alive_since(&self.client, since).await)?;
         let leaving = places::leaving(&self.client).await?;
         // What else comes and goes on a cluster that is not Platen's is no part of the run.
         let before = if self.foreign { &places::ours(before) } else { before };

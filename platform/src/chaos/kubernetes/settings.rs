@@ -10,7 +10,7 @@ use crate::chaos::report::Setting;
 use crate::chaos::survey::{Patience, PodFacts, Survey};
 use crate::chaos::timeline::Clock;
 use crate::chaos::victim::Victim;
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Result, if_allowed};
 use crate::load;
 
 /// What kube-controller-manager documents for itself since Kubernetes 1.32.
@@ -32,10 +32,7 @@ pub async fn read(
     let mut settings = Vec::new();
     let grace = flag(&flags, "node-monitor-grace-period", GRACE, &mut settings);
     let monitor = flag(&flags, "node-monitor-period", MONITOR, &mut settings);
-    let lease = match lease(client, &victim.node).await {
-        Err(error) if error.is_forbidden() => None,
-        lease => lease?,
-    };
+    let lease = if_allowed(lease(client, &victim.node).await)?.flatten();
     let duration = lease.as_ref().and_then(|lease| lease.spec.as_ref()?.lease_duration_seconds);
     settings.push(Setting {
         name: "leaseDurationSeconds".into(),
@@ -107,11 +104,9 @@ pub async fn lease(client: &kube::Client, node: &str) -> Result<Option<Lease>> {
 async fn flags(client: &kube::Client) -> Result<Vec<String>> {
     let of_it = ListParams::default().labels("component=kube-controller-manager");
     let pods = Api::<Pod>::namespaced(client.clone(), "kube-system").list(&of_it).await;
-    let pods = match pods.doing("reading the flags of kube-controller-manager") {
-        Err(error) if error.is_forbidden() => return Ok(Vec::new()),
-        pods => pods?,
-    };
-    let containers = pods.items.into_iter().filter_map(|pod| pod.spec).flat_map(|spec| spec.containers);
+    let pods = if_allowed(pods.doing("reading the flags of kube-controller-manager"))?;
+    let pods = pods.into_iter().flat_map(|pods| pods.items);
+    let containers = pods.filter_map(|pod| pod.spec).flat_map(|spec| spec.containers);
     Ok(containers
         .flat_map(|it| it.command.into_iter().flatten().chain(it.args.into_iter().flatten()))
         .collect())

@@ -7,7 +7,7 @@ use super::quantity::{mib, milli};
 use crate::chaos::survey::{NodeFacts, Patience, PodFacts, Resources, Survey};
 use crate::cluster;
 use crate::cluster::objects::{UNREACHABLE, component, is_node_ready, is_pod_ready};
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Result, if_allowed};
 use crate::up::NAMESPACES;
 
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
@@ -24,9 +24,8 @@ pub async fn survey(client: &kube::Client, containers: &[cluster::Node]) -> Resu
 
 /// Of the whole cluster; for an account that may not see them, of Platen's namespaces.
 async fn pods(client: &kube::Client) -> Result<Vec<Pod>> {
-    match list(Api::all(client.clone())).await {
-        Err(error) if error.is_forbidden() => {}
-        pods => return pods,
+    if let Some(pods) = if_allowed(list(Api::all(client.clone())).await)? {
+        return Ok(pods);
     }
     let mut pods = Vec::new();
     for namespace in NAMESPACES {

@@ -18,7 +18,7 @@ use state::judge;
 use super::containers::{self, ContainerState, labelled};
 use super::progress::{Progress, ProgressFile};
 use super::wiring::{self, RegistryWiring};
-use super::{ClusterState, Endpoint, HostTraits, Node, NodeState, proxy, ready, shared};
+use super::{ClusterState, Endpoint, HostTraits, Node, proxy, ready, shared};
 use crate::config::{Config, ProfileName};
 use crate::engine;
 use crate::error::{Doing, Error, Result};

@@ -1,6 +1,6 @@
 //! What the nodes' containers mean for the state of the cluster.
 
-use super::{ClusterState, Node, NodeContainer, NodeState};
+use super::{ClusterState, Node, NodeContainer};
 use crate::cluster::progress::Progress;
 
 /// What the containers mean.
@@ -22,7 +22,7 @@ pub(super) fn judge(
         let why = format!("it has {} nodes and {} are configured", there.len(), wanted.len());
         return ClusterState::Mismatched { why };
     }
-    let nodes = containers.iter().map(node).collect();
+    let nodes = containers.iter().map(|node| Node::in_container(&node.name, node.runs())).collect();
     if containers.iter().all(NodeContainer::runs) {
         ClusterState::Running { nodes }
     } else {
@@ -30,19 +30,11 @@ pub(super) fn judge(
     }
 }
 
-/// Whether one that runs is Ready is the API server's to say.
-fn node(container: &NodeContainer) -> Node {
-    Node {
-        name: container.name.clone(),
-        container: Some(container.name.clone()),
-        state: if container.runs() { NodeState::NotReady } else { NodeState::Stopped },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{ContainerState, node_names};
     use super::*;
+    use crate::cluster::NodeState;
     use crate::config::Config;
 
     fn containers(running: &[bool]) -> Vec<NodeContainer> {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::spec::Spec;
 use crate::cluster::progress::Progress;
-use crate::cluster::{ClusterState, Node, NodeState};
+use crate::cluster::{ClusterState, Node};
 use crate::error::{Error, Result};
 
 /// A profile's settings, as far as they are compared.
@@ -87,15 +87,6 @@ impl NodeStatus {
         self.host == "Running"
     }
 
-    /// Its container has its name.
-    fn node(&self) -> Node {
-        Node {
-            name: self.name.clone(),
-            container: Some(self.name.clone()),
-            state: if self.runs() { NodeState::NotReady } else { NodeState::Stopped },
-        }
-    }
-
     /// On a worker the API server is "Irrelevant".
     fn is_whole(&self) -> bool {
         self.runs()
@@ -156,13 +147,14 @@ pub fn judge(
         return ClusterState::Mismatched { why: differs.join("; ") };
     }
     let runs = !nodes.is_empty() && nodes.iter().all(NodeStatus::is_whole);
-    let nodes = nodes.iter().map(NodeStatus::node).collect();
+    let nodes = nodes.iter().map(|node| Node::in_container(&node.name, node.runs())).collect();
     if runs { ClusterState::Running { nodes } } else { ClusterState::Stopped { nodes } }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::NodeState;
     use crate::config::Config;
 
     /// As recorded of minikube 1.39, shortened to what is read.

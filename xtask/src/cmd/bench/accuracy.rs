@@ -7,8 +7,7 @@ use platform::{Error, Exit, Result};
 
 use crate::cli::GlobalArgs;
 use crate::cmd::host;
-use crate::printer::Printer;
-use crate::printer::headed;
+use crate::printer::{Printer, headed};
 
 /// Errors of plain Tesseract and of Platen on pictures whose text is known, made anew from a seed
 ///
