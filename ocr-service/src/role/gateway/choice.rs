@@ -3,6 +3,10 @@
 //! Two choices instead of the least of all: several gateways that each see only their own requests would otherwise all
 //! run to the same endpoint at once (Mitzenmacher, "The power of two choices").
 
+/// An endpoint that owes answers and is silent counts as if it had so many requests more: what hangs gets hardly any until
+/// that is certain, and what reads a large page gets its share again as soon as the others have more to do.
+const SUSPICION: usize = 4;
+
 /// What the choice knows of an endpoint.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Candidate {
@@ -10,6 +14,8 @@ pub struct Candidate {
     pub pending: usize,
     /// When it was last chosen, as a number that grows with each choice.
     pub chosen: u64,
+    /// It owes answers and was not heard of for a while.
+    pub is_silent: bool,
     /// Thrown out after failures.
     pub is_out: bool,
     /// Asked for this request already.
@@ -61,7 +67,10 @@ fn of_two(candidates: &[Candidate], fits: impl Fn(&Candidate) -> bool, random: u
     let first = below(count, random >> 32);
     let second = (first + 1 + below(count - 1, random & 0xffff_ffff)) % count;
     // Equally busy: the one that has waited longer, so that one request after the other goes round.
-    let load = |index: usize| (candidates[index].pending, candidates[index].chosen);
+    let load = |index: usize| {
+        let it = &candidates[index];
+        (it.pending + if it.is_silent { SUSPICION } else { 0 }, it.chosen)
+    };
     [fitting[first], fitting[second]].into_iter().min_by_key(|index| load(*index))
 }
 
@@ -79,8 +88,14 @@ mod tests {
 
     use super::*;
 
-    const FREE: Candidate =
-        Candidate { pending: 0, chosen: 0, is_out: false, is_tried: false, is_shared: false };
+    const FREE: Candidate = Candidate {
+        pending: 0,
+        chosen: 0,
+        is_silent: false,
+        is_out: false,
+        is_tried: false,
+        is_shared: false,
+    };
     const OUT: Candidate = Candidate { is_out: true, ..FREE };
     const TRIED: Candidate = Candidate { is_tried: true, ..FREE };
 
@@ -102,6 +117,15 @@ mod tests {
     fn the_busiest_of_many_is_never_chosen_and_every_other_is() {
         let candidates = [FREE, FREE, Candidate { pending: 1, ..FREE }, FREE];
         assert_eq!(possible(&candidates, Wanted::Any), [0, 1, 3]);
+    }
+
+    #[test]
+    fn what_is_silent_is_asked_only_when_the_other_has_much_more_to_do() {
+        let silent = Candidate { pending: 1, is_silent: true, ..FREE };
+        let busy = |pending| Candidate { pending, ..FREE };
+        assert_eq!(possible(&[silent, busy(4)], Wanted::Any), [1]);
+        assert_eq!(possible(&[silent, busy(6)], Wanted::Any), [0]);
+        assert_eq!(possible(&[silent, Candidate { pending: 2, ..silent }], Wanted::Any), [0]);
     }
 
     #[test]
@@ -137,10 +161,11 @@ mod tests {
     }
 
     fn candidate() -> impl Strategy<Value = Candidate> {
-        (0_usize..4, 0_u64..4, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
-            |(pending, chosen, is_out, is_tried, is_shared)| Candidate {
+        (0_usize..4, 0_u64..4, any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+            |(pending, chosen, is_silent, is_out, is_tried, is_shared)| Candidate {
                 pending,
                 chosen,
+                is_silent,
                 is_out,
                 is_tried,
                 is_shared,

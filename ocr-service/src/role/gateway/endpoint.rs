@@ -11,8 +11,8 @@ use crate::metrics::Counter;
 
 /// Health is never behind recognition in a model: one that has not answered by then does not work.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
-/// So long may an endpoint be silent before it is asked whether it lives.
-const SILENCE: Duration = Duration::from_millis(500);
+/// So long may an endpoint be silent before it is asked whether it lives, and others are preferred.
+const SILENCE: Duration = Duration::from_millis(250);
 
 pub struct Endpoint {
     pub url: Url,
@@ -34,12 +34,16 @@ struct State {
     ejection: Ejection,
     /// The last time that it was heard of.
     heard: Instant,
+    /// The last time that it was asked while it owed nobody an answer.
+    asked: Instant,
     /// The last time that it was found silent.
     silent: Option<Instant>,
 }
 
 impl Endpoint {
     pub fn new(url: Url, ejections: Counter) -> Self {
+        let now = Instant::now();
+        let state = State { ejection: Ejection::default(), heard: now, asked: now, silent: None };
         Self {
             name: url.authority().to_owned(),
             is_shared: url.domain().is_some(),
@@ -47,7 +51,7 @@ impl Endpoint {
             ejections,
             pending: AtomicUsize::new(0),
             chosen: AtomicU64::new(0),
-            state: Mutex::new(State { ejection: Ejection::default(), heard: Instant::now(), silent: None }),
+            state: Mutex::new(state),
             probing: tokio::sync::Mutex::default(),
         }
     }
@@ -66,7 +70,9 @@ impl Endpoint {
 
     /// Counts a request to it for as long as the guard lives; `turn` is the number of the choice.
     pub fn enter(self: &Arc<Self>, turn: u64) -> Pending {
-        self.pending.fetch_add(1, Ordering::Relaxed);
+        if self.pending.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.state().asked = Instant::now();
+        }
         self.chosen.store(turn, Ordering::Relaxed);
         Pending(self.clone())
     }
@@ -77,6 +83,12 @@ impl Endpoint {
 
     pub fn is_probe_due(&self, now: Instant) -> bool {
         self.state().ejection.is_probe_due(now)
+    }
+
+    /// It owes answers and was not heard of for a while: it has much to do, or does not live.
+    pub fn is_silent(&self, now: Instant) -> bool {
+        let state = self.state();
+        self.pending() > 0 && now > state.heard.max(state.asked) + SILENCE
     }
 
     /// It answered a request as a model that works does.
@@ -98,7 +110,7 @@ impl Endpoint {
         loop {
             let silent_until = self.state().heard.max(asked) + SILENCE;
             tokio::time::sleep_until(silent_until.into()).await;
-            let search = self.clone().is_silent(client.clone(), asked);
+            let search = self.clone().is_dead(client.clone(), asked);
             if tokio::spawn(search).await.unwrap_or(false) {
                 return;
             }
@@ -106,7 +118,7 @@ impl Endpoint {
     }
 
     /// Whether it neither was heard of in the last moment nor answers a probe.
-    async fn is_silent(self: Arc<Self>, client: Client, asked: Instant) -> bool {
+    async fn is_dead(self: Arc<Self>, client: Client, asked: Instant) -> bool {
         let _one = self.probing.lock().await;
         // Found out meanwhile, while this one waited.
         if self.state().silent.is_some_and(|at| at > asked) {
@@ -163,5 +175,25 @@ pub struct Pending(Arc<Endpoint>);
 impl Drop for Pending {
     fn drop(&mut self) {
         self.0.pending.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_silent_while_it_owes_an_answer_and_nothing_was_heard_of_it() {
+        let url = "http://127.0.0.1:1".parse().unwrap();
+        let endpoint = Arc::new(Endpoint::new(url, Counter::default()));
+        let later = || Instant::now() + SILENCE + Duration::from_millis(1);
+        assert!(!endpoint.is_silent(later()), "it owes nothing");
+        let pending = endpoint.enter(1);
+        assert!(!endpoint.is_silent(Instant::now()), "it was only just asked");
+        assert!(endpoint.is_silent(later()));
+        endpoint.answered();
+        assert!(!endpoint.is_silent(Instant::now()) && endpoint.is_silent(later()));
+        drop(pending);
+        assert!(!endpoint.is_silent(later()));
     }
 }

@@ -36,9 +36,11 @@ pub fn range(length: Duration, end: Option<SystemTime>) -> Result<Range> {
         ));
     }
     let end = end.unwrap_or_else(SystemTime::now);
-    let end = end.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64().floor();
+    // Prometheus counts in milliseconds. To the last whole second is not enough: what was scraped since would be missing.
+    let end = (end.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64() * 1000.0).floor() / 1000.0;
     let step = (length / POINTS).ceil().max(SHORTEST_STEP);
-    Ok(Range { start: end - length, end, step, clock: Clock::Utc })
+    // Whole steps, so that the last point is the end.
+    Ok(Range { start: end - (length / step).ceil() * step, end, step, clock: Clock::Utc })
 }
 
 /// A length of time as it is typed: 90s, 30m, 6h, 2d.
@@ -218,6 +220,9 @@ mod tests {
             range(Duration::from_hours(24)),
             Range { start: 0.0, end: 86_400.0, step: 360.0, clock: Clock::Utc }
         );
+        let moment = UNIX_EPOCH + Duration::from_millis(86_400_250);
+        let uneven = super::range(Duration::from_secs(100), Some(moment)).unwrap();
+        assert_eq!((uneven.start, uneven.end, uneven.step), (86_295.25, 86_400.25, 15.0), "{uneven:?}");
         assert!(super::range(Duration::from_secs(1), None).unwrap_err().hint().unwrap().contains("--last"));
     }
 }
