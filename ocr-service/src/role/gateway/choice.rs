@@ -3,19 +3,13 @@
 //! Two choices instead of the least of all: several gateways that each see only their own requests would otherwise all
 //! run to the same endpoint at once (Mitzenmacher, "The power of two choices").
 
-/// An endpoint that owes answers and is silent counts as if it had so many requests more: what hangs gets hardly any until
-/// that is certain, and what reads a large page gets its share again as soon as the others have more to do.
-const SUSPICION: usize = 4;
-
 /// What the choice knows of an endpoint.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Candidate {
-    /// Requests under way to it.
-    pub pending: usize,
+    /// Requests under way to it, more of them where it is suspected of hanging.
+    pub load: usize,
     /// When it was last chosen, as a number that grows with each choice.
     pub chosen: u64,
-    /// It owes answers and was not heard of for a while.
-    pub is_silent: bool,
     /// Thrown out after failures.
     pub is_out: bool,
     /// Asked for this request already.
@@ -49,7 +43,7 @@ pub fn choose(candidates: &[Candidate], wanted: Wanted, random: u64) -> Option<u
         Wanted::Idle => false,
     };
     if wanted == Wanted::Idle {
-        return of_two(candidates, |it| untried(it) && !it.is_out && it.pending == 0, random);
+        return of_two(candidates, |it| untried(it) && !it.is_out && it.load == 0, random);
     }
     of_two(candidates, healthy, random)
         .or_else(|| of_two(candidates, untried, random))
@@ -67,10 +61,7 @@ fn of_two(candidates: &[Candidate], fits: impl Fn(&Candidate) -> bool, random: u
     let first = below(count, random >> 32);
     let second = (first + 1 + below(count - 1, random & 0xffff_ffff)) % count;
     // Equally busy: the one that has waited longer, so that one request after the other goes round.
-    let load = |index: usize| {
-        let it = &candidates[index];
-        (it.pending + if it.is_silent { SUSPICION } else { 0 }, it.chosen)
-    };
+    let load = |index: usize| (candidates[index].load, candidates[index].chosen);
     [fitting[first], fitting[second]].into_iter().min_by_key(|index| load(*index))
 }
 
@@ -88,14 +79,8 @@ mod tests {
 
     use super::*;
 
-    const FREE: Candidate = Candidate {
-        pending: 0,
-        chosen: 0,
-        is_silent: false,
-        is_out: false,
-        is_tried: false,
-        is_shared: false,
-    };
+    const FREE: Candidate =
+        Candidate { load: 0, chosen: 0, is_out: false, is_tried: false, is_shared: false };
     const OUT: Candidate = Candidate { is_out: true, ..FREE };
     const TRIED: Candidate = Candidate { is_tried: true, ..FREE };
 
@@ -109,23 +94,14 @@ mod tests {
 
     #[test]
     fn the_less_busy_of_two_is_chosen_and_of_equals_the_one_that_waited_longer() {
-        assert_eq!(possible(&[Candidate { pending: 3, ..FREE }, FREE], Wanted::Any), [1]);
+        assert_eq!(possible(&[Candidate { load: 3, ..FREE }, FREE], Wanted::Any), [1]);
         assert_eq!(possible(&[Candidate { chosen: 9, ..FREE }, FREE], Wanted::Any), [1]);
     }
 
     #[test]
     fn the_busiest_of_many_is_never_chosen_and_every_other_is() {
-        let candidates = [FREE, FREE, Candidate { pending: 1, ..FREE }, FREE];
+        let candidates = [FREE, FREE, Candidate { load: 1, ..FREE }, FREE];
         assert_eq!(possible(&candidates, Wanted::Any), [0, 1, 3]);
-    }
-
-    #[test]
-    fn what_is_silent_is_asked_only_when_the_other_has_much_more_to_do() {
-        let silent = Candidate { pending: 1, is_silent: true, ..FREE };
-        let busy = |pending| Candidate { pending, ..FREE };
-        assert_eq!(possible(&[silent, busy(4)], Wanted::Any), [1]);
-        assert_eq!(possible(&[silent, busy(6)], Wanted::Any), [0]);
-        assert_eq!(possible(&[silent, Candidate { pending: 2, ..silent }], Wanted::Any), [0]);
     }
 
     #[test]
@@ -156,16 +132,15 @@ mod tests {
 
     #[test]
     fn backpressure_goes_on_only_to_an_idle_endpoint() {
-        assert_eq!(possible(&[TRIED, FREE, Candidate { pending: 1, ..FREE }], Wanted::Idle), [1]);
-        assert!(possible(&[TRIED, Candidate { pending: 1, ..FREE }, OUT], Wanted::Idle).is_empty());
+        assert_eq!(possible(&[TRIED, FREE, Candidate { load: 1, ..FREE }], Wanted::Idle), [1]);
+        assert!(possible(&[TRIED, Candidate { load: 1, ..FREE }, OUT], Wanted::Idle).is_empty());
     }
 
     fn candidate() -> impl Strategy<Value = Candidate> {
-        (0_usize..4, 0_u64..4, any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
-            |(pending, chosen, is_silent, is_out, is_tried, is_shared)| Candidate {
-                pending,
+        (0_usize..4, 0_u64..4, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+            |(load, chosen, is_out, is_tried, is_shared)| Candidate {
+                load,
                 chosen,
-                is_silent,
                 is_out,
                 is_tried,
                 is_shared,

@@ -13,6 +13,9 @@ use crate::metrics::Counter;
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// So long may an endpoint be silent before it is asked whether it lives, and others are preferred.
 const SILENCE: Duration = Duration::from_millis(250);
+/// A silent endpoint counts as if it had so many requests more: what hangs gets hardly any until that is certain, and what
+/// reads a large page gets its share again as soon as the others have more to do.
+const SUSPICION: usize = 4;
 
 pub struct Endpoint {
     pub url: Url,
@@ -85,8 +88,13 @@ impl Endpoint {
         self.state().ejection.is_probe_due(now)
     }
 
+    /// What is under way to it, for the choice.
+    pub fn load(&self, now: Instant) -> usize {
+        self.pending() + if self.is_silent(now) { SUSPICION } else { 0 }
+    }
+
     /// It owes answers and was not heard of for a while: it has much to do, or does not live.
-    pub fn is_silent(&self, now: Instant) -> bool {
+    fn is_silent(&self, now: Instant) -> bool {
         let state = self.state();
         self.pending() > 0 && now > state.heard.max(state.asked) + SILENCE
     }
@@ -190,7 +198,7 @@ mod tests {
         assert!(!endpoint.is_silent(later()), "it owes nothing");
         let pending = endpoint.enter(1);
         assert!(!endpoint.is_silent(Instant::now()), "it was only just asked");
-        assert!(endpoint.is_silent(later()));
+        assert_eq!((endpoint.load(Instant::now()), endpoint.load(later())), (1, 1 + SUSPICION));
         endpoint.answered();
         assert!(!endpoint.is_silent(Instant::now()) && endpoint.is_silent(later()));
         drop(pending);

@@ -192,9 +192,8 @@ impl Upstream {
 fn candidates(endpoints: &[Arc<Endpoint>], tried: &[Arc<Endpoint>]) -> Vec<Candidate> {
     let now = Instant::now();
     let candidate = |endpoint: &Arc<Endpoint>| Candidate {
-        pending: endpoint.pending(),
+        load: endpoint.load(now),
         chosen: endpoint.chosen(),
-        is_silent: endpoint.is_silent(now),
         is_out: endpoint.is_out(),
         is_tried: tried.iter().any(|it| Arc::ptr_eq(it, endpoint)),
         is_shared: endpoint.is_shared,
