@@ -185,6 +185,7 @@ fn seen(page: &Page, width: u32, height: u32) -> (Value, Picture) {
             ])
             .args(["--force-color-profile=srgb", "--no-first-run", "--disable-background-networking", what])
             .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
+            .env("TMPDIR", folder.path())
             .arg(format!("--window-size={},{}", width.max(600), height + 200))
             .arg(format!("file://{}", file.display()))
             .output()
