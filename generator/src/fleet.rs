@@ -133,6 +133,16 @@ impl Fleet {
         Self { fresh: false, ..self }
     }
 
+    /// Lost tries are told by the seconds since then; without it, since the fleet was made.
+    #[must_use]
+    pub fn beginning_at(self, begun: Instant) -> Self {
+        Self { begun, ..self }
+    }
+
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
     /// Asks every door again and again whether it lives; never ends.
     pub async fn look_after(&self) {
         let looks = self.doors.iter().map(Door::look_after);

@@ -207,3 +207,13 @@ async fn a_closed_loop_that_nobody_awaits_any_more_ends() {
     };
     tokio::time::timeout(Duration::from_secs(5), ended).await.unwrap();
 }
+
+#[tokio::test]
+async fn tries_are_lost_on_the_clock_of_the_run() {
+    let (closed, _deaf) = closed_door();
+    let begun = Instant::now().checked_sub(Duration::from_secs(100)).unwrap();
+    let fleet = fleet(vec![closed], NEITHER).beginning_at(begun);
+    outcomes(&fleet, 1).await;
+    let lost = fleet.lost_tries();
+    assert!(lost.len() == 1 && (100.0..160.0).contains(&lost[0].at_seconds), "{lost:?}");
+}

@@ -6,8 +6,8 @@ gnu=$(cat /etc/gnu-target)
 target=${gnu%%-*}-unknown-linux-gnu
 name=$(echo "$target" | tr a-z- A-Z_)
 
-# A private certificate authority: from the context, else from the build secret, else none.
-for bundle in /src/ca-certificates.crt /run/secrets/ca; do
+# A private certificate authority: from the build secret, which somebody asked for, else from the context, else none.
+for bundle in /run/secrets/ca /src/ca-certificates.crt; do
   if [ -s "$bundle" ]; then
     export CARGO_HTTP_CAINFO="$bundle" SSL_CERT_FILE="$bundle"
     break

@@ -121,6 +121,17 @@ fn the_mirror_builds_nothing_that_it_does_not_know() {
 }
 
 #[test]
+fn what_no_build_could_bring_to_its_end_is_refused_before_it() {
+    let riscv = xtask("", &["build", "--platform", "linux/riscv64"]);
+    refused(&riscv, 2, &["linux/riscv64", "linux/amd64,linux/arm64"]);
+    let digest = format!("r.example/ocr@sha256:{}", "0".repeat(64));
+    refused(&xtask("", &["build", "--push", &digest]), 2, &["names a digest", "NAME:TAG"]);
+    let metadata = xtask("", &["build", "--metadata-file", "/no-such-folder/metadata.json"]);
+    refused(&metadata, 2, &["there is no folder /no-such-folder"]);
+    refused(&xtask("", &["build", "--registry-user", "me"]), 2, &["--registry-server HOST"]);
+}
+
+#[test]
 fn an_archive_that_does_not_exist_is_named() {
     refused(&xtask("", &["mirror", "import", "no-such.tar"]), 2, &["no-such.tar", "docker save"]);
 }
@@ -139,6 +150,22 @@ fn a_fault_that_cannot_be_made_is_refused() {
         2,
         &["did you mean `load_percent`?"],
     );
+    refused(
+        &xtask("[chaos]\nabort_percent = 0\n", &["chaos", "--kill-node"]),
+        2,
+        &["abort_percent", "at least 1"],
+    );
+    refused(&xtask("", &["chaos", "--kill-node", "--rate", "1e-20"]), 2, &["at least 0.001"]);
+    for of_a_run in [
+        &["--rate", "5"][..],
+        &["--report", "/no/run"],
+        &["--force"],
+        &["--max-p99", "1s"],
+        &["--mode", "stop"],
+    ] {
+        let both = [&["chaos", "--recover"][..], of_a_run].concat();
+        refused(&xtask("", &both), 2, &["cannot be used with"]);
+    }
     let nothing = xtask("", &["chaos", "--recover"]);
     assert!(nothing.status.success());
     assert!(String::from_utf8_lossy(&nothing.stdout).contains("nothing was left"), "{nothing:?}");

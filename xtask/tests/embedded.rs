@@ -47,6 +47,7 @@ fn main() -> ExitCode {
             "a node that is killed under load fails no request and comes back",
             killed_node_fails_no_request,
         ),
+        trial("a model that hangs under load fails no request", hanging_model_fails_no_request),
         trial("a run of chaos that is killed is undone by --recover", killed_chaos_is_undone),
         trial("another provider in the same profile is refused", other_provider_is_refused),
         trial("down leaves no process and no record", down_leaves_nothing),
@@ -298,6 +299,20 @@ fn killed_node_fails_no_request(xtask: &Xtask) -> Outcome {
     assert!(ran.stderr().contains("fault: "), "each moment is told as it comes: {}", ran.stderr());
     let again = xtask.run(&["chaos", "--kill-node", "--report", report]).expect_code(2);
     assert!(again.stderr().contains("holds a report already"), "{}", again.stderr());
+    xtask.run(&["status"]).expect_code(0);
+    Ok(())
+}
+
+fn hanging_model_fails_no_request(xtask: &Xtask) -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let image = support::root().join("platform/stack/bench/images/line.png");
+    let (image, report) = (image.to_str().expect("UTF-8"), folder.path().to_str().expect("UTF-8"));
+    let load = ["--image", image, "--rate", "4", "--steady", "1s", "--report", report];
+    let found = xtask.run(&[&["chaos", "--hang-model"][..], &load[..]].concat()).expect_code(0).json();
+    assert_eq!(found["verdict"]["outcome"], "passed", "{found}");
+    assert_eq!(found["fault"]["proofs"][0]["holds"], true);
+    let counts = &found["load"]["counts"];
+    assert_eq!((&counts["failed"], &counts["wrong"]), (&json!(0), &json!(0)));
     xtask.run(&["status"]).expect_code(0);
     Ok(())
 }

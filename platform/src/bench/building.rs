@@ -68,12 +68,12 @@ impl Building {
 /// The whole run; the builder's cache is emptied twice. The checkout is not touched: a copy of the sources is built.
 pub async fn building(host: &Host) -> Result<Building> {
     let ready = engine::ensure(host).await?;
-    let supply = Supply::decide(host).await?;
+    let supply = crate::up::supply(host).await?;
     let mirror = Mirror::new(host)?;
     if supply == Supply::Source {
         mirror.build(host, Some(&ready.docker), mirror::BUILD).await?;
     }
-    registry::ensure(host, &ready.docker, &images::registry_image(&mirror, supply)).await?;
+    registry::ensure(host, &ready.docker, &mirror.registry_image(supply)).await?;
     let folder = tempfile::tempdir().doing("creating a folder for the benchmark")?;
     for file in source_files(&host.root)? {
         copy(&host.root.join(&file), &folder.path().join(&file))?;

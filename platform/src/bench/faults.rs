@@ -2,29 +2,28 @@
 //! and the targets stand beside what was measured.
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use serde::Serialize;
 
 use super::targets::{Goal, Target};
 use super::traces::Traces;
 use crate::chaos::{
-    Abort, ChaosOptions, ChaosReport, Limits, Mode, MomentKind, Outcome, PhaseName, Ran, What, chaos,
+    Abort, ChaosOptions, ChaosReport, Limits, Mode, MomentKind, NEAR, Outcome, PhaseName, RATIO, Ran, What,
+    chaos, interrupted,
 };
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::load::Policy;
+use crate::load::{Policy, number};
 
 /// Of load before each fault. The usual 15 s are some 300 requests, whose 99th percentile is the third slowest.
 const STEADY: Duration = Duration::from_secs(30);
 /// Requests that a run must have sent to say anything.
 const ENOUGH: u16 = 2000;
-/// The outage's 99th percentile, of the steady one.
-const RATIO: f64 = 3.0;
 /// From NotReady until the replacements are Ready, in seconds.
 const REPLACED: f64 = 30.0;
-/// How far off a prediction may be, in seconds.
-const NEAR: f64 = 5.0;
 
 #[derive(Debug, Clone)]
 pub struct FaultOptions {
@@ -50,8 +49,11 @@ pub struct FaultRun {
     pub outage_p99_ms: Option<f64>,
     /// From NotReady until the replacements were Ready.
     pub replaced_seconds: Option<f64>,
-    /// The largest.
+    /// The largest; infinite where something was predicted and did not come.
     pub deviation_seconds: Option<f64>,
+    /// Why there was no run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -65,19 +67,33 @@ pub struct Faults {
 pub async fn faults(host: &Host, options: &FaultOptions) -> Result<Faults> {
     let mut runs = Vec::new();
     let before = Traces::of(host).await?;
+    // A run listens for itself; between two of them a signal would be lost.
+    let mut ended = pin!(interrupted());
     for mode in &options.modes {
         for run in 1..=options.runs {
-            host.events.note(format!("a worker {}, run {run} of {}", mode.participle(), options.runs));
-            let Ran::Done { report, .. } = chaos(host, &chaos_options(options, *mode)).await? else {
-                continue;
-            };
-            if report.verdict.outcome == Outcome::Interrupted {
+            if ended.as_mut().now_or_never().is_some() {
                 return Err(Error::Interrupted);
             }
-            runs.push(FaultRun::of(*mode, &report));
+            host.events.note(format!("a worker {}, run {run} of {}", mode.participle(), options.runs));
+            match chaos(host, &chaos_options(options, *mode)).await {
+                Ok(Ran::Planned(_)) => {}
+                Ok(Ran::Done { report, .. }) if report.verdict.outcome == Outcome::Interrupted => {
+                    return Err(Error::Interrupted);
+                }
+                Ok(Ran::Done { report, .. }) => runs.push(FaultRun::of(*mode, &report)),
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                // What was measured before it is not lost.
+                Err(error) => {
+                    host.events.warn(error.to_string());
+                    runs.push(FaultRun::none(*mode, &error));
+                }
+            }
         }
     }
-    let changes = before.changes(&Traces::of(host).await?);
+    let changes = match Traces::of(host).await {
+        Ok(after) => before.changes(&after),
+        Err(error) => vec![format!("what is left could not be looked at: {error}")],
+    };
     let mut targets = targets(&options.modes, &runs);
     let count = number(changes.len() as u64);
     targets.push(Target::new("what all runs left otherwise", "things", Goal::AtMost(0.0), Some(count)));
@@ -107,7 +123,8 @@ impl FaultRun {
         let at = |kind| report.moment(kind).and_then(|moment| moment.at);
         let p99 = |name| Some(report.phase(name)?.latency?.p99_ms);
         let load = report.load.as_ref();
-        let deviations = report.timeline.iter().filter_map(|moment| moment.deviation);
+        let predicted = report.timeline.iter().filter(|moment| moment.predicted.is_some());
+        let deviations = predicted.map(|moment| moment.deviation.map_or(f64::INFINITY, f64::abs));
         Self {
             mode,
             outcome: report.verdict.outcome,
@@ -117,22 +134,36 @@ impl FaultRun {
             steady_p99_ms: p99(PhaseName::Steady),
             outage_p99_ms: p99(PhaseName::Outage),
             replaced_seconds: at(MomentKind::Ready).zip(at(MomentKind::NotReady)).map(|(to, from)| to - from),
-            deviation_seconds: deviations.map(f64::abs).max_by(f64::total_cmp),
+            deviation_seconds: deviations.max_by(f64::total_cmp),
+            error: None,
+        }
+    }
+
+    /// One that did not come to be.
+    fn none(mode: Mode, error: &Error) -> Self {
+        Self {
+            mode,
+            outcome: Outcome::Failed,
+            sent: 0.0,
+            failed: 0.0,
+            lost_tries: 0,
+            steady_p99_ms: None,
+            outage_p99_ms: None,
+            replaced_seconds: None,
+            deviation_seconds: None,
+            error: Some(error.to_string()),
         }
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a count of requests")]
-fn number(count: u64) -> f64 {
-    count as f64
-}
-
-/// Of each mode, by its worst run.
+/// Of each mode, by its worst run; there is none worse than one without a figure.
 fn targets(modes: &[Mode], runs: &[FaultRun]) -> Vec<Target> {
     let mut targets = Vec::new();
     for mode in modes {
         let of_it = || runs.iter().filter(|run| run.mode == *mode);
-        let worst = |of: fn(&FaultRun) -> Option<f64>| of_it().filter_map(of).max_by(f64::total_cmp);
+        let worst = |of: fn(&FaultRun) -> Option<f64>| {
+            of_it().map(|run| of(run).unwrap_or(f64::INFINITY)).max_by(f64::total_cmp)
+        };
         let mut add = |what: &str, unit, goal, measured| {
             targets.push(Target::new(format!("{}: {what}", mode.as_str()), unit, goal, measured));
         };
@@ -166,6 +197,7 @@ impl Faults {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chaos::{Moment, Prediction};
 
     fn run(mode: Mode, failed: f64, outage: f64) -> FaultRun {
         FaultRun {
@@ -178,6 +210,7 @@ mod tests {
             outage_p99_ms: Some(outage),
             replaced_seconds: Some(20.0),
             deviation_seconds: Some(4.0),
+            error: None,
         }
     }
 
@@ -188,5 +221,45 @@ mod tests {
         let faults = Faults { runs: runs.to_vec(), changes: Vec::new(), targets };
         let missed = faults.verdict().unwrap_err().to_string();
         assert_eq!(missed, "missed: kill: p99 of the outage, of the steady one; pause: failed for good");
+    }
+
+    fn missed(runs: &[FaultRun]) -> String {
+        let targets = targets(&[Mode::Kill], runs);
+        let faults = Faults { runs: runs.to_vec(), changes: Vec::new(), targets };
+        faults.verdict().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_figure_that_is_missing_is_the_worst_of_all() {
+        let without = FaultRun { replaced_seconds: None, ..run(Mode::Kill, 0.0, 100.0) };
+        let runs = [run(Mode::Kill, 0.0, 100.0), without];
+        assert_eq!(missed(&runs), "missed: kill: replacements Ready after NotReady");
+    }
+
+    #[test]
+    fn what_was_predicted_and_did_not_come_is_off_by_more_than_anything() {
+        let moment = |kind: MomentKind, at: Option<f64>| Moment {
+            kind,
+            title: kind.title().into(),
+            at,
+            objects: Vec::new(),
+            predicted: Some(Prediction { at: 60.0, give_or_take: 1.0, because: String::new() }),
+            deviation: at.map(|at| at - 60.0),
+        };
+        let seen = moment(MomentKind::NotReady, Some(58.0));
+        let of = |timeline| FaultRun::of(Mode::Kill, &ChaosReport { timeline, ..ChaosReport::default() });
+        assert_eq!(of(vec![seen.clone()]).deviation_seconds, Some(2.0));
+        let gone = moment(MomentKind::Ready, None);
+        assert_eq!(of(vec![seen, gone]).deviation_seconds, Some(f64::INFINITY));
+    }
+
+    #[test]
+    fn a_run_that_did_not_come_to_be_did_not_pass_and_hides_no_other() {
+        let none = FaultRun::none(Mode::Kill, &Error::unhealthy("c-worker is not Ready", ""));
+        let missed = missed(&[run(Mode::Kill, 0.0, 100.0), none]);
+        assert!(
+            missed.contains("runs that did not pass") && missed.contains("requests of a run"),
+            "{missed}"
+        );
     }
 }

@@ -13,6 +13,7 @@ use crate::cluster::client::client;
 use crate::cluster::{ClusterState, Node as Known, containers};
 use crate::engine;
 use crate::error::{Doing, Error, Result};
+use crate::gitops;
 use crate::host::Host;
 use crate::up;
 
@@ -38,6 +39,7 @@ impl Traces {
         let mut traces = Self::default();
         traces.objects(&client).await?;
         traces.pods(&client).await?;
+        traces.delivery(&client).await?;
         if let Some(ClusterState::Running { nodes }) = provider.status().await?.cluster {
             traces.containers(host, &nodes).await?;
         }
@@ -77,6 +79,19 @@ impl Traces {
         for object in listed.doing(format!("listing every {kind}"))?.items {
             let namespace = object.metadata.namespace.unwrap_or_default();
             self.add(format!("{kind} {namespace}/{}", object.metadata.name.unwrap_or_default()), "there");
+        }
+        Ok(())
+    }
+
+    /// What a control run changes for its time: arguments, and what Argo CD looks after.
+    async fn delivery(&mut self, client: &kube::Client) -> Result<()> {
+        let deployments = Api::<Deployment>::all(client.clone()).list(&ListParams::default()).await;
+        for deployment in deployments.doing("listing every Deployment")?.items {
+            let (name, arguments) = arguments(&deployment);
+            self.add(name, arguments);
+        }
+        for application in gitops::looked_after(client).await? {
+            self.add(format!("Application {application}"), "looked after");
         }
         Ok(())
     }
@@ -131,6 +146,16 @@ impl Traces {
     }
 }
 
+/// Of the containers of its pods.
+fn arguments(deployment: &Deployment) -> (String, String) {
+    let metadata = &deployment.metadata;
+    let (namespace, name) = (metadata.namespace.as_deref(), metadata.name.as_deref());
+    let name = format!("arguments of {}/{}", namespace.unwrap_or_default(), name.unwrap_or_default());
+    let containers = deployment.spec.template.spec.iter().flat_map(|pod| &pod.containers);
+    let arguments = containers.map(|container| container.args.clone().unwrap_or_default().join(" "));
+    (name, arguments.collect::<Vec<_>>().join("; "))
+}
+
 /// Of containerd's images, those with a name that people know.
 fn tagged(listed: &str) -> impl Iterator<Item = &str> {
     listed
@@ -162,6 +187,19 @@ mod tests {
         ];
         assert_eq!(before.changes(&after), changes);
         assert!(before.changes(&before).is_empty());
+    }
+
+    #[test]
+    fn a_deployment_is_known_by_its_arguments() {
+        let deployment = serde_json::from_value(serde_json::json!({
+            "metadata": {"name": "ocr-gateway", "namespace": "ocr"},
+            "spec": {"selector": {}, "template": {"spec": {"containers": [
+                {"name": "gateway", "args": ["gateway", "--no-retry"]}, {"name": "other"},
+            ]}}},
+        }))
+        .unwrap();
+        let expected = ("arguments of ocr/ocr-gateway".to_owned(), "gateway --no-retry; ".to_owned());
+        assert_eq!(arguments(&deployment), expected);
     }
 
     #[test]

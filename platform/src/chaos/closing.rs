@@ -1,5 +1,6 @@
 //! The end of a run, however it came: the load is ended, everything looked at, and the report made.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -8,16 +9,18 @@ use tokio::time::Instant;
 
 use super::ground::Ground;
 use super::lessons::lessons;
-use super::report::{ChaosReport, MomentKind, Preflight, Undo, VERSION, Verdict};
-use super::run::fault_report;
+use super::report::{
+    ChaosReport, FaultReport, MomentKind, Phase, PhaseName, Preflight, Standing, Undo, VERSION, Verdict,
+};
 use super::scene::{LOOK, Scene};
 use super::signals::interrupted;
 use super::survey::Survey;
 use super::timeline::Timeline;
 use super::traffic::{Ended, phases};
-use super::verdict::{Ending, verdict};
-use crate::error::Error;
-use crate::load::Outcome;
+use super::verdict::{Ending, point, verdict};
+use crate::error::{Error, Result};
+use crate::event::Events;
+use crate::load::{self, Outcome};
 
 /// What a rolling update leaves behind is gone by then.
 const LEAVE_WITHIN: Duration = Duration::from_secs(90);
@@ -38,33 +41,27 @@ impl Scene<'_> {
         if let (Ok(ended), Some(fault)) = (&ended, timeline.at(MomentKind::Fault)) {
             note_failures(&timeline, ended, fault);
         }
+        let noted = noted.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut undoing = undoing.into_inner();
+        // A node that spoke before its fault was undone has said nothing of how it is now.
+        let mended = noted.mended.filter(|_| undoing.left().is_none());
         undoing.put_back(ground, 0).await;
+        let since = mended.unwrap_or_else(Timestamp::now);
         let mut undo = Undo { steps: undoing.done(), ..Undo::default() };
         // Gateways that got their own arguments back leave in order, which takes its time.
         let patience = if control > 0 { LEAVE_WITHIN } else { Duration::ZERO };
         let missing = tokio::select! {
-            missing = still_missing(ground, survey, timeline.clock.begun(), patience) => missing,
+            missing = still_missing(ground, survey, since, patience) => missing,
             () = hurry.clone() => vec!["everything to be Ready, which was not looked at to its end".into()],
         };
         undo.verified = missing.is_empty();
         undo.remarks = missing.into_iter().map(|missing| format!("still waiting for {missing}")).collect();
         undo.remarks.extend(ground.displaced(survey).await.unwrap_or_default());
-        let noted = noted.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         let moments = timeline.moments();
         let lessons = noted.timings.as_ref().map(|timings| lessons(&moments, timings)).unwrap_or_default();
-        let (load, phases) = match ended {
-            Ok(Ended { report, samples }) => {
-                let phases = phases(&noted.phases, end, &samples, &report.lost_tries);
-                (Some(report), phases)
-            }
-            Err(error) => {
-                host.events.warn(error.to_string());
-                (None, Vec::new())
-            }
-        };
-        let mut fault = fault_report(survey, victim);
-        (fault.at, fault.proofs) = (timeline.at(MomentKind::Fault), noted.proofs);
+        let (load, phases) = parts(ended, &noted.phases, end, &host.events);
+        let at = timeline.at(MomentKind::Fault);
+        let fault = FaultReport { at, proofs: noted.proofs, ..victim.report(survey) };
         let report = ChaosReport {
             version: VERSION,
             begun: timeline.clock.begun().to_string(),
@@ -83,7 +80,28 @@ impl Scene<'_> {
         };
         let hurried = hurry.peek().is_some() && ending == Ending::Whole;
         let ending = if hurried { Ending::Interrupted } else { ending };
-        ChaosReport { verdict: verdict(&report, &options.limits, &ending), ..report }
+        let mut said = verdict(&report, &options.limits, &ending);
+        said.points.extend(noted.remarks.into_iter().map(|it| point("remark", Standing::Noted, it)));
+        ChaosReport { verdict: said, ..report }
+    }
+}
+
+/// The load, and the parts of the run as its requests saw them; none where it is not known what became of them.
+fn parts(
+    ended: Result<Ended>,
+    begun: &[(PhaseName, f64)],
+    end: f64,
+    events: &Events,
+) -> (Option<load::Report>, Vec<Phase>) {
+    match ended {
+        Ok(Ended { report, samples }) => {
+            let phases = phases(begun, end, &samples, &report.lost_tries);
+            (Some(report), phases)
+        }
+        Err(error) => {
+            events.warn(error.to_string());
+            (None, Vec::new())
+        }
     }
 }
 

@@ -18,8 +18,11 @@ use crate::error::{Error, Result};
 use crate::event::Step;
 use crate::host::Host;
 use crate::process::Started;
+use crate::wait::{Seen, until};
 
 const LOOK: Duration = Duration::from_millis(100);
+/// The supervisor's pause before a restart grows with each that follows soon.
+const RESTARTS_WITHIN: Duration = Duration::from_secs(30);
 
 pub struct Processes {
     embedded: Embedded,
@@ -38,15 +41,8 @@ impl Processes {
     }
 }
 
-fn is_hit(victim: &Victim, node: &str, role: Role) -> bool {
-    match victim.fault {
-        Fault::Node { .. } => node == victim.node,
-        Fault::Pod | Fault::Hang => format!("{node}/{}", role.name()) == victim.name,
-    }
-}
-
-fn full_name(role: &RoleStatus) -> String {
-    format!("{}/{}", role.node, role.role.name())
+fn full_name(node: &str, role: Role) -> String {
+    format!("{node}/{}", role.name())
 }
 
 fn signal(process: Started, group: bool, signal: Signal) -> Result<()> {
@@ -89,7 +85,7 @@ impl Ground for Processes {
             free_to_reserve: Resources::default(),
         });
         let pods = roles.iter().map(|role| PodFacts {
-            name: full_name(role),
+            name: full_name(&role.node, role.role),
             node: role.node.clone(),
             component: role.role.name().into(),
             ours: true,
@@ -178,7 +174,9 @@ impl Ground for Processes {
 
     async fn follow(&self, _: &Survey, victim: &Victim, timeline: &Timeline) {
         let before: Vec<RoleStatus> = self.embedded.roles().await;
-        let pid = |name: &str| before.iter().find(|role| full_name(role) == name).and_then(|role| role.pid);
+        let pid = |name: &str| {
+            before.iter().find(|role| full_name(&role.node, role.role) == name).and_then(|role| role.pid)
+        };
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -186,8 +184,10 @@ impl Ground for Processes {
             if timeline.at(MomentKind::Fault).is_none() || timeline.at(MomentKind::NodeBack).is_some() {
                 continue;
             }
-            for role in self.embedded.roles_where(|node, role| is_hit(victim, node, role)).await {
-                let name = full_name(&role);
+            for role in
+                self.embedded.roles_where(|node, role| victim.hits(node, &full_name(node, role))).await
+            {
+                let name = full_name(&role.node, role.role);
                 if !role.ready {
                     timeline.note(MomentKind::EndpointsUnready, &name);
                 }
@@ -206,13 +206,22 @@ impl Ground for Processes {
             UndoStep::ContinueProcesses { processes, group, .. } => {
                 processes.iter().try_for_each(|process| signal(*process, *group, Signal::CONT))
             }
+            // What was not hit runs on, and what was is started again: either is looked for.
+            UndoStep::AwaitRestart { name, .. } => {
+                until(RESTARTS_WITHIN, "cargo xtask status", || async {
+                    let runs = self.embedded.process(name).is_some_and(Started::is_alive);
+                    Ok(if runs { Seen::Ready(()) } else { Seen::Awaiting(format!("{name} to run again")) })
+                })
+                .await
+            }
             _ => Ok(()),
         }
     }
 
     async fn missing(&self, before: &Survey, _: Timestamp) -> Result<Vec<String>> {
+        let roles = self.embedded.roles().await;
         let ready: Vec<String> =
-            self.embedded.roles().await.iter().filter(|role| role.ready).map(full_name).collect();
+            roles.iter().filter(|role| role.ready).map(|role| full_name(&role.node, role.role)).collect();
         let missing = before.pods.iter().filter(|pod| pod.ready && !ready.contains(&pod.name));
         Ok(missing.map(|pod| format!("{} to be ready", pod.name)).collect())
     }

@@ -88,14 +88,22 @@ const SEEN_WITHIN: Duration = Duration::from_secs(10);
 pub fn cluster_pace(fault: Fault, survey: &Survey, victim: &Victim) -> Pace {
     let seconds = Duration::from_secs;
     let (awaits, hold) = match fault {
-        Fault::Node { .. } => (Some((MomentKind::Ready, survey.replaced(&victim.node).count())), seconds(3)),
+        Fault::Node { .. } => {
+            let awaits = match survey.replaced(&victim.node).count() {
+                // Nothing is seen until it is back.
+                _ if survey.is_only_control_plane(&victim.node) => None,
+                0 => Some((MomentKind::NotReady, 1)),
+                count => Some((MomentKind::Ready, count)),
+            };
+            (awaits, seconds(3))
+        }
         Fault::Pod => (Some((MomentKind::Ready, 1)), seconds(1)),
         Fault::Hang => (Some((MomentKind::EndpointsUnready, 1)), seconds(10)),
     };
     Pace {
         steady: seconds(15),
         proven_within: SEEN_WITHIN,
-        awaits: awaits.filter(|(_, count)| *count > 0),
+        awaits,
         hold,
         settles_within: Duration::from_mins(4),
     }
@@ -120,7 +128,23 @@ pub fn embedded_pace(fault: Fault, roles: usize, stops_within: Duration) -> Pace
 
 #[cfg(test)]
 mod tests {
+    use super::super::survey::samples::three_nodes;
+    use super::super::victim::What;
     use super::*;
+
+    #[test]
+    fn the_outage_of_a_node_ends_with_what_can_be_seen_of_it() {
+        let awaits = |survey: &Survey, node: &str| {
+            let what = What::Node { name: Some(node.into()), mode: Mode::Kill };
+            let victim = what.aim(survey, true).unwrap();
+            cluster_pace(victim.fault, survey, &victim).awaits
+        };
+        let mut survey = three_nodes();
+        assert_eq!(awaits(&survey, "c-worker2"), Some((MomentKind::Ready, 3)));
+        assert_eq!(awaits(&survey, "c-control-plane"), None, "its API server is away with it");
+        survey.pods.retain(|pod| pod.node != "c-worker2");
+        assert_eq!(awaits(&survey, "c-worker2"), Some((MomentKind::NotReady, 1)));
+    }
 
     #[test]
     fn a_node_that_ends_in_order_may_take_its_whole_grace_before_its_end_counts_as_not_seen() {

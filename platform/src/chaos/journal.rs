@@ -4,9 +4,11 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::strike::ENDS_WITHIN;
 use crate::error::{Doing, Error, Result};
 use crate::host::Host;
 use crate::lock;
@@ -53,12 +55,11 @@ pub enum UndoStep {
         name: String,
         process: Started,
     },
-    /// The arguments of a Deployment's container.
+    /// The arguments of a Deployment's container, without what a control run added to them.
     RestoreArguments {
         namespace: String,
         deployment: String,
         container: String,
-        args: Vec<String>,
     },
     /// Argo CD was told to leave its Application alone.
     Reconcile {
@@ -73,11 +74,19 @@ impl UndoStep {
             Self::UnpauseContainer { container } => format!("unpause {container}"),
             Self::ContinuePod { pod, .. } => format!("let the processes of {pod} go on"),
             Self::ContinueProcesses { name, .. } => format!("let {name} go on"),
-            Self::AwaitRestart { name, .. } => format!("see {name} started again"),
+            Self::AwaitRestart { name, .. } => format!("see that {name} runs"),
             Self::RestoreArguments { namespace, deployment, .. } => {
                 format!("give {deployment} in {namespace} its own arguments back")
             }
             Self::Reconcile { application } => format!("let Argo CD look after {application} again"),
+        }
+    }
+
+    /// How long what it undoes may come to be after the journal was written, by nobody's doing any more.
+    pub fn due_within(&self) -> Duration {
+        match self {
+            Self::StartContainer { .. } => ENDS_WITHIN,
+            _ => Duration::ZERO,
         }
     }
 }
@@ -165,6 +174,12 @@ impl Place {
         File::open(dir).and_then(|dir| dir.sync_all()).doing(doing())
     }
 
+    /// Since it was last written; none where that is not known.
+    pub fn age(&self) -> Duration {
+        let written = std::fs::metadata(&self.path).and_then(|file| file.modified()).ok();
+        written.and_then(|at| at.elapsed().ok()).unwrap_or_default()
+    }
+
     /// Everything is undone.
     pub fn clear(&self) -> Result<()> {
         remove(&self.path)
@@ -206,7 +221,6 @@ mod tests {
                 namespace: "ocr".into(),
                 deployment: "ocr-gateway".into(),
                 container: "gateway".into(),
-                args: vec!["gateway".into()],
             },
         ];
         Journal::new("2026-01-01T00:00:00Z".into(), "node c-worker killed".into(), steps)

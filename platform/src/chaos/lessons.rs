@@ -2,9 +2,7 @@
 
 use super::predict::Timings;
 use super::report::{Moment, MomentKind};
-
-/// What the API server gives a pod that says nothing of its own.
-const DEFAULT_TOLERATION: f64 = 300.0;
+use super::survey::DEFAULT_TOLERATION;
 
 pub fn lessons(timeline: &[Moment], timings: &Timings) -> Vec<String> {
     let at = |kind| timeline.iter().find(|moment: &&Moment| moment.kind == kind).and_then(|moment| moment.at);
@@ -45,11 +43,12 @@ pub fn lessons(timeline: &[Moment], timings: &Timings) -> Vec<String> {
         timings.toleration,
         ready - evicted
     ));
-    if timings.toleration < DEFAULT_TOLERATION {
-        let by_default = ready - fault + DEFAULT_TOLERATION - (evicted - not_ready);
+    let by_default = f64::from(DEFAULT_TOLERATION);
+    if timings.toleration < by_default {
+        let by_default = ready - fault + by_default - (evicted - not_ready);
         lessons.push(format!(
-            "why five minutes elsewhere: a pod that says nothing tolerates a dead node for {DEFAULT_TOLERATION:.0} s; with \
-             that it would have been {by_default:.0} s here ({:.1} s to NotReady, {DEFAULT_TOLERATION:.0} s of toleration, \
+            "why five minutes elsewhere: a pod that says nothing tolerates a dead node for {DEFAULT_TOLERATION} s; with \
+             that it would have been {by_default:.0} s here ({:.1} s to NotReady, {DEFAULT_TOLERATION} s of toleration, \
              {:.1} s to start)",
             not_ready - fault,
             ready - evicted

@@ -1,7 +1,10 @@
 //! Faults under load: a victim, one timeline of what follows, prediction beside measurement, a verdict, and everything
 //! undone.
 
+mod abort;
 mod closing;
+#[cfg(test)]
+mod double;
 mod embedded;
 mod fault;
 mod files;
@@ -33,5 +36,7 @@ pub use report::{
     Prediction, Preflight, Proof, Seen, Setting, Severity, Standing, Undo, UndoneStep, Verdict,
 };
 pub use run::{Abort, ChaosOptions, ChaosPlan, Ran, chaos};
+pub(crate) use signals::interrupted;
 pub use verdict::Limits;
+pub(crate) use verdict::{NEAR, RATIO};
 pub use victim::What;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use super::fault::{Fault, Mode};
 use super::report::{MomentKind, Prediction};
+use super::victim::Victim;
+use crate::load::Policy;
 
 /// The settings, in seconds. What they mean is documented in docs/chaos.md.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +35,27 @@ pub struct ClusterTimings {
     pub lease: f64,
     /// When the victim last renewed its lease, on the clock of the run.
     pub renewed: f64,
+    /// Whether anything is replaced elsewhere.
+    pub replaces: bool,
+    /// Whether the API server goes on without the victim: else nothing of what follows is done or seen.
+    pub is_watched: bool,
+}
+
+impl Timings {
+    /// With what the load adds to the settings; `rate`: requests a second by all doors.
+    pub fn with_client(self, doors: usize, rate: f64, victim: &Victim, policy: Policy) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "a handful of doors")]
+        let between = doors as f64 / rate;
+        let (earliest, latest) = match victim.fault {
+            // Asked every half second, without an answer at once or after a second, twice.
+            Fault::Node { mode: Mode::Pause } => (1.5, 2.5),
+            // Passed over with the first try that it loses, and found dead by the same questions, which it refuses.
+            _ => (0.0, 1.5),
+        };
+        // Who goes on to ask a dead door fails there for as long as it is dead.
+        let door = policy.failover.then_some((earliest, latest));
+        Self { door, between, ..self }
+    }
 }
 
 type Predictions = BTreeMap<MomentKind, Prediction>;
@@ -50,16 +73,19 @@ pub fn predict(fault: Fault, timings: &Timings, at: f64) -> Predictions {
     let mut predictions = Predictions::new();
     tries(fault, timings, at, &mut predictions);
     match (fault, &timings.cluster) {
-        (Fault::Node { .. }, Some(cluster)) => node_of_cluster(timings, cluster, &mut predictions),
+        (Fault::Node { .. }, Some(cluster)) if cluster.is_watched => {
+            node_of_cluster(timings, cluster, &mut predictions);
+        }
         (Fault::Pod, Some(_)) => replaced(timings, at, PROPAGATION, "the pod is removed", &mut predictions),
         (Fault::Hang, Some(_)) => {
             let because = "the readiness probe has to fail as often as it is told to";
             predictions.insert(MomentKind::EndpointsUnready, window(at, timings.unready, because));
         }
-        (Fault::Node { mode: Mode::Kill | Mode::Stop } | Fault::Pod, None) => {
-            restarted(timings, at, &mut predictions);
-        }
-        (Fault::Node { mode: Mode::Pause } | Fault::Hang, None) => {}
+        (Fault::Node { mode: Mode::Kill } | Fault::Pod, None) => restarted(timings, at, &mut predictions),
+        // With the only control plane nothing is seen of the cluster. How long a node takes to end in order depends on what
+        // it is asked at that moment; what hangs has not ended.
+        (Fault::Node { .. }, Some(_))
+        | (Fault::Node { mode: Mode::Stop | Mode::Pause } | Fault::Hang, None) => {}
     }
     predictions
 }
@@ -107,9 +133,13 @@ fn node_of_cluster(timings: &Timings, cluster: &ClusterTimings, predictions: &mu
         give_or_take: not_ready.give_or_take,
         because: because.into(),
     };
+    predictions.insert(MomentKind::Taint, and(0.0, "the same look taints the node"));
+    if !cluster.replaces {
+        predictions.insert(MomentKind::NotReady, not_ready);
+        return;
+    }
     let because = "with NotReady its pods are told to be unready, and endpoints follow";
     predictions.insert(MomentKind::EndpointsUnready, and(PROPAGATION, because));
-    predictions.insert(MomentKind::Taint, and(0.0, "the same look taints the node"));
     let evicted = timings.toleration + PROPAGATION;
     let because =
         format!("{:.0} s after the taint, as the last of the pods tolerates it", timings.toleration);
@@ -169,7 +199,14 @@ pub(super) mod tests {
     /// Kubernetes 1.36's defaults, 15 s of toleration, 20 requests a second by three doors, a lease renewed at 17 s.
     pub fn timings() -> Timings {
         Timings {
-            cluster: Some(ClusterTimings { grace: 50.0, monitor: 5.0, lease: 40.0, renewed: 17.0 }),
+            cluster: Some(ClusterTimings {
+                grace: 50.0,
+                monitor: 5.0,
+                lease: 40.0,
+                renewed: 17.0,
+                replaces: true,
+                is_watched: true,
+            }),
             restart_pause: 0.2,
             toleration: 15.0,
             startup_period: 1.0,
@@ -201,6 +238,25 @@ pub(super) mod tests {
         assert_eq!(at(&predictions, MomentKind::Ready), (87.1, 3.5));
     }
 
+    fn kinds(timings: &Timings) -> Vec<MomentKind> {
+        predict(Fault::Node { mode: Mode::Kill }, timings, 20.0).into_keys().collect()
+    }
+
+    #[test]
+    fn of_a_node_with_nothing_to_replace_only_its_own_moments_are_predicted() {
+        let cluster = timings().cluster.map(|cluster| ClusterTimings { replaces: false, ..cluster });
+        let alone = kinds(&Timings { cluster, ..timings() });
+        let own = [MomentKind::LeaseStale, MomentKind::NotReady, MomentKind::Taint];
+        assert_eq!(alone, [&[MomentKind::FirstFailedTry, MomentKind::LastFailedTry][..], &own[..]].concat());
+    }
+
+    #[test]
+    fn of_the_only_control_plane_nothing_is_predicted_that_its_api_server_would_tell() {
+        let cluster = timings().cluster.map(|cluster| ClusterTimings { is_watched: false, ..cluster });
+        let alone = kinds(&Timings { cluster, ..timings() });
+        assert_eq!(alone, [MomentKind::FirstFailedTry, MomentKind::LastFailedTry]);
+    }
+
     #[test]
     fn the_five_minutes_are_the_default_toleration() {
         let own = predict(Fault::Node { mode: Mode::Kill }, &timings(), 20.0);
@@ -224,7 +280,11 @@ pub(super) mod tests {
         let timings = Timings { cluster: None, ..timings() };
         let killed = predict(Fault::Node { mode: Mode::Kill }, &timings, 10.0);
         assert_eq!((at(&killed, MomentKind::Started).0, at(&killed, MomentKind::Ready).0), (10.2, 10.7));
-        let paused = predict(Fault::Node { mode: Mode::Pause }, &timings, 10.0);
-        assert!(!paused.contains_key(&MomentKind::Started), "nobody starts what has not ended");
+        for (mode, why) in
+            [(Mode::Pause, "nobody starts what has not ended"), (Mode::Stop, "its end takes its time")]
+        {
+            let predicted = predict(Fault::Node { mode }, &timings, 10.0);
+            assert!(!predicted.contains_key(&MomentKind::Started), "{why}");
+        }
     }
 }

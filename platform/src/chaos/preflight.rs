@@ -23,12 +23,16 @@ const MISSED: [(&str, &str); 8] = [
 /// `doors`: nodes by which requests come in.
 pub fn preflight(survey: &Survey, victim: &Victim, doors: &[String]) -> Preflight {
     let mut findings = not_well(survey);
-    let lost: Vec<&PodFacts> = match victim.fault {
-        Fault::Node { .. } => survey.on(&victim.node).collect(),
-        Fault::Pod | Fault::Hang => survey.pods.iter().filter(|pod| pod.full_name() == victim.name).collect(),
-    };
+    let lost: Vec<&PodFacts> =
+        survey.pods.iter().filter(|pod| victim.hits(&pod.node, &pod.full_name())).collect();
     findings.extend(single_points(survey, &lost));
     let whole_node = matches!(victim.fault, Fault::Node { .. });
+    if whole_node {
+        findings.extend(lost.iter().filter(|pod| pod.ours && pod.waits_for_its_node()).map(|pod| {
+            let sentence = format!("{} waits for its node: nothing replaces it elsewhere", pod.full_name());
+            Finding { severity: Severity::Warning, sentence }
+        }));
+    }
     if whole_node && doors.contains(&victim.node) {
         let (severity, others) = match doors.len() {
             1 => (Severity::Warning, "it is the only one: every request will fail"),
@@ -193,6 +197,15 @@ mod tests {
                 .contains("Deployment model in ocr goes with it: requests will fail until it is replaced"),
             "{warnings}"
         );
+    }
+
+    #[test]
+    fn what_waits_for_its_node_is_named() {
+        let mut survey = three_nodes();
+        survey.pods.push(PodFacts { owner: Some("StatefulSet db".into()), ..pod("db", 0, "c-worker2") });
+        let warnings = sentences(&looked(&survey, "c-worker2"), Severity::Warning).join("\n");
+        assert!(warnings.contains("ocr/db-0 waits for its node"), "{warnings}");
+        assert!(!sentences(&looked(&survey, "c-worker"), Severity::Warning).join("").contains("waits"));
     }
 
     #[test]

@@ -4,21 +4,22 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::embedded::Processes;
 use super::ground::Ground;
 use super::journal::{Place, is_left};
-use super::kubernetes::Kubernetes;
+use super::kubernetes::{Awaited, Kubernetes};
 use super::report::UndoneStep;
 use super::run::made;
-use super::survey::Survey;
-use super::undoing::Undoing;
-use crate::cluster::ClusterState;
+use super::survey::{NodeFacts, Survey};
+use super::undoing::{Undoing, not_undone};
 use crate::error::{Error, Result};
+use crate::event::Events;
 use crate::host::Host;
 use crate::status::status;
-use crate::wait::{Seen, until};
 
+const LOOK: Duration = Duration::from_secs(1);
 const WELL_WITHIN: Duration = Duration::from_mins(4);
 
 #[derive(Debug, Clone, Default, Serialize)]
@@ -38,42 +39,67 @@ pub async fn recover(host: &Host) -> Result<Recovered> {
     let (host, target, provider) = made(host)?;
     let ground: Box<dyn Ground> = match provider.context() {
         None => Box::new(Processes::new(&host)?),
-        Some(context) => {
-            // Of the nodes nothing needs to be known: their containers stand in the journal.
-            let stopped = ClusterState::Stopped { nodes: Vec::new() };
-            Box::new(Kubernetes::new(&host, &target, &context, stopped).await?)
-        }
+        // Of the nodes nothing needs to be known: their containers stand in the journal.
+        Some(context) => Box::new(Kubernetes::new(&host, &target, &context, Vec::new(), Awaited::All).await?),
     };
     let fault = Some(journal.title.clone());
     let mut undoing = Undoing::new(&host, place, journal);
-    let since = Timestamp::now();
-    undoing.put_back(&*ground, 0).await;
-    let undone = undoing.done();
-    if let Some(step) = undone.iter().find(|step| !step.done) {
-        let why = step.error.clone().unwrap_or_default();
-        let what = format!("not undone: {}: {why}", step.title);
-        return Err(Error::unhealthy(what, "mend what it names, then run the same command again"));
-    }
-    let step = host.events.step("settle", "wait until everything is Ready again", None);
-    until(WELL_WITHIN, "cargo xtask status", || async {
-        let awaited = match well(&host, &*ground, since).await {
-            Ok(None) => return Ok(Seen::Ready(())),
-            Ok(Some(awaited)) => awaited,
-            // The API server may take its time as well.
-            Err(error) => error.to_string(),
-        };
-        step.message(format!("waiting for {awaited}"));
-        Ok(Seen::Awaiting(awaited))
-    })
-    .await?;
-    step.done();
+    let due_within = undoing.due_within();
+    // What a node said before that may have been its last word.
+    let since = Timestamp::now() + due_within;
+    let look = || well(&host, &*ground, since);
+    let undone = see_well(&host.events, &mut undoing, &*ground, due_within, look).await?;
     Ok(Recovered { fault, undone })
+}
+
+/// Undoes all of it again with every look, until all is well and nothing more is due; only then the journal is cleared. Who
+/// was killed in mid-strike may have left one that goes on, and what is undone before its end is broken after it.
+async fn see_well<F>(
+    events: &Events,
+    undoing: &mut Undoing,
+    ground: &dyn Ground,
+    due_within: Duration,
+    look: impl Fn() -> F,
+) -> Result<Vec<UndoneStep>>
+where
+    F: Future<Output = Result<Option<String>>>,
+{
+    let begun = Instant::now();
+    let mut undone = undoing.undo_all(ground, events).await;
+    let step = events.step("settle", "wait until everything is Ready again", None);
+    let mut is_over = due_within.is_zero();
+    loop {
+        let awaited = match undone.iter().find(|step| !step.done) {
+            Some(step) if is_over => {
+                return Err(not_undone(step, "mend what it names, then run the same command again"));
+            }
+            Some(step) => not_undone(step, "").to_string(),
+            None => match look().await {
+                Ok(None) if is_over => break,
+                Ok(None) => "what was begun to be at its end".to_owned(),
+                Ok(Some(awaited)) => awaited,
+                // The API server may take its time as well.
+                Err(error) => error.to_string(),
+            },
+        };
+        if begun.elapsed() > due_within + WELL_WITHIN {
+            return Err(Error::timed_out(awaited, begun.elapsed(), "see more: cargo xtask status"));
+        }
+        step.message(format!("waiting for {awaited}"));
+        tokio::time::sleep(LOOK).await;
+        is_over = begun.elapsed() >= due_within;
+        // It was told once.
+        undone = undoing.undo_all(ground, &Events::silent()).await;
+    }
+    undoing.clear()?;
+    step.done();
+    Ok(undone)
 }
 
 /// What is still awaited.
 async fn well(host: &Host, ground: &dyn Ground, since: Timestamp) -> Result<Option<String>> {
     let now = ground.survey().await?;
-    let nodes = now.nodes.into_iter().map(|node| super::survey::NodeFacts { ready: true, ..node });
+    let nodes = now.nodes.into_iter().map(|node| NodeFacts { ready: true, ..node });
     let wanted = Survey { nodes: nodes.collect(), pods: Vec::new() };
     if let Some(missing) = ground.missing(&wanted, since).await?.into_iter().next() {
         return Ok(Some(missing));
@@ -88,4 +114,59 @@ async fn well(host: &Host, ground: &dyn Ground, since: Timestamp) -> Result<Opti
         (None, Some(application)) => Some(format!("the Application {} to be well", application.name)),
         (None, None) => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::chaos::double::{Blow, Double};
+    use crate::chaos::journal::{Journal, UndoStep};
+    use crate::event::Recorded;
+
+    /// A journal with a node to be started, of a run that was killed a moment ago.
+    fn left_behind(host: &Host) -> Undoing {
+        let journal = Journal::new(String::new(), String::new(), Vec::new());
+        let mut undoing = Undoing::new(host, Place::take(host).unwrap(), journal);
+        undoing
+            .add("node c-worker2 stopped", vec![UndoStep::StartContainer { container: "w".into() }])
+            .unwrap();
+        undoing
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_killed_run_began_is_undone_also_where_it_ends_later() {
+        let root = tempfile::tempdir().unwrap();
+        let host = Host::bare(root.path());
+        let ground = Double::new(Blow::Works, false, Recorded::default());
+        let mut undoing = left_behind(&host);
+        let due_within = undoing.due_within();
+        let docker = async {
+            tokio::time::sleep(Duration::from_secs(15)).await;
+            assert!(is_left(&host), "although it was well all the while");
+            ground.broken.store(true, Ordering::SeqCst);
+        };
+        let well =
+            async || -> Result<Option<String>> { Ok(ground.is_broken().then(|| "c-worker2".to_owned())) };
+        let (undone, ()) =
+            tokio::join!(see_well(&host.events, &mut undoing, &ground, due_within, well), docker);
+        assert!(undone.unwrap()[0].done && !ground.is_broken());
+        assert!(!is_left(&host));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_undone_is_an_error_and_leaves_the_journal() {
+        let root = tempfile::tempdir().unwrap();
+        let host = Host::bare(root.path());
+        let ground = Double::new(Blow::Works, true, Recorded::default());
+        let mut undoing = left_behind(&host);
+        let well = async || -> Result<Option<String>> { Ok(None) };
+        let refused = see_well(&host.events, &mut undoing, &ground, Duration::ZERO, well).await.unwrap_err();
+        assert!(refused.to_string().contains("docker start: no"), "{refused}");
+        assert!(is_left(&host));
+        assert!(undoing.left().is_none());
+        undoing.put_back(&ground, 0).await;
+        assert!(undoing.left().unwrap().hint().unwrap().contains("chaos --recover"));
+    }
 }

@@ -14,20 +14,19 @@ use super::embedded::Processes;
 use super::files;
 use super::ground::Ground;
 use super::journal::{Journal, Place};
-use super::kubernetes::Kubernetes;
-use super::predict::{Timings, predict};
+use super::kubernetes::{Awaited, Kubernetes};
+use super::predict::predict;
 use super::preflight::preflight;
-use super::report::{ChaosReport, FaultReport, Moment, MomentKind, Preflight, Setting, Severity};
+use super::report::{ChaosReport, FaultReport, Moment, Preflight, Setting, Severity};
 use super::rest::wait_for_rest;
 use super::scene::{OWN_FAULT, Scene};
 use super::signals::interrupted;
-use super::survey::{PodFacts, Survey};
+use super::survey::Survey;
 use super::timeline::{Clock, Timeline};
 use super::traffic;
 use super::undoing::Undoing;
 use super::verdict::Limits;
 use super::victim::{Victim, What};
-use super::{Fault, fault::Mode};
 use crate::cluster::ClusterState;
 use crate::error::{Error, Result};
 use crate::event::Events;
@@ -123,7 +122,8 @@ pub async fn chaos(host: &Host, options: &ChaosOptions) -> Result<Ran> {
         Ok(Prepared::Ready(prepared)) => *prepared,
         Err(error) => {
             undoing.put_back(&*ground, 0).await;
-            return Err(error);
+            // Somebody has to undo it, whatever else was wrong.
+            return Err(undoing.left().unwrap_or(error));
         }
     };
     let report = run(&host, &*ground, options, prepared, undoing).await;
@@ -141,14 +141,13 @@ async fn ground(host: &Host) -> Result<(Host, Box<dyn Ground>)> {
     let ground: Box<dyn Ground> = match provider.context() {
         None => Box::new(Processes::new(&host)?),
         Some(context) => {
-            let state = provider.status().await?.cluster.unwrap_or(ClusterState::Absent);
-            if !matches!(state, ClusterState::Running { .. }) {
+            let Some(ClusterState::Running { nodes }) = provider.status().await?.cluster else {
                 return Err(Error::unhealthy(
                     "not every node runs before any fault",
                     "start them: cargo xtask up",
                 ));
-            }
-            Box::new(Kubernetes::new(&host, &target, &context, state).await?)
+            };
+            Box::new(Kubernetes::new(&host, &target, &context, nodes, Awaited::WellNow).await?)
         }
     };
     Ok((host, ground))
@@ -204,6 +203,10 @@ async fn prepare(
         let hint = "mend it first (cargo xtask status says how), or insist on a fault on top: --force";
         return Err(Error::unhealthy(finding.sentence.clone(), hint));
     }
+    let control = if options.policy.retry { Vec::new() } else { ground.undo_of_control().await? };
+    if !control.is_empty() {
+        victim.ensure_outlives_rollout(&survey)?;
+    }
     let mut images = load::images_or_sample(options.images.as_deref())?;
     let step = host.events.step("ask", "ask once for each image", None);
     load::learn(&mut images, &doors, options.timeout, &step).await?;
@@ -214,7 +217,6 @@ async fn prepare(
     };
     // All that may fail comes before the control run.
     let fleet = load::fleet(doors, images, options.policy, options.timeout)?;
-    let control = if options.policy.retry { Vec::new() } else { ground.undo_of_control().await? };
     let count = control.len();
     if !control.is_empty() {
         undoing.add("a control run without retries", control)?;
@@ -263,13 +265,13 @@ async fn plan(
     (survey, victim, preflight, doors): (&Survey, &Victim, Preflight, usize),
 ) -> Result<ChaosPlan> {
     let (timings, settings) = ground.timings(survey, victim, Clock::start()).await?;
-    let timings = with_client(timings, doors, options.rate.unwrap_or(1.0), victim, options.policy);
+    let timings = timings.with_client(doors, options.rate.unwrap_or(1.0), victim, options.policy);
     let timeline = Timeline::new(Clock::start(), Events::silent());
     timeline.predict(predict(victim.fault, &timings, 0.0));
     Ok(ChaosPlan {
         provider: ground.provider().into(),
         profile: host.config.cluster.profile.to_string(),
-        fault: fault_report(survey, victim),
+        fault: victim.report(survey),
         preflight,
         settings,
         predictions: timeline.moments(),
@@ -277,44 +279,6 @@ async fn plan(
         rate: options.rate,
         limits: options.limits.clone(),
     })
-}
-
-/// What the load adds to the settings.
-pub(super) fn with_client(
-    timings: Timings,
-    doors: usize,
-    rate: f64,
-    victim: &Victim,
-    policy: Policy,
-) -> Timings {
-    #[expect(clippy::cast_precision_loss, reason = "a handful of doors")]
-    let between = doors as f64 / rate;
-    let (earliest, latest) = match victim.fault {
-        // Asked every half second, without an answer at once or after a second, twice.
-        Fault::Node { mode: Mode::Pause } => (1.5, 2.5),
-        // Passed over with the first try that it loses, and found dead by the same questions, which it refuses.
-        _ => (0.0, 1.5),
-    };
-    // Who goes on to ask a dead door fails there for as long as it is dead.
-    let door = policy.failover.then_some((earliest, latest));
-    Timings { door, between, ..timings }
-}
-
-pub(super) fn fault_report(survey: &Survey, victim: &Victim) -> FaultReport {
-    let takes = match victim.fault {
-        Fault::Node { .. } => survey.replaced(&victim.node).map(PodFacts::full_name).collect(),
-        Fault::Pod | Fault::Hang => vec![victim.name.clone()],
-    };
-    FaultReport {
-        fault: Some(victim.fault),
-        title: victim.title(),
-        victim: victim.name.clone(),
-        node: victim.node.clone(),
-        why: victim.why.clone(),
-        takes,
-        at: None,
-        proofs: Vec::new(),
-    }
 }
 
 async fn run(
@@ -325,12 +289,11 @@ async fn run(
     undoing: Undoing,
 ) -> ChaosReport {
     let fleet = ready.fleet;
-    let names = fleet.image_names();
     let doors = fleet.doors().len();
     let clock = Clock::start();
     let title = format!("{:.1} requests a second while {}", ready.rate, ready.victim.title());
     let step = host.events.step("load", title, None);
-    let traffic = traffic::Traffic::start(Arc::new(fleet), ready.rate, clock, step);
+    let traffic = traffic::Traffic::start(fleet, ready.rate, clock, step);
     let scene = Scene {
         host,
         ground,
@@ -345,11 +308,5 @@ async fn run(
         undoing: Mutex::new(undoing),
         noted: std::sync::Mutex::default(),
     };
-    let mut report = scene.perform(ready.preflight, interrupted()).await;
-    if let Some(load) = &mut report.load {
-        load.policy = Some(options.policy);
-        load.images = names;
-    }
-    report.fault.at = report.moment(MomentKind::Fault).and_then(|moment| moment.at);
-    report
+    scene.perform(ready.preflight, interrupted()).await
 }

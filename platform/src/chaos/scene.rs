@@ -9,12 +9,13 @@ use k8s_openapi::jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::abort::Watched;
 use super::fault::Fault;
 use super::ground::{Ground, Pace};
 use super::journal::UndoStep;
 use super::predict::{Timings, predict};
 use super::report::{ChaosReport, MomentKind, PhaseName, Preflight, Proof, Setting};
-use super::run::{ChaosOptions, with_client};
+use super::run::ChaosOptions;
 use super::signals::interrupted;
 use super::strike::Strike;
 use super::survey::Survey;
@@ -36,9 +37,8 @@ const PATIENCE: f64 = 60.0;
 const LONGEST_OUTAGE: f64 = 150.0;
 /// After a run that ended early; it may have waited long enough already.
 const SETTLES_AT_ONCE: Duration = Duration::from_secs(90);
-/// Limits at which a run is ended look back so far, and need so many requests.
-const WINDOW: Duration = Duration::from_secs(10);
-const ENOUGH: usize = 20;
+/// What an API server that went with the victim will not answer is not waited for any longer.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 /// For so long all is answered as quickly as usual, or within so many milliseconds, before pods are moved.
 const CALM: Duration = Duration::from_secs(3);
 const CALM_MS: f64 = 500.0;
@@ -71,6 +71,10 @@ pub struct Noted {
     pub(super) proofs: Vec<Proof>,
     pub(super) settings: Vec<Setting>,
     pub(super) timings: Option<Timings>,
+    /// When the fault was last undone.
+    pub(super) mended: Option<Timestamp>,
+    /// What could not be looked at. A sentence each.
+    pub(super) remarks: Vec<String>,
 }
 
 impl Scene<'_> {
@@ -100,7 +104,7 @@ impl Scene<'_> {
         if ending != Ending::Whole {
             self.host.events.warn("ended early: the fault is undone now");
             self.see_through(&mut strike).await;
-            self.undoing.lock().await.put_back(self.ground, self.control).await;
+            self.put_back().await;
             // Another Ctrl-C goes on without waiting.
             tokio::select! {
                 settled = self.settle(self.pace().settles_within.min(SETTLES_AT_ONCE)) => drop(settled),
@@ -117,6 +121,7 @@ impl Scene<'_> {
             played = self.play(strike) => played.unwrap_or_else(|error| Ending::Broken(error.to_string())),
             () = self.ground.follow(self.survey, self.victim, &self.timeline) => unreachable!("it never ends"),
             why = self.watch_limits() => Ending::Aborted(why),
+            () = self.traffic.died() => Ending::Broken("the load ended before it was told to".into()),
             () = stop => Ending::Interrupted,
         }
     }
@@ -138,7 +143,7 @@ impl Scene<'_> {
         let pace = self.pace();
         self.enter(PhaseName::Steady);
         tokio::time::sleep(pace.steady).await;
-        let (_, _, usual) = self.traffic.lately(pace.steady);
+        let usual = self.traffic.lately(pace.steady, pace.steady).p99_ms;
         self.foresee(self.now()).await?;
         let undo = self.ground.undo_of(self.victim).await?;
         self.undoing.lock().await.add(&self.victim.title(), undo.clone())?;
@@ -151,11 +156,9 @@ impl Scene<'_> {
         let struck = Timestamp::now();
         let proven = self.prove(&undo, pace.proven_within).await?;
         if proven {
-            // A lease may have been renewed until the very last moment; nothing of what follows was seen yet.
-            self.foresee(at).await?;
+            self.foresee_again(at).await;
             self.outlast(&pace).await;
-            let late = self.ground.late_proofs(self.victim, struck).await?;
-            self.noted().proofs.extend(self.proofs(late));
+            self.prove_late(struck).await;
         }
         self.bring_back(&undo).await;
         self.settle(pace.settles_within).await?;
@@ -179,11 +182,26 @@ impl Scene<'_> {
     /// What is to be expected of a fault at this time, by the settings as they are now.
     async fn foresee(&self, at: f64) -> Result<()> {
         let (timings, settings) = self.ground.timings(self.survey, self.victim, self.timeline.clock).await?;
-        let timings = with_client(timings, self.doors, self.rate, self.victim, self.options.policy);
+        let timings = timings.with_client(self.doors, self.rate, self.victim, self.options.policy);
         self.timeline.predict(predict(self.victim.fault, &timings, at));
         let mut noted = self.noted();
         (noted.settings, noted.timings) = (settings, Some(timings));
         Ok(())
+    }
+
+    /// A lease may have been renewed until the very last moment; nothing of what follows was seen yet. Where that cannot be
+    /// asked any more, what was foreseen before stands.
+    async fn foresee_again(&self, at: f64) {
+        let again = tokio::time::timeout(ANSWERS_WITHIN, self.foresee(at)).await;
+        if !matches!(again, Ok(Ok(()))) {
+            self.remark(
+                "predictions are from before the fault: what they are made from was not readable after it",
+            );
+        }
+    }
+
+    fn remark(&self, sentence: impl Into<String>) {
+        self.noted().remarks.push(sentence.into());
     }
 
     fn proofs(&self, found: Vec<(String, bool)>) -> Vec<Proof> {
@@ -191,17 +209,38 @@ impl Scene<'_> {
         found.into_iter().map(|(what, holds)| Proof { what, holds, at }).collect()
     }
 
-    /// Looks until it shows that the fault happened, or it is clear that it did not.
+    /// Looks until it shows that the fault happened, or it is clear that it did not. What cannot be looked at for a moment
+    /// is not seen yet.
     async fn prove(&self, undo: &[UndoStep], within: Duration) -> Result<bool> {
         let begun = Instant::now();
         loop {
-            let proofs = self.proofs(self.ground.proofs(self.victim, undo).await?);
-            let holds = !proofs.is_empty() && proofs.iter().all(|proof| proof.holds);
-            if holds || begun.elapsed() > within {
-                self.noted().proofs = proofs;
-                return Ok(holds);
+            let over = begun.elapsed() > within;
+            match self.ground.proofs(self.victim, undo).await {
+                Ok(found) => {
+                    let proofs = self.proofs(found);
+                    let holds = !proofs.is_empty() && proofs.iter().all(|proof| proof.holds);
+                    if holds || over {
+                        self.noted().proofs = proofs;
+                        return Ok(holds);
+                    }
+                }
+                Err(error) if over => return Err(error),
+                Err(_) => {}
             }
             tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// What only shows over a time; where nobody answers any more, the first proof has to do.
+    async fn prove_late(&self, struck: Timestamp) {
+        let late = tokio::time::timeout(ANSWERS_WITHIN, self.ground.late_proofs(self.victim, struck)).await;
+        match late {
+            Ok(Ok(late)) => {
+                let proofs = self.proofs(late);
+                self.noted().proofs.extend(proofs);
+            }
+            Ok(Err(error)) => self.remark(format!("whether the fault lasted was not looked at: {error}")),
+            Err(_) => self.remark("whether the fault lasted was not looked at: nobody answers"),
         }
     }
 
@@ -226,10 +265,16 @@ impl Scene<'_> {
     async fn bring_back(&self, undo: &[UndoStep]) {
         self.note_last_tries();
         self.enter(PhaseName::Return);
-        self.undoing.lock().await.put_back(self.ground, self.control).await;
+        self.put_back().await;
         if undo.iter().any(|step| !matches!(step, UndoStep::AwaitRestart { .. })) {
             self.timeline.note(MomentKind::NodeBack, &self.victim.name);
         }
+    }
+
+    /// Undoes the fault; a control run is undone at the very end.
+    async fn put_back(&self) {
+        self.undoing.lock().await.put_back(self.ground, self.control).await;
+        self.noted().mended = Some(Timestamp::now());
     }
 
     /// Waits until all is as it was.
@@ -264,8 +309,8 @@ impl Scene<'_> {
         let enough = usual.map_or(CALM_MS, |usual| CALM_MS.max(2.0 * usual));
         let begun = Instant::now();
         while begun.elapsed() < CALM_WITHIN {
-            let (_, failed, p99) = self.traffic.lately(CALM);
-            if failed == 0 && p99.is_some_and(|p99| p99 <= enough) {
+            let lately = self.traffic.lately(CALM, CALM);
+            if lately.failed == 0 && lately.p99_ms.is_some_and(|p99| p99 <= enough) {
                 break;
             }
             tokio::time::sleep(SETTLE_LOOK).await;
@@ -275,19 +320,12 @@ impl Scene<'_> {
 
     /// Ends with a sentence when what is answered is so bad that the run must not go on.
     async fn watch_limits(&self) -> String {
-        let abort = self.options.abort;
+        let watched = Watched::new(self.options.abort, self.rate);
         loop {
             tokio::time::sleep(LOOK).await;
-            let (all, failed, p99) = self.traffic.lately(WINDOW);
-            if all < ENOUGH {
-                continue;
-            }
-            if failed * 100 > all * abort.percent as usize {
-                return format!("{failed} of the last {all} requests were not answered well");
-            }
-            let limit = abort.p99.map(|limit| limit.as_secs_f64() * 1000.0);
-            if let Some((p99, limit)) = p99.zip(limit).filter(|(p99, limit)| p99 > limit) {
-                return format!("p99 of the last {all} requests {p99:.0} ms, more than {limit:.0} ms");
+            let lately = self.traffic.lately(watched.window, watched.patience);
+            if let Some(why) = watched.too_bad(&lately) {
+                return why;
             }
         }
     }

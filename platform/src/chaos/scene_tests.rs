@@ -1,16 +1,12 @@
 //! Whatever ends a run, its fault is undone.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use tokio::sync::Notify;
-use tokio::task::JoinHandle;
+use std::sync::atomic::Ordering;
 
 use super::*;
+use crate::chaos::double::{Blow, Double};
 use crate::chaos::fault::Mode;
-use crate::chaos::ground::Pace;
 use crate::chaos::journal::{Journal, Place};
-use crate::chaos::report::Outcome as Ended;
+use crate::chaos::report::{Outcome as Ended, Standing};
 use crate::chaos::rest::rest;
 use crate::chaos::run::Abort;
 use crate::chaos::survey::samples::three_nodes;
@@ -20,18 +16,6 @@ use crate::chaos::victim::What;
 use crate::event::{Event, Events, Recorded};
 use crate::load::{DoorSpec, Fleet, Image, Policy};
 
-/// What goes wrong at the fault.
-#[derive(Clone, Copy, PartialEq)]
-enum Blow {
-    Works,
-    Fails,
-    Panics,
-    /// Whoever watches what follows does.
-    WatcherPanics,
-    /// As Docker's: it goes on whether or not its client waits for it, here until after the run was ended early.
-    TakesItsTime,
-}
-
 /// What ends a run early.
 #[derive(Clone, Copy, PartialEq)]
 enum Early {
@@ -40,123 +24,8 @@ enum Early {
     Interrupt,
     /// Every request fails, and that is too many.
     Limit,
-}
-
-/// A cluster of three nodes that is broken and mended by a flag.
-struct Double {
-    blow: Blow,
-    undo_fails: bool,
-    broken: Arc<AtomicBool>,
-    told: Recorded,
-    begun: Notify,
-    /// Docker, at work.
-    docker: std::sync::Mutex<Option<JoinHandle<()>>>,
-}
-
-impl Double {
-    fn new(blow: Blow, undo_fails: bool, told: Recorded) -> Self {
-        let (broken, begun) = (Arc::default(), Notify::new());
-        Self { blow, undo_fails, broken, told, begun, docker: std::sync::Mutex::default() }
-    }
-
-    fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::SeqCst)
-    }
-}
-
-/// Breaks it a moment after the run was ended early.
-async fn break_late(told: Recorded, broken: Arc<AtomicBool>) {
-    let early =
-        |event: &Event| matches!(event, Event::Warning { message } if message.contains("ended early"));
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !told.events().iter().any(early) && Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    broken.store(true, Ordering::SeqCst);
-}
-
-#[async_trait::async_trait]
-impl Ground for Double {
-    fn provider(&self) -> &'static str {
-        "double"
-    }
-    async fn survey(&self) -> Result<Survey> {
-        Ok(three_nodes())
-    }
-    async fn timings(&self, _: &Survey, _: &Victim, _: Clock) -> Result<(Timings, Vec<Setting>)> {
-        Ok((Timings { cluster: None, ..crate::chaos::predict::tests::timings() }, Vec::new()))
-    }
-    async fn ensure_possible(&self, _: &Victim) -> Result<()> {
-        Ok(())
-    }
-    async fn undo_of(&self, victim: &Victim) -> Result<Vec<UndoStep>> {
-        Ok(vec![UndoStep::StartContainer { container: victim.name.clone() }])
-    }
-    async fn undo_of_control(&self) -> Result<Vec<UndoStep>> {
-        Ok(Vec::new())
-    }
-    async fn without_retries(&self, _: &crate::event::Step) -> Result<()> {
-        Ok(())
-    }
-    async fn strike(&self, _: &Victim) -> Result<()> {
-        self.begun.notify_one();
-        if self.blow == Blow::TakesItsTime {
-            let docker = tokio::spawn(break_late(self.told.clone(), Arc::clone(&self.broken)));
-            *self.docker.lock().unwrap() = Some(docker);
-            while !self.is_broken() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            return Ok(());
-        }
-        self.broken.store(true, Ordering::SeqCst);
-        match self.blow {
-            Blow::Fails => Err(Error::unhealthy("docker kill: no such container", "")),
-            Blow::Panics => panic!("in mid-fault"),
-            _ => Ok(()),
-        }
-    }
-    async fn proofs(&self, _: &Victim, _: &[UndoStep]) -> Result<Vec<(String, bool)>> {
-        Ok(vec![("it is broken".into(), self.broken.load(Ordering::SeqCst))])
-    }
-    async fn late_proofs(&self, _: &Victim, _: Timestamp) -> Result<Vec<(String, bool)>> {
-        Ok(vec![("it still was".into(), self.broken.load(Ordering::SeqCst))])
-    }
-    async fn follow(&self, _: &Survey, _: &Victim, _: &Timeline) {
-        if self.blow == Blow::WatcherPanics {
-            while !self.is_broken() {
-                tokio::task::yield_now().await;
-            }
-            panic!("at what it saw");
-        }
-        std::future::pending::<()>().await;
-    }
-    async fn undo(&self, _: &UndoStep) -> Result<()> {
-        if self.undo_fails {
-            return Err(Error::unhealthy("docker start: no", ""));
-        }
-        self.broken.store(false, Ordering::SeqCst);
-        Ok(())
-    }
-    async fn missing(&self, _: &Survey, _: Timestamp) -> Result<Vec<String>> {
-        Ok(if self.broken.load(Ordering::SeqCst) { vec!["c-worker2".into()] } else { Vec::new() })
-    }
-    async fn displaced(&self, _: &Survey) -> Result<Vec<String>> {
-        Ok(Vec::new())
-    }
-    async fn rebalance(&self, _: &Survey, _: &crate::event::Step) -> Result<()> {
-        Ok(())
-    }
-    fn pace(&self, _: Fault, _: &Survey, _: &Victim) -> Pace {
-        let short = Duration::from_millis(10);
-        Pace {
-            steady: short,
-            proven_within: Duration::from_secs(10),
-            awaits: None,
-            hold: short,
-            settles_within: short,
-        }
-    }
+    /// In mid-strike nothing is sent any more.
+    LoadDies,
 }
 
 fn options() -> ChaosOptions {
@@ -189,9 +58,9 @@ async fn ended(blow: Blow, undo_fails: bool, early: Early) -> (ChaosReport, bool
     let told = Recorded::default();
     let host = Host { events: Events::new(told.clone()), ..Host::bare(root.path()) };
     let ground = Double::new(blow, undo_fails, told);
-    let (mut options, survey, mut rate) = (options(), three_nodes(), 1.0);
+    let (mut options, survey, rate) = (options(), three_nodes(), 500.0);
     if early == Early::Limit {
-        (options.abort.percent, options.policy.retry, rate) = (0, false, 200.0);
+        (options.abort.percent, options.policy.retry) = (0, false);
     }
     let victim = options.what.aim(&survey, false).unwrap();
     let url: crate::load::Url = "http://127.0.0.1:9/".parse().unwrap();
@@ -200,6 +69,8 @@ async fn ended(blow: Blow, undo_fails: bool, early: Early) -> (ChaosReport, bool
     let clock = Clock::start();
     let step = host.events.step("load", "load", None);
     let journal = Journal::new(String::new(), String::new(), Vec::new());
+    let traffic = Traffic::start(fleet, rate, clock, step);
+    let load = traffic.task();
     let scene = Scene {
         host: &host,
         ground: &ground,
@@ -210,17 +81,22 @@ async fn ended(blow: Blow, undo_fails: bool, early: Early) -> (ChaosReport, bool
         rate,
         control: 0,
         timeline: Timeline::new(clock, Events::silent()),
-        traffic: Traffic::start(Arc::new(fleet), rate, clock, step),
+        traffic,
         undoing: Mutex::new(Undoing::new(&host, Place::take(&host).unwrap(), journal)),
         noted: std::sync::Mutex::default(),
     };
     let interruption = async {
         ground.begun.notified().await;
+        if early == Early::LoadDies {
+            load.abort();
+        }
         if early != Early::Interrupt {
             std::future::pending::<()>().await;
         }
     };
     let report = scene.perform(Preflight::default(), interruption).await;
+    let since = ground.since.lock().unwrap().expect("a last look");
+    assert!(since > clock.begun(), "what was said before the fault was undone says nothing");
     let docker = ground.docker.lock().unwrap().take();
     if let Some(docker) = docker {
         docker.await.unwrap();
@@ -249,10 +125,27 @@ async fn a_fault_that_fails_half_way_is_undone_told_and_inconclusive() {
 }
 
 #[tokio::test]
-async fn a_panic_in_mid_fault_is_undone_and_told() {
+async fn a_panic_in_mid_fault_is_undone_told_and_inconclusive() {
     let (report, broken, left) = performed(Blow::Panics, false).await;
-    assert_eq!((report.verdict.outcome, broken, left), (Ended::Failed, false, false));
+    assert_eq!((report.verdict.outcome, broken, left), (Ended::Inconclusive, false, false));
     assert!(report.undo.verified);
+    assert!(report.verdict.missed().any(|sentence| sentence.contains("a fault of this program")));
+}
+
+#[tokio::test]
+async fn what_nobody_answers_any_more_is_told_and_ends_no_run() {
+    let (report, broken, left) = performed(Blow::Blinds, false).await;
+    assert_eq!((report.verdict.outcome, broken, left), (Ended::Passed, false, false), "{:?}", report.verdict);
+    assert_eq!(report.fault.proofs.len(), 1, "the second look was answered");
+    let remarks = report.verdict.points.iter().filter(|point| point.name == "remark");
+    assert_eq!(remarks.filter(|remark| remark.standing == Standing::Noted).count(), 2);
+}
+
+#[tokio::test]
+async fn a_load_that_dies_ends_the_run_which_then_says_nothing() {
+    let (report, broken, left) = ended(Blow::TakesItsTime, false, Early::LoadDies).await;
+    assert_eq!((report.verdict.outcome, broken, left), (Ended::Inconclusive, false, false));
+    assert!(report.verdict.missed().any(|sentence| sentence.contains("the load ended")), "{report:?}");
 }
 
 #[tokio::test]
@@ -265,7 +158,7 @@ async fn what_cannot_be_undone_stays_in_the_journal() {
 #[tokio::test]
 async fn a_panic_beside_the_run_is_undone_and_told() {
     let (report, broken, left) = performed(Blow::WatcherPanics, false).await;
-    assert_eq!((report.verdict.outcome, broken, left), (Ended::Failed, false, false));
+    assert_eq!((report.verdict.outcome, broken, left), (Ended::Inconclusive, false, false));
     assert!(
         report.verdict.missed().any(|sentence| sentence.contains("a fault of this program")),
         "{report:?}"

@@ -2,11 +2,17 @@
 //! left half way: its end is awaited before anything is undone.
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use crate::error::Result;
+
+/// What Docker gives a node to end in order.
+pub const STOPS_WITHIN: Duration = Duration::from_secs(20);
+/// A strike is at its end by then, whether or not who began it still lives.
+pub const ENDS_WITHIN: Duration = STOPS_WITHIN.saturating_add(Duration::from_secs(5));
 
 pub struct Strike<'a> {
     begun: bool,

@@ -49,6 +49,9 @@ pub struct PodFacts {
     pub patience: Patience,
 }
 
+/// Seconds of toleration that the API server gives a pod that says nothing of its own.
+pub const DEFAULT_TOLERATION: u32 = 300;
+
 /// How long a pod stays bound to a node that does not answer, and how it is found to be ready and alive. Seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
@@ -65,7 +68,7 @@ impl Default for Patience {
     /// Kubernetes' own, of a pod that says nothing.
     fn default() -> Self {
         Self {
-            toleration: Some(300),
+            toleration: Some(DEFAULT_TOLERATION.into()),
             startup_period: 0,
             readiness_period: 0,
             readiness_timeout: 1,
@@ -87,15 +90,32 @@ impl Survey {
         self.pods.iter().filter(move |pod| pod.node == node)
     }
 
-    /// Platen's pods on a node that something would replace.
+    /// Platen's pods on a node that are replaced elsewhere while it is away.
     pub fn replaced<'a>(&'a self, node: &'a str) -> impl Iterator<Item = &'a PodFacts> {
-        self.on(node).filter(|pod| pod.ours && pod.owner.is_some() && !pod.bound_to_node)
+        self.on(node).filter(|pod| pod.is_replaced_elsewhere())
+    }
+
+    /// Without it the API server is away: nothing is replaced, and nothing is seen.
+    pub fn is_only_control_plane(&self, node: &str) -> bool {
+        let mut control_planes = self.nodes.iter().filter(|node| node.control_plane);
+        control_planes.next().is_some_and(|first| first.name == node) && control_planes.next().is_none()
     }
 }
 
 impl PodFacts {
     pub fn matters(&self) -> bool {
         self.ours && MATTERS.contains(&self.component.as_str())
+    }
+
+    pub fn is_replaced_elsewhere(&self) -> bool {
+        self.ours && self.owner.is_some() && !self.bound_to_node && !self.waits_for_its_node()
+    }
+
+    /// Whether its owner has none in its place for as long as its node is away: a StatefulSet makes no second one of a name
+    /// before the first is known to be gone, and what tolerates a dead node for ever is not driven away from it.
+    pub fn waits_for_its_node(&self) -> bool {
+        let of_set = self.owner.as_deref().is_some_and(|owner| owner.starts_with("StatefulSet "));
+        of_set || (self.owner.is_some() && !self.bound_to_node && self.patience.toleration.is_none())
     }
 
     /// As it is named on the command line and in reports.
@@ -160,5 +180,35 @@ pub(super) mod samples {
                 pod("ocr-server", 1, "c-worker2"),
             ],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::samples::{pod, three_nodes};
+    use super::*;
+
+    #[test]
+    fn what_waits_for_its_node_is_not_counted_among_what_is_replaced() {
+        let mut survey = three_nodes();
+        let database =
+            PodFacts { owner: Some("StatefulSet mariadb".into()), ..pod("mariadb", 0, "c-worker") };
+        let mut stays = pod("translate", 1, "c-worker");
+        stays.patience.toleration = None;
+        assert!(database.waits_for_its_node() && stays.waits_for_its_node());
+        let daemon =
+            PodFacts { bound_to_node: true, owner: Some("DaemonSet kindnet".into()), ..stays.clone() };
+        assert!(!daemon.waits_for_its_node(), "there is one on each node");
+        survey.pods.extend([database, stays, daemon]);
+        let replaced: Vec<&str> = survey.replaced("c-worker").map(|pod| pod.name.as_str()).collect();
+        assert_eq!(replaced, ["gateway-2", "model-1"]);
+    }
+
+    #[test]
+    fn of_two_control_planes_none_is_the_only_one() {
+        let mut survey = three_nodes();
+        assert!(survey.is_only_control_plane("c-control-plane") && !survey.is_only_control_plane("c-worker"));
+        survey.nodes[1].control_plane = true;
+        assert!(!survey.is_only_control_plane("c-control-plane"));
     }
 }

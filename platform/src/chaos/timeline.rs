@@ -34,6 +34,11 @@ impl Clock {
         self.wall
     }
 
+    /// Its zero, for what else counts from there.
+    pub fn zero(self) -> Instant {
+        self.begun
+    }
+
     /// A time that another program wrote down, which shares this machine's wall clock.
     pub fn of(self, wall: Timestamp) -> f64 {
         wall.duration_since(self.wall).as_secs_f64()

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::report::{Phase, PhaseName};
@@ -38,12 +39,26 @@ pub struct Traffic {
     clock: Clock,
     kept: Arc<Kept>,
     task: JoinHandle<OpenRun>,
+    /// Nothing is ever sent by it: it is closed when the task is at its end.
+    alive: watch::Receiver<()>,
 }
 
 #[derive(Default)]
 struct Kept {
     ends: AtomicBool,
     samples: Mutex<Vec<Sample>>,
+}
+
+/// What became of the requests of the last seconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Lately {
+    /// That have ended, and that are overdue.
+    pub all: usize,
+    /// Not answered well, or overdue.
+    pub failed: usize,
+    pub overdue: usize,
+    /// Of those that were answered well.
+    pub p99_ms: Option<f64>,
 }
 
 /// What became of all requests.
@@ -53,23 +68,29 @@ pub struct Ended {
 }
 
 impl Traffic {
-    /// Its zero is the clock's.
-    pub fn start(fleet: Arc<Fleet>, rate: f64, clock: Clock, tell: Step) -> Self {
-        let kept = Arc::new(Kept::default());
-        let task = tokio::spawn(run(Arc::clone(&fleet), rate, clock, Arc::clone(&kept), tell));
-        Self { fleet, rate, clock, kept, task }
+    /// Its zero is the clock's, for lost tries too.
+    pub fn start(fleet: Fleet, rate: f64, clock: Clock, tell: Step) -> Self {
+        let (fleet, kept) = (Arc::new(fleet.beginning_at(clock.zero())), Arc::new(Kept::default()));
+        let (lives, alive) = watch::channel(());
+        let running = run(Arc::clone(&fleet), rate, clock, Arc::clone(&kept), tell);
+        let task = tokio::spawn(async move {
+            let _lives = lives;
+            running.await
+        });
+        Self { fleet, rate, clock, kept, task, alive }
     }
 
-    /// Of the requests that ended within the last `window`: all, those that were not answered well, and the 99th
-    /// percentile of the others in milliseconds.
-    pub fn lately(&self, window: Duration) -> (usize, usize, Option<f64>) {
-        let since = self.clock.elapsed().saturating_sub(window);
+    /// Ends when the load is at its end, before anybody has asked for that: what follows would pass unasked.
+    pub async fn died(&self) {
+        let mut alive = self.alive.clone();
+        while alive.changed().await.is_ok() {}
+    }
+
+    /// Of the requests that ended within the last `window`, and of those that were due in a window before the last
+    /// `patience` and have not ended.
+    pub fn lately(&self, window: Duration, patience: Duration) -> Lately {
         let samples = self.kept.samples.lock().unwrap_or_else(PoisonError::into_inner);
-        let recent: Vec<&Sample> = samples.iter().rev().take_while(|sample| sample.ended >= since).collect();
-        let good = recent.iter().filter(|sample| sample.outcome == Outcome::Good);
-        let latencies: Latencies = good.map(|sample| sample.latency()).collect();
-        let failed = recent.iter().filter(|sample| sample.outcome != Outcome::Good).count();
-        (recent.len(), failed, latencies.quantile_ms(0.99))
+        lately(&samples, self.rate, self.clock.elapsed(), (window, patience))
     }
 
     /// How many requests have ended.
@@ -80,6 +101,11 @@ impl Traffic {
     /// By name.
     pub fn doors(&self) -> Vec<String> {
         self.fleet.doors().into_iter().map(|door| door.name).collect()
+    }
+
+    #[cfg(test)]
+    pub fn task(&self) -> tokio::task::AbortHandle {
+        self.task.abort_handle()
     }
 
     /// In the order in which they were lost.
@@ -102,7 +128,9 @@ impl Traffic {
         }
         let report = load::Report {
             schedule: Some(schedule),
+            policy: Some(self.fleet.policy()),
             doors: self.fleet.doors(),
+            images: self.fleet.image_names(),
             lost_tries: self.fleet.lost_tries(),
             ..load::Report::new(self.clock.begun().to_string(), self.clock.elapsed(), &run, tally)
         };
@@ -119,28 +147,50 @@ impl Drop for Traffic {
 async fn run(fleet: Arc<Fleet>, rate: f64, clock: Clock, kept: Arc<Kept>, tell: Step) -> OpenRun {
     let ends = Arc::clone(&kept);
     let offsets = (0_u32..)
-        .map(move |number| Duration::from_secs_f64(f64::from(number) / rate))
+        .map_while(move |number| Duration::try_from_secs_f64(f64::from(number) / rate).ok())
         .take_while(move |_| !ends.ends.load(Ordering::Relaxed));
     let tally = Mutex::new(Tally::default());
     let note = |sample: &Sample| {
         tally.lock().unwrap_or_else(PoisonError::into_inner).note(sample);
         kept.samples.lock().unwrap_or_else(PoisonError::into_inner).push(sample.clone());
     };
-    let told = async {
-        let mut seconds = tokio::time::interval(Duration::from_secs(1));
-        loop {
-            seconds.tick().await;
-            let line = tally.lock().unwrap_or_else(PoisonError::into_inner).line(clock.elapsed());
-            tell.message(line);
-        }
-    };
     let run = tokio::select! {
         run = open_watched(&fleet, offsets, note) => run,
         () = fleet.look_after() => unreachable!("it never ends"),
-        () = told => unreachable!("it never ends"),
+        () = load::told(&tally, clock.zero(), &tell) => unreachable!("it never ends"),
     };
     tell.done();
     run
+}
+
+fn lately(samples: &[Sample], rate: f64, now: Duration, (window, patience): (Duration, Duration)) -> Lately {
+    let since = now.saturating_sub(window);
+    let recent: Vec<&Sample> = samples.iter().rev().take_while(|sample| sample.ended >= since).collect();
+    let good = recent.iter().filter(|sample| sample.outcome == Outcome::Good);
+    let latencies: Latencies = good.map(|sample| sample.latency()).collect();
+    let failed = recent.iter().filter(|sample| sample.outcome != Outcome::Good).count();
+    let overdue = overdue(samples, rate, now.saturating_sub(patience), window);
+    Lately {
+        all: recent.len() + overdue,
+        failed: failed + overdue,
+        overdue,
+        p99_ms: latencies.quantile_ms(0.99),
+    }
+}
+
+/// Of the requests that were due within `window` before `until`, how many have not ended. By their numbers, which at a
+/// steady rate are known without asking the sender.
+fn overdue(samples: &[Sample], rate: f64, until: Duration, window: Duration) -> usize {
+    let from = until.saturating_sub(window);
+    let due = whole((from.as_secs_f64() * rate).ceil())..whole((until.as_secs_f64() * rate).ceil());
+    let ended = samples.iter().rev().take_while(|sample| sample.ended >= from);
+    let number = |sample: &Sample| whole((sample.intended.as_secs_f64() * rate).round());
+    due.len().saturating_sub(ended.filter(|sample| due.contains(&number(sample))).count())
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the number of a request")]
+fn whole(number: f64) -> usize {
+    number as usize
 }
 
 /// Parts of a run by their beginnings, each until the next one's, the last until `end`.
@@ -170,7 +220,11 @@ fn phase(name: PhaseName, (from, to): (f64, f64), samples: &[Sample], lost: &[Lo
 
 #[cfg(test)]
 pub(super) mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
+    use crate::event::Events;
+    use crate::load::{DoorSpec, Image, Policy};
 
     pub fn sample(intended: f64, took: f64, outcome: Outcome) -> Sample {
         let intended = Duration::from_secs_f64(intended);
@@ -197,5 +251,58 @@ pub(super) mod tests {
         assert!((phases[1].latency.unwrap().p99_ms - 300.0).abs() < 1.0);
         assert!((phases[1].latency_from_sending.unwrap().p99_ms - 299.0).abs() < 1.0);
         assert_eq!((phases[2].from, phases[2].to, phases[2].latency), (20.0, 30.0, None));
+    }
+
+    #[test]
+    fn what_hangs_is_seen_although_it_has_not_ended() {
+        // Two a second, answered at once until all hangs from second 20 on.
+        let answered: Vec<Sample> =
+            (0..40).map(|number| sample(f64::from(number) / 2.0, 0.1, Outcome::Good)).collect();
+        let at = |seconds| {
+            lately(
+                &answered,
+                2.0,
+                Duration::from_secs(seconds),
+                (Duration::from_secs(10), Duration::from_secs(10)),
+            )
+        };
+        assert_eq!((at(20).all, at(20).failed), (20, 0));
+        assert_eq!((at(25).all, at(25).failed), (10, 0), "nothing is overdue yet");
+        assert_eq!((at(35).all, at(35).overdue, at(35).failed, at(35).p99_ms), (10, 10, 10, None));
+        assert_eq!(at(60).overdue, 20, "those of one window, however long it hangs");
+    }
+
+    fn closed_door() -> Fleet {
+        crate::tls::install();
+        let url: load::Url = "http://127.0.0.1:9/".parse().unwrap();
+        let door = DoorSpec { name: "closed".into(), url: url.clone(), health: url };
+        let policy = Policy { failover: false, retry: false };
+        Fleet::new(vec![door], vec![Image::new("i", "i")], policy, Duration::from_secs(5)).unwrap()
+    }
+
+    fn step() -> Step {
+        Events::silent().step("load", "load", None)
+    }
+
+    #[tokio::test]
+    async fn lost_tries_are_on_the_clock_of_the_run_whenever_its_doors_were_made() {
+        let long_ago = tokio::time::Instant::now().checked_sub(Duration::from_secs(100)).unwrap();
+        let fleet = closed_door().beginning_at(long_ago);
+        let traffic = Traffic::start(fleet, 100.0, Clock::start(), step());
+        while traffic.ended() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let report = traffic.end().await.unwrap().report;
+        assert!(!report.lost_tries.is_empty());
+        assert!(report.lost_tries.iter().all(|lost| lost.at_seconds < 60.0), "{:?}", report.lost_tries);
+        assert_eq!((report.policy.unwrap().retry, &report.images[..]), (false, &["i".to_owned()][..]));
+    }
+
+    #[tokio::test]
+    async fn a_load_that_dies_is_noticed() {
+        let traffic = Traffic::start(closed_door(), 100.0, Clock::start(), step());
+        assert!(traffic.died().now_or_never().is_none(), "it goes on");
+        traffic.task().abort();
+        tokio::time::timeout(Duration::from_secs(10), traffic.died()).await.unwrap();
     }
 }

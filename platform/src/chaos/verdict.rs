@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::report::{ChaosReport, Moment, MomentKind, Outcome, PhaseName, Point, Standing, Verdict};
 
 /// A prediction further off than this is told, in seconds.
-const NEAR: f64 = 5.0;
-/// What the outage's 99th percentile may be, as a multiple of the steady one.
-const RATIO: f64 = 3.0;
+pub const NEAR: f64 = 5.0;
+/// What the outage's 99th percentile is aimed at, as a multiple of the steady one.
+pub const RATIO: f64 = 3.0;
 
 /// What a run is held to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,11 +34,10 @@ pub enum Ending {
 }
 
 pub fn verdict(report: &ChaosReport, limits: &Limits, ending: &Ending) -> Verdict {
-    let mut points = vec![happened(report)];
-    points.extend(answered(report, limits));
+    let mut points = vec![happened(report), answered(report, limits)];
     points.extend(latency(report, limits));
     points.extend(recovered(report));
-    points.extend(predictions(report));
+    points.extend(predictions(report, *ending == Ending::Whole));
     if report.fault.at.is_some() || !report.undo.steps.is_empty() {
         points.push(undone(report));
     }
@@ -55,6 +54,7 @@ pub fn verdict(report: &ChaosReport, limits: &Limits, ending: &Ending) -> Verdic
     }
     let missed = points.iter().any(|point| point.standing == Standing::Missed);
     let not_seen = report.fault.proofs.is_empty() || report.fault.proofs.iter().any(|proof| !proof.holds);
+    let says_nothing = not_seen || nothing_was_asked(report);
     let left = report.undo.steps.iter().any(|step| !step.done);
     let outcome = match ending {
         // Whatever else came: somebody has to undo it.
@@ -62,16 +62,18 @@ pub fn verdict(report: &ChaosReport, limits: &Limits, ending: &Ending) -> Verdic
         Ending::Interrupted => Outcome::Interrupted,
         Ending::Aborted(_) => Outcome::Aborted,
         Ending::Refused(_) => Outcome::Inconclusive,
-        Ending::Whole if not_seen => Outcome::Inconclusive,
+        Ending::Whole if says_nothing => Outcome::Inconclusive,
         Ending::Whole if missed => Outcome::Failed,
-        Ending::Whole if latencies_are_not_the_services(report, limits) => Outcome::Inconclusive,
+        Ending::Whole if figures_are_not_the_services(report, limits) => Outcome::Inconclusive,
         Ending::Whole => Outcome::Passed,
+        // Nothing was asked of the platform, and it is as it was.
+        Ending::Broken(_) if says_nothing && report.undo.verified => Outcome::Inconclusive,
         Ending::Broken(_) => Outcome::Failed,
     };
     Verdict { outcome, points }
 }
 
-fn point(name: &str, standing: Standing, sentence: String) -> Point {
+pub(super) fn point(name: &str, standing: Standing, sentence: String) -> Point {
     Point { name: name.into(), standing, sentence }
 }
 
@@ -95,19 +97,32 @@ fn happened(report: &ChaosReport) -> Point {
     point("fault", standing, sentence)
 }
 
-fn answered(report: &ChaosReport, limits: &Limits) -> Option<Point> {
-    let load = report.load.as_ref()?;
-    let (faults, lost) = (load.counts.faults(), load.lost_tries.len());
+/// Whether no request was under way while the fault lasted: then there is nothing that could have failed.
+fn nothing_was_asked(report: &ChaosReport) -> bool {
+    report.load.is_none() || report.phase(PhaseName::Outage).is_none_or(|outage| outage.sent == 0)
+}
+
+fn answered(report: &ChaosReport, limits: &Limits) -> Point {
+    let Some(load) = &report.load else {
+        return point("errors", Standing::Noted, "what became of the requests is not known".into());
+    };
+    // What a machine that is too slow did not send, the service did not fail.
+    let own = if load.generator_was_slow { load.dropped } else { 0 };
+    let (faults, lost) = (load.counts.faults().saturating_sub(own), load.lost_tries.len());
+    if faults == 0 && own == 0 && report.fault.at.is_some() && nothing_was_asked(report) {
+        return point("errors", Standing::Noted, "no request was sent during the outage".into());
+    }
     let why = load.counts.first_fault.as_ref().filter(|_| faults > 0);
     let why = why.map_or_else(String::new, |why| format!(" (first: {why})"));
     let saved = if lost > 0 { format!(", {lost} tries were lost on the way") } else { String::new() };
-    let sentence = format!("{faults} of {} requests failed for good{why}{saved}", load.sent);
-    Some(point("errors", kept(faults <= limits.max_errors), sentence))
+    let unsent = if own > 0 { format!(", {own} were not sent by this machine") } else { String::new() };
+    let sentence = format!("{faults} of {} requests failed for good{why}{saved}{unsent}", load.sent);
+    point("errors", kept(faults <= limits.max_errors), sentence)
 }
 
 fn latency(report: &ChaosReport, limits: &Limits) -> Vec<Point> {
     let p99 = |name| Some(report.phase(name)?.latency?.p99_ms);
-    let Some(outage) = p99(PhaseName::Outage) else { return Vec::new() };
+    let (outage, steady) = (p99(PhaseName::Outage), p99(PhaseName::Steady).filter(|steady| *steady > 0.0));
     let own = report.load.as_ref().is_some_and(|load| load.generator_was_slow);
     let standing = |holds: bool| if own { Standing::Noted } else { kept(holds) };
     let mut points = Vec::new();
@@ -117,34 +132,44 @@ fn latency(report: &ChaosReport, limits: &Limits) -> Vec<Point> {
             format!("{late} requests were sent late by this machine: latencies are its own as well");
         points.push(point("generator", Standing::Noted, sentence));
     }
+    // Where nothing was answered well no limit is kept.
     if let Some(limit) = limits.max_p99_ms {
-        let sentence = format!("p99 of the outage {outage:.0} ms, wanted at most {limit:.0} ms");
-        points.push(point("p99", standing(outage <= limit), sentence));
+        let seen = outage.map_or_else(|| "has no answer".into(), |outage| format!("{outage:.0} ms"));
+        let sentence = format!("p99 of the outage {seen}, wanted at most {limit:.0} ms");
+        points.push(point("p99", standing(outage.is_some_and(|outage| outage <= limit)), sentence));
     }
-    if let Some(steady) = p99(PhaseName::Steady).filter(|steady| *steady > 0.0) {
-        let (ratio, wanted) = (outage / steady, limits.max_p99_ratio.unwrap_or(RATIO));
-        let sentence = format!(
-            "p99 of the outage {outage:.0} ms, {ratio:.1} times the steady {steady:.0} ms, aimed at {wanted:.1} times"
-        );
-        let standing =
-            if limits.max_p99_ratio.is_some() { standing(ratio <= wanted) } else { Standing::Noted };
-        points.push(point("p99 ratio", standing, sentence));
-    }
+    points.extend(ratio(outage.zip(steady), limits.max_p99_ratio, standing));
     points
 }
 
-/// A limit on latencies is asked for and this machine was too slow to tell.
-fn latencies_are_not_the_services(report: &ChaosReport, limits: &Limits) -> bool {
+/// Of `(outage, steady)`; without a limit it is told only.
+fn ratio(p99s: Option<(f64, f64)>, limit: Option<f64>, standing: impl Fn(bool) -> Standing) -> Option<Point> {
+    let Some((outage, steady)) = p99s else {
+        let limit = limit?;
+        let sentence = format!(
+            "p99 of the outage or of the steady phase has no answer, wanted at most {limit:.1} times"
+        );
+        return Some(point("p99 ratio", standing(false), sentence));
+    };
+    let (ratio, wanted) = (outage / steady, limit.unwrap_or(RATIO));
+    let sentence = format!(
+        "p99 of the outage {outage:.0} ms, {ratio:.1} times the steady {steady:.0} ms, aimed at {wanted:.1} times"
+    );
+    let standing = if limit.is_some() { standing(ratio <= wanted) } else { Standing::Noted };
+    Some(point("p99 ratio", standing, sentence))
+}
+
+/// This machine was too slow, and what it is held to, or what failed, may be its own doing.
+fn figures_are_not_the_services(report: &ChaosReport, limits: &Limits) -> bool {
     let asked = limits.max_p99_ms.is_some() || limits.max_p99_ratio.is_some();
-    asked && report.load.as_ref().is_some_and(|load| load.generator_was_slow)
+    report.load.as_ref().is_some_and(|load| load.generator_was_slow && (asked || load.dropped > 0))
 }
 
 /// Whether what was predicted to come back did.
 fn recovered(report: &ChaosReport) -> Vec<Point> {
     let mut points = Vec::new();
-    let fault = report.fault.at;
-    if let Some(ready) = report.moment(MomentKind::Ready) {
-        let expected = report.fault.takes.len();
+    let (fault, expected) = (report.fault.at, report.fault.takes.len());
+    if let Some(ready) = report.moment(MomentKind::Ready).filter(|_| expected > 0) {
         let (standing, sentence) = match (ready.at, fault) {
             (Some(at), Some(fault)) if ready.objects.len() >= expected => {
                 let since = report.moment(MomentKind::NotReady).and_then(|moment| moment.at);
@@ -174,19 +199,24 @@ fn recovered(report: &ChaosReport) -> Vec<Point> {
     points
 }
 
-fn predictions(report: &ChaosReport) -> Option<Point> {
-    let held: Vec<(&Moment, f64)> =
-        report.timeline.iter().filter_map(|moment| Some((moment, moment.deviation?))).collect();
+/// `whole`: of a run that was ended early it says nothing that something did not come.
+fn predictions(report: &ChaosReport, whole: bool) -> Option<Point> {
+    let predicted = report.timeline.iter().filter(|moment| moment.predicted.is_some());
+    let held: Vec<&Moment> = predicted.filter(|moment| whole || moment.deviation.is_some()).collect();
     if held.is_empty() {
         return None;
     }
-    let near = held.iter().filter(|(_, deviation)| deviation.abs() <= NEAR).count();
-    let far = held.iter().filter(|(_, deviation)| deviation.abs() > NEAR).map(|(moment, deviation)| {
-        let (by, way) = (deviation.abs(), if *deviation > 0.0 { "later" } else { "earlier" });
-        format!("{} came {by:.1} s {way}", moment.title)
+    let off = held.iter().filter_map(|moment| match moment.deviation {
+        None => Some(format!("{} did not come", moment.title)),
+        Some(by) if by.abs() <= NEAR => None,
+        Some(by) => {
+            let way = if by > 0.0 { "later" } else { "earlier" };
+            Some(format!("{} came {:.1} s {way}", moment.title, by.abs()))
+        }
     });
-    let first = format!("{near} of {} predictions within {NEAR:.0} s", held.len());
-    let sentences: Vec<String> = std::iter::once(first).chain(far).collect();
+    let off: Vec<String> = off.collect();
+    let first = format!("{} of {} predictions within {NEAR:.0} s", held.len() - off.len(), held.len());
+    let sentences: Vec<String> = std::iter::once(first).chain(off).collect();
     Some(point("predictions", Standing::Noted, sentences.join("; ")))
 }
 

@@ -179,3 +179,78 @@ fn an_interrupted_and_an_aborted_run_say_so() {
     assert_eq!(aborted.outcome, Outcome::Aborted);
     assert!(aborted.missed().any(|sentence| sentence.contains("60 of 80")));
 }
+
+#[test]
+fn a_run_that_asked_nothing_during_its_fault_is_inconclusive() {
+    let silent = ChaosReport { load: None, ..well() };
+    assert_eq!(judged(&silent).outcome, Outcome::Inconclusive);
+    let mut idle = well();
+    idle.phases[1].sent = 0;
+    assert_eq!(judged(&idle).outcome, Outcome::Inconclusive);
+    assert_eq!(sentence(&judged(&idle), "errors"), "no request was sent during the outage");
+    idle.phases.pop();
+    assert_eq!(judged(&idle).outcome, Outcome::Inconclusive);
+}
+
+#[test]
+fn a_limit_on_latencies_is_missed_where_nothing_was_answered_well() {
+    let mut report = well();
+    report.phases[1].latency = None;
+    assert_eq!(judged(&report).outcome, Outcome::Passed, "no limit was asked for");
+    for asked in [Limits { max_p99_ms: Some(500.0), ..LIMITS }, Limits { max_p99_ratio: Some(3.0), ..LIMITS }]
+    {
+        let verdict = verdict(&report, &asked, &Ending::Whole);
+        assert_eq!(verdict.outcome, Outcome::Failed, "{verdict:?}");
+        assert!(verdict.missed().any(|sentence| sentence.contains("has no answer")), "{verdict:?}");
+    }
+    let mut report = well();
+    report.phases[0].latency = None;
+    let asked = Limits { max_p99_ratio: Some(3.0), ..LIMITS };
+    assert_eq!(verdict(&report, &asked, &Ending::Whole).outcome, Outcome::Failed);
+}
+
+#[test]
+fn what_a_slow_machine_did_not_send_is_no_failure_and_no_success() {
+    let mut report = well();
+    let load = report.load.as_mut().unwrap();
+    (load.counts.failed, load.dropped) = (7, 7);
+    assert_eq!(judged(&report).outcome, Outcome::Failed, "it kept up: the service did not");
+    report.load.as_mut().unwrap().generator_was_slow = true;
+    assert_eq!(judged(&report).outcome, Outcome::Inconclusive);
+    assert!(sentence(&judged(&report), "errors").contains("7 were not sent by this machine"));
+    report.load.as_mut().unwrap().counts.failed = 8;
+    assert_eq!(judged(&report).outcome, Outcome::Failed, "one of them was the service's");
+}
+
+#[test]
+fn a_node_without_anything_to_replace_is_held_to_no_replacement() {
+    let mut report = well();
+    report.fault.takes.clear();
+    report.timeline[2] = moment(MomentKind::Ready, None, Some(82.0));
+    let verdict = judged(&report);
+    assert_eq!(verdict.outcome, Outcome::Passed, "{verdict:?}");
+    assert!(verdict.points.iter().all(|point| point.name != "replacements"), "{verdict:?}");
+}
+
+#[test]
+fn a_predicted_moment_that_did_not_come_is_off() {
+    let mut report = well();
+    report.timeline[1] = moment(MomentKind::NotReady, None, Some(62.0));
+    assert_eq!(
+        sentence(&judged(&report), "predictions"),
+        "1 of 2 predictions within 5 s; node NotReady did not come"
+    );
+    let early = verdict(&report, &LIMITS, &Ending::Interrupted);
+    assert_eq!(sentence(&early, "predictions"), "1 of 1 predictions within 5 s");
+}
+
+#[test]
+fn what_broke_before_the_fault_was_seen_is_inconclusive_where_all_is_as_it_was() {
+    let broken = Ending::Broken("the API server does not answer".into());
+    assert_eq!(verdict(&well(), &LIMITS, &broken).outcome, Outcome::Failed);
+    let mut report = well();
+    report.fault.proofs.clear();
+    assert_eq!(verdict(&report, &LIMITS, &broken).outcome, Outcome::Inconclusive);
+    report.undo.verified = false;
+    assert_eq!(verdict(&report, &LIMITS, &broken).outcome, Outcome::Failed);
+}

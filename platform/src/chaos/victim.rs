@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::fault::{Fault, Mode};
+use super::report::FaultReport;
 use super::survey::{NodeFacts, PodFacts, Survey};
 use crate::error::{Error, Result};
 
@@ -48,6 +49,49 @@ impl Victim {
             Fault::Hang => format!("{} on {} hangs", self.name, self.node),
         }
     }
+
+    /// Whether it takes the pod of this full name on this node with it.
+    pub fn hits(&self, node: &str, pod: &str) -> bool {
+        match self.fault {
+            Fault::Node { .. } => node == self.node,
+            Fault::Pod | Fault::Hang => pod == self.name,
+        }
+    }
+
+    /// What has to come back elsewhere: of a node all that is replaced, else the pod itself.
+    pub fn takes<'a>(&'a self, survey: &'a Survey) -> impl Iterator<Item = &'a PodFacts> {
+        let whole_node = matches!(self.fault, Fault::Node { .. });
+        let hit = survey.pods.iter().filter(move |pod| self.hits(&pod.node, &pod.full_name()));
+        hit.filter(move |pod| !whole_node || pod.is_replaced_elsewhere())
+    }
+
+    /// As it stands in a report before anything has happened.
+    pub fn report(&self, survey: &Survey) -> FaultReport {
+        FaultReport {
+            fault: Some(self.fault),
+            title: self.title(),
+            victim: self.name.clone(),
+            node: self.node.clone(),
+            why: self.why.clone(),
+            takes: self.takes(survey).map(PodFacts::full_name).collect(),
+            at: None,
+            proofs: Vec::new(),
+        }
+    }
+
+    /// An error where the gateways, rolled out for a run without retries, would take the victim away before its fault.
+    pub fn ensure_outlives_rollout(&self, survey: &Survey) -> Result<()> {
+        let mut pods = survey.pods.iter();
+        let gateway = pods.any(|pod| pod.component == "gateway" && pod.full_name() == self.name);
+        if self.fault != Fault::Pod || !gateway {
+            return Ok(());
+        }
+        let what = format!(
+            "{} is replaced before its fault: without retries the gateways are rolled out",
+            self.name
+        );
+        Err(Error::usage(what, "name another pod, or none (a model is hit); or leave out --no-retry"))
+    }
 }
 
 fn node(survey: &Survey, named: Option<&str>, mode: Mode, force: bool) -> Result<Victim> {
@@ -63,15 +107,12 @@ fn node(survey: &Survey, named: Option<&str>, mode: Mode, force: bool) -> Result
         let what = format!("there are {} nodes: with one of them gone nothing is left", survey.nodes.len());
         return Err(Error::usage(what, "make more of them: cargo xtask up --nodes 3"));
     }
-    let only_control_plane = |node: &NodeFacts| {
-        node.control_plane && survey.nodes.iter().filter(|it| it.control_plane).count() == 1
-    };
     if let Some(name) = named {
         let known: Vec<&str> = survey.nodes.iter().map(|node| node.name.as_str()).collect();
         let node = survey.node(name).ok_or_else(|| {
             Error::usage(format!("there is no node {name}"), format!("there are: {}", known.join(", ")))
         })?;
-        if only_control_plane(node) && !force {
+        if survey.is_only_control_plane(name) && !force {
             return Err(Error::usage(
                 format!(
                     "{name} is the only control plane: without it nothing is replaced and nothing is seen"
@@ -133,7 +174,7 @@ fn pod(survey: &Survey, named: Option<&str>, fault: Fault) -> Result<Victim> {
     let first = first.ok_or_else(|| {
         Error::unhealthy("no model is ready, and nothing else is chosen by itself", "see: cargo xtask status")
     })?;
-    Ok(victim(first, "the first model by name: a request spends most of its time there"))
+    Ok(victim(first, "the first model by name, rather on a worker: a request spends most of its time there"))
 }
 
 #[cfg(test)]
@@ -173,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_only_control_plane_is_never_chosen_and_killed_only_by_force() {
+    fn no_control_plane_is_chosen_and_the_only_one_is_killed_only_by_force() {
         let mut survey = three_nodes();
         for number in 0..9 {
             survey.pods.push(sample("model", 20 + number, "c-control-plane"));
@@ -214,5 +255,27 @@ mod tests {
             (hang.uid.as_deref(), hang.title().as_str()),
             (Some("uid-model-1"), "ocr/model-1 on c-worker hangs")
         );
+    }
+
+    #[test]
+    fn a_node_takes_what_is_replaced_and_a_pod_itself() {
+        let mut survey = three_nodes();
+        survey.pods.push(PodFacts { bound_to_node: true, ..sample("proxy", 1, "c-worker2") });
+        let node = KILL.aim(&survey, false).unwrap();
+        assert_eq!(node.report(&survey).takes, ["ocr/gateway-3", "ocr/model-2", "ocr/ocr-server-1"]);
+        assert!(node.hits("c-worker2", "kube-system/any") && !node.hits("c-worker", "ocr/gateway-2"));
+        let pod = What::Pod { name: Some("model-1".into()) }.aim(&survey, false).unwrap();
+        assert_eq!(pod.report(&survey).takes, ["ocr/model-1"]);
+        assert!(pod.hits("c-worker", "ocr/model-1") && !pod.hits("c-worker", "ocr/gateway-2"));
+    }
+
+    #[test]
+    fn a_gateway_is_no_victim_of_a_run_that_rolls_out_the_gateways() {
+        let survey = three_nodes();
+        let aim = |what: What| what.aim(&survey, false).unwrap().ensure_outlives_rollout(&survey);
+        let refused = aim(What::Pod { name: Some("gateway-2".into()) }).unwrap_err();
+        assert_eq!(refused.exit(), Exit::Usage);
+        aim(What::Pod { name: Some("model-1".into()) }).unwrap();
+        aim(KILL).unwrap();
     }
 }

@@ -56,6 +56,12 @@ pub async fn apply(client: &kube::Client, secret: &Secret, places: &[Place]) -> 
     Ok(given)
 }
 
+/// The Secret in this place with its content, whosever it is; none where this account may not read it.
+pub async fn read(client: &kube::Client, place: &Place) -> Result<Option<Secret>> {
+    let found = api(client, place).get_opt(place.name).await.doing(format!("looking for {place}"));
+    Ok(if_allowed(found)?.flatten())
+}
+
 /// Whether there is one of somebody else's.
 pub async fn is_others(client: &kube::Client, place: &Place) -> Result<bool> {
     Ok(found(client, place).await?.is_some_and(|found| !is_ours(&found)))

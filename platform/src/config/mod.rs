@@ -8,7 +8,8 @@ mod names;
 use std::net::SocketAddrV4;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{Doing, Error, Result};
 pub use gitops::{ChartSource, GitopsConfig};
@@ -137,9 +138,11 @@ pub enum ImageSource {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ChaosConfig {
-    /// How much of what the platform can do is asked of it where no rate is named.
+    /// How much of what the platform can do is asked of it where no rate is named; at least 1.
+    #[serde(deserialize_with = "above_zero")]
     pub load_percent: u32,
-    /// A run is ended at once when more of the latest requests fail.
+    /// A run is ended at once when more of the latest requests fail; 1 to 100.
+    #[serde(deserialize_with = "share")]
     pub abort_percent: u32,
     /// Requests that may fail for good.
     pub max_errors: u64,
@@ -148,6 +151,20 @@ pub struct ChaosConfig {
 impl Default for ChaosConfig {
     fn default() -> Self {
         Self { load_percent: 60, abort_percent: 60, max_errors: 0 }
+    }
+}
+
+fn above_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let percent = u32::deserialize(deserializer)?;
+    if percent == 0 { Err(D::Error::custom("0 percent: write at least 1")) } else { Ok(percent) }
+}
+
+fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let percent = above_zero(deserializer)?;
+    if percent > 100 {
+        Err(D::Error::custom(format!("{percent} percent: write at most 100")))
+    } else {
+        Ok(percent)
     }
 }
 
@@ -298,6 +315,16 @@ mod tests {
     fn zero_nodes_are_refused() {
         let error = Config::parse("[cluster]\nnodes = 0\n").unwrap_err();
         assert!(error.to_string().contains("at least 1 node"), "{error}");
+    }
+
+    #[test]
+    fn shares_that_are_none_are_refused_where_they_stand() {
+        for wrong in ["load_percent = 0", "abort_percent = 0", "abort_percent = 101"] {
+            let error = Config::parse(&format!("[chaos]\n{wrong}\n")).unwrap_err();
+            assert_eq!(error.exit(), Exit::Usage);
+            assert!(error.to_string().contains(wrong), "{error}");
+        }
+        assert_eq!(Config::parse("[chaos]\nload_percent = 120\n").unwrap().chaos.abort_percent, 60);
     }
 
     #[test]

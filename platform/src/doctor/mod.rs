@@ -12,6 +12,7 @@ mod doors;
 mod kubeconfig;
 mod machine;
 mod pods;
+mod registry;
 mod report;
 mod scrapes;
 mod tls;
@@ -83,6 +84,9 @@ const CHECKS: &[Check] = &[
     on(Area::Platform, "pods", "the pods", |world| Box::pin(pods::pods(world))),
     on(Area::Platform, "dns", "names in the cluster (CoreDNS)", |world| Box::pin(dns::check(world))),
     on(Area::Platform, "volumes", "volumes that are claimed", |world| Box::pin(volumes::check(world))),
+    on(Area::Platform, "registry", "the local registry, from every node", |world| {
+        Box::pin(registry::check(world))
+    }),
     on(Area::Platform, "argocd", "Argo CD's Applications", |world| Box::pin(argo::check(world))),
     on(Area::Platform, "scrapes", "what Prometheus scrapes", |world| Box::pin(scrapes::check(world))),
     on(Area::Platform, "cluster-certificates", "certificates in the cluster", |world| {

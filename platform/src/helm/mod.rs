@@ -216,6 +216,16 @@ impl Helm {
         json(&output.stdout, "helm get values' answer")
     }
 
+    /// The manifests that a revision was made of.
+    pub async fn manifest(&self, release: &Release, revision: u32) -> Result<String> {
+        let cmd = self
+            .cmd(&["get", "manifest", &release.name])
+            .args(["--namespace", &release.namespace, "--revision", &revision.to_string()])
+            .deadline(QUERY_DEADLINE);
+        let output = self.processes.run(&cmd).await.map_err(|error| failure::explained(error, release))?;
+        Ok(output.stdout_text())
+    }
+
     /// Removes the release and waits until its objects are gone; `false` where there was none.
     pub async fn uninstall(&self, release: &Release, timeout: Duration) -> Result<bool> {
         let cmd = self.cmd(&["uninstall", &release.name]).args(["--namespace", &release.namespace, "--wait"]);

@@ -61,6 +61,13 @@ fn upgraded() -> Expect {
 }
 
 #[tokio::test]
+async fn the_manifests_of_a_revision_are_asked_for_by_its_number() {
+    let command = "helm get manifest ocr --kube-context kind-platen --namespace ocr --revision 2";
+    let helm = helm(vec![Expect::new(command).stdout("kind: Pod\n")]);
+    assert_eq!(helm.manifest(&Release::new("ocr", "ocr"), 2).await.unwrap(), "kind: Pod");
+}
+
+#[tokio::test]
 async fn a_release_that_does_not_exist_is_installed() {
     let helm = helm(vec![Expect::new(HISTORY_CMD).fails(1, NOT_FOUND), upgraded()]);
     assert_eq!(helm.upgrade_install(&upgrade()).await.unwrap(), Applied::Changed { revision: 3 });

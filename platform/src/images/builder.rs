@@ -10,7 +10,7 @@ use bollard::models::{
 };
 use bollard::query_parameters::{RemoveVolumeOptions, UploadToContainerOptions};
 
-use super::context;
+use super::{context, proxy};
 use crate::digest::Parts;
 use crate::engine;
 use crate::error::{Doing, Result};
@@ -39,6 +39,8 @@ struct Recipe {
     image: String,
     config: String,
     authorities: Option<Vec<u8>>,
+    /// By which base images are pulled, and build steps ask other machines.
+    proxy: Vec<(String, String)>,
 }
 
 impl Recipe {
@@ -51,7 +53,8 @@ impl Recipe {
             Some(path) => Some(std::fs::read(&path).doing(format!("reading {}", path.display()))?),
             None => None,
         };
-        Ok(Self { image, config: config(supply), authorities })
+        let proxy = proxy::variables(|name| std::env::var(name).ok());
+        Ok(Self { image, config: config(supply), authorities, proxy })
     }
 
     fn key(&self) -> String {
@@ -59,6 +62,10 @@ impl Recipe {
         parts.add(&self.image);
         parts.add(&self.config);
         parts.add(self.authorities.as_deref().unwrap_or_default());
+        for (name, value) in &self.proxy {
+            parts.add(name);
+            parts.add(value);
+        }
         parts.short()
     }
 
@@ -128,7 +135,7 @@ pub async fn ensure(
 
 async fn create(host: &Host, docker: &Docker, recipe: &Recipe, tell: &Step) -> Result<()> {
     tell.message(format!("making the builder of {}", recipe.image));
-    docker::ensure_image(docker, &recipe.image).await?;
+    docker::ensure_image(host, docker, &recipe.image).await?;
     if !engine::has_network(docker, NETWORK).await? {
         let request = NetworkCreateRequest {
             name: NETWORK.into(),
@@ -150,6 +157,7 @@ fn container(recipe: &Recipe) -> ContainerCreateBody {
     let labels = [(LABEL.to_owned(), "builder".to_owned()), (MADE_OF.to_owned(), recipe.key())];
     ContainerCreateBody {
         image: Some(recipe.image.clone()),
+        env: Some(recipe.proxy.iter().map(|(name, value)| format!("{name}={value}")).collect()),
         labels: Some(HashMap::from(labels)),
         host_config: Some(HostConfig {
             // BuildKit mounts and runs containers itself.
@@ -224,7 +232,12 @@ mod tests {
     use super::*;
 
     fn recipe(config: &str) -> Recipe {
-        Recipe { image: "platen/builder:1".into(), config: config.into(), authorities: None }
+        Recipe {
+            image: "platen/builder:1".into(),
+            config: config.into(),
+            authorities: None,
+            proxy: Vec::new(),
+        }
     }
 
     fn inspected(recipe: &Recipe) -> ContainerInspectResponse {
@@ -238,6 +251,10 @@ mod tests {
         let now = recipe(&config(Supply::Source));
         assert!(is_made_of(&inspected(&now), &now.key()));
         assert!(!is_made_of(&inspected(&recipe(&config(Supply::Pull))), &now.key()));
+        let proxy = vec![("HTTP_PROXY".to_owned(), "http://proxy.lan:3128".to_owned())];
+        let behind = Recipe { proxy, ..recipe(&config(Supply::Source)) };
+        assert!(!is_made_of(&inspected(&now), &behind.key()));
+        assert_eq!(container(&behind).env.unwrap(), ["HTTP_PROXY=http://proxy.lan:3128"]);
     }
 
     #[test]

@@ -42,6 +42,14 @@ pub(super) fn certificate_bundle() -> Option<PathBuf> {
 mod tests {
     use super::*;
 
+    /// Nearly every host has a bundle: it would stand in the way of one that was asked for.
+    #[test]
+    fn the_build_secret_goes_before_the_hosts_bundle() {
+        let script = include_str!("../../../ocr-service/image/cargo.sh");
+        let at = |path: &str| script.find(path).unwrap();
+        assert!(at("/run/secrets/ca") < at(&format!("/src/{BUNDLE_NAME}")));
+    }
+
     #[test]
     fn the_same_sources_make_the_same_archive() {
         let dir = tempfile::tempdir().unwrap();

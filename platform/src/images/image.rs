@@ -6,7 +6,7 @@ use bollard::Docker;
 use bollard::query_parameters::CreateImageOptions;
 use futures_util::TryStreamExt;
 
-use super::builder;
+use super::{builder, proxy};
 use crate::config::Config;
 use crate::error::{Doing, Error, Result};
 use crate::host::Host;
@@ -49,9 +49,17 @@ pub fn staging_for_builder() -> String {
     format!("{}/{REPOSITORY}:{STAGING}", builder::registry_in_network())
 }
 
-/// Whether the registry has the image.
+/// Whether the registry has the image for this machine's own platform, whole: that is what containers here run.
 pub async fn is_in_registry(host: &Host, image: &Reference) -> Result<bool> {
-    Registries::new(host)?.exists(image).await
+    is_whole(&Registries::new(host)?, image, &super::own_platform()).await
+}
+
+async fn is_whole(registries: &Registries, image: &Reference, platform: &Platform) -> Result<bool> {
+    let there = registries.platforms(image).await?.unwrap_or_default();
+    let own = there.iter().find(|it| it.platform.runs_on(&platform.os, &platform.architecture));
+    let Some(own) = own else { return Ok(false) };
+    let Some(manifest) = registries.manifest(&at_digest(image, &own.digest)).await? else { return Ok(false) };
+    Ok(registries.lacks(image, &manifest).await?.is_none())
 }
 
 /// The images that were built, by platform: BuildKit makes an index only for several.
@@ -71,7 +79,8 @@ pub async fn images_of(registries: &Registries, staging: &Reference) -> Result<V
     Ok(images)
 }
 
-/// Arguments that become the image's labels: the same sources at the same commit give the same image.
+/// Arguments that become the image's labels: the same sources at the same commit give the same image. And the proxy for the
+/// steps of the build, which BuildKit keeps out of image and cache.
 pub async fn build_args(host: &Host) -> Vec<(String, String)> {
     let git = async |args: &[&str]| {
         let cmd = Cmd::new("git").args(args).cwd(&host.root).deadline(GIT_ANSWERS_WITHIN);
@@ -84,7 +93,8 @@ pub async fn build_args(host: &Host) -> Vec<(String, String)> {
         ("REVISION", git(&["rev-parse", "HEAD"]).await),
         ("CREATED", git(&["log", "-1", "--format=%cI"]).await),
     ];
-    known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    let labels = known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    labels.chain(proxy::variables(|name| std::env::var(name).ok())).collect()
 }
 
 /// Pulls the image of one platform from the local registry into Docker.
@@ -134,11 +144,34 @@ pub async fn load(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::Keyring;
+    use crate::registry::double::{Double, Login};
 
     #[test]
     fn the_image_in_the_local_registry_is_named_as_nodes_know_it() {
         let image = service_image(&local_registry(&Config::default()), "0123456789ab");
         assert_eq!(image.to_string(), "localhost:5000/platen/ocr-service:0123456789ab");
+    }
+
+    #[tokio::test]
+    async fn an_image_counts_as_pushed_where_it_is_whole_for_the_platform_that_runs_it() {
+        crate::tls::install();
+        let registries = Registries::with_keyring(&Host::bare("/nowhere"), Keyring::only([]));
+        let double = Double::start(Login::None).await;
+        let image = service_image(&double.name(), "0123");
+        let is_there = async || is_whole(&registries, &image, &Platform::linux("arm64")).await.unwrap();
+        assert!(!is_there().await, "nothing is there");
+        for architecture in ["amd64", "arm64"] {
+            let config = format!(r#"{{"architecture":"{architecture}","os":"linux"}}"#).into_bytes();
+            let manifest = serde_json::json!({
+                "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": [],
+                "config": Registries::descriptor("application/vnd.oci.image.config.v1+json", &config),
+            });
+            registries.push_blob(&image, config).await.unwrap();
+            let manifest = Manifest::parse(manifest.to_string().into_bytes()).unwrap();
+            registries.push_manifest(&image, &manifest).await.unwrap();
+            assert_eq!(is_there().await, architecture == "arm64");
+        }
     }
 
     #[test]

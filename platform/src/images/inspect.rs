@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::path::Path;
 
 use flate2::read::GzDecoder;
 use object::elf;
@@ -16,6 +17,8 @@ use crate::registry::{Manifest, Platform, Reference, Registries};
 
 /// The image's one program.
 const PROGRAM: &str = "ocr-service";
+/// Of what is kept: what was found by another look than today's is looked at again.
+const LOOK: u32 = 2;
 /// A list that the Dockerfile leaves: a Debian package a line, as name, version and architecture.
 const DEBIAN_PACKAGES: &str = "usr/share/platen/debian-packages";
 
@@ -27,10 +30,24 @@ pub struct Inspection {
     pub architecture: Option<String>,
     /// Shared libraries in the image, by file name, with their SHA-256.
     pub libraries: BTreeMap<String, String>,
-    /// What the program or a library needs and is not there.
+    /// What the program or a library needs and is not there for the program's processor.
     pub missing: Vec<String>,
     /// Name, version, architecture.
     pub debian: Vec<(String, String, String)>,
+}
+
+/// An [`Inspection`] in the cache.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    look: u32,
+    found: Inspection,
+}
+
+impl Kept {
+    fn read(path: &Path) -> Option<Inspection> {
+        let kept: Self = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+        (kept.look == LOOK).then_some(kept.found)
+    }
 }
 
 impl Inspection {
@@ -63,7 +80,7 @@ pub async fn inspect(
 ) -> Result<Inspection> {
     let kept =
         host.cache.join("images").join(format!("{}.json", manifest.digest.trim_start_matches("sha256:")));
-    if let Some(found) = std::fs::read(&kept).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+    if let Some(found) = Kept::read(&kept) {
         return Ok(found);
     }
     let mut layers = Vec::new();
@@ -72,11 +89,11 @@ pub async fn inspect(
     }
     let looked = tokio::task::spawn_blocking(move || look(&layers)).await;
     let found = looked.map_err(|error| Error::malformed("the image's layers", error, ""))??;
-    let bytes = serde_json::to_vec(&found).map_err(|error| Error::malformed("what was found", error, ""))?;
-    std::fs::create_dir_all(kept.parent().unwrap_or(&host.cache))
-        .doing("keeping what was found in the image")?;
+    let to_keep = Kept { look: LOOK, found };
+    let bytes =
+        serde_json::to_vec(&to_keep).map_err(|error| Error::malformed("what was found", error, ""))?;
     write_atomically(&kept, &bytes)?;
-    Ok(found)
+    Ok(to_keep.found)
 }
 
 fn look(layers: &[Vec<u8>]) -> Result<Inspection> {
@@ -87,7 +104,7 @@ fn look(layers: &[Vec<u8>]) -> Result<Inspection> {
         missing: Vec::new(),
         debian: Vec::new(),
     };
-    let mut needed = BTreeSet::new();
+    let (mut needed, mut machines) = (BTreeSet::new(), BTreeMap::<String, Vec<_>>::new());
     for layer in layers {
         let doing = "reading a layer of the image";
         let mut archive = tar::Archive::new(GzDecoder::new(layer.as_slice()));
@@ -107,13 +124,31 @@ fn look(layers: &[Vec<u8>]) -> Result<Inspection> {
                 if path == PROGRAM {
                     found.architecture = machine(&bytes);
                 } else {
+                    machines.entry(name.clone()).or_default().push(machine(&bytes));
                     found.libraries.insert(name, crate::registry::digest_of(&bytes));
                 }
             }
         }
     }
-    found.missing = needed.into_iter().filter(|name| !found.libraries.contains_key(name)).collect();
+    let lacks = |name: String| missing(name, &machines, found.architecture.as_deref());
+    found.missing = needed.into_iter().filter_map(lacks).collect();
     Ok(found)
+}
+
+/// What is missing of a library that is needed; `machines`: what each of this name is for, unknown where it is a link.
+fn missing(
+    name: String,
+    machines: &BTreeMap<String, Vec<Option<String>>>,
+    program: Option<&str>,
+) -> Option<String> {
+    let Some(there) = machines.get(&name) else { return Some(name) };
+    let fits =
+        |machine: &Option<String>| machine.as_deref().is_none_or(|it| program.is_none_or(|own| it == own));
+    if there.iter().any(fits) {
+        return None;
+    }
+    let others: BTreeSet<&str> = there.iter().flatten().map(String::as_str).collect();
+    Some(format!("{name} (only for {})", others.into_iter().collect::<Vec<_>>().join(", ")))
 }
 
 fn package(line: &str) -> Option<(String, String, String)> {
@@ -180,6 +215,34 @@ mod tests {
         let error = found.check(&platform).unwrap_err().to_string();
         assert!(error.contains("libc.so.6"), "{error}");
         assert!(found.check(&Platform::linux("riscv64")).unwrap_err().to_string().contains("is for"));
+    }
+
+    #[test]
+    fn a_library_for_another_processor_is_missing_and_a_link_is_taken_for_what_it_may_be() {
+        let (arm, amd) = (Some("arm64".to_owned()), Some("amd64".to_owned()));
+        let machines = BTreeMap::from([
+            ("libc.so.6".to_owned(), vec![arm.clone()]),
+            ("libz.so.1".to_owned(), vec![arm, amd]),
+            ("libm.so.6".to_owned(), vec![None]),
+        ]);
+        let lacks = |name: &str| missing(name.into(), &machines, Some("amd64"));
+        assert_eq!(lacks("libc.so.6").unwrap(), "libc.so.6 (only for arm64)");
+        assert_eq!((lacks("libz.so.1"), lacks("libm.so.6")), (None, None));
+        assert_eq!(lacks("libx.so.0").unwrap(), "libx.so.0");
+    }
+
+    #[test]
+    fn what_an_older_look_found_is_looked_at_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kept.json");
+        let found = look(&[layer(&[("etc/passwd", b"root")])]).unwrap();
+        std::fs::write(&path, serde_json::to_vec(&found).unwrap()).unwrap();
+        assert_eq!(Kept::read(&path), None, "as it was kept before it had a number");
+        let of = |look: u32| serde_json::to_vec(&Kept { look, found: found.clone() }).unwrap();
+        std::fs::write(&path, of(LOOK - 1)).unwrap();
+        assert_eq!(Kept::read(&path), None);
+        std::fs::write(&path, of(LOOK)).unwrap();
+        assert_eq!(Kept::read(&path), Some(found.clone()));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod plan;
 pub mod preflight;
 mod present;
 mod progress;
+mod proxy;
 pub mod pull_secret;
 mod sbom;
 mod solve;
@@ -21,7 +22,7 @@ use std::time::Instant;
 use bollard::Docker;
 use serde::Serialize;
 
-pub use image::{is_in_registry, local_registry, own_image, service_image};
+pub use image::{is_in_registry, own_image, service_image};
 pub use inspect::Inspection;
 pub use plan::{Planned, plan};
 pub use progress::StageTime;
@@ -32,7 +33,7 @@ use crate::error::{Error, Result};
 use crate::event::Step;
 use crate::host::Host;
 use crate::mirror::{self, Mirror, Supply, registry};
-use crate::registry::{Credentials, Keyring, Manifest, Platform, Reference, Registries, at_digest};
+use crate::registry::{Manifest, Platform, Reference, Registries, at_digest};
 
 /// What the Dockerfile can be built for.
 pub const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
@@ -50,8 +51,6 @@ pub struct BuildOptions {
     /// Whether what was built must read an image before it is pushed.
     pub test: bool,
     pub secrets: Vec<Secret>,
-    /// A login for `push`, in place of the one in the variables.
-    pub credentials: Option<Credentials>,
 }
 
 /// What was built.
@@ -94,8 +93,14 @@ pub fn check_platforms(platforms: &[Platform]) -> Result<()> {
 }
 
 /// Refuses what could not be done to the end, before any of it is begun.
-fn check(options: &BuildOptions) -> Result<()> {
+pub fn check(options: &BuildOptions) -> Result<()> {
     check_platforms(&options.platforms)?;
+    if let Some(target) = options.push.as_ref().filter(|target| target.digest().is_some()) {
+        return Err(Error::usage(
+            format!("{target} names a digest, and what is built has one of its own"),
+            "push to a tag: --push HOST[:PORT]/NAME:TAG",
+        ));
+    }
     let own = own_platform();
     if options.load && !options.platforms.is_empty() && !options.platforms.contains(&own) {
         return Err(Error::usage(
@@ -116,10 +121,9 @@ pub fn own_platform() -> Platform {
 }
 
 /// From whatever this machine is to a pushed index.
-pub async fn build(host: &Host, options: &BuildOptions) -> Result<BuildReport> {
+pub async fn build(host: &Host, supply: Supply, options: &BuildOptions) -> Result<BuildReport> {
     check(options)?;
     let ready = engine::ensure(host).await?;
-    let supply = Supply::decide(host).await?;
     let mirror = Mirror::new(host)?;
     if supply == Supply::Source
         && !(plan::registry_runs(host, &ready.docker, &mirror, supply).await?
@@ -127,19 +131,11 @@ pub async fn build(host: &Host, options: &BuildOptions) -> Result<BuildReport> {
     {
         mirror.build(host, Some(&ready.docker), mirror::BUILD).await?;
     }
-    registry::ensure(host, &ready.docker, &registry_image(&mirror, supply)).await?;
+    registry::ensure(host, &ready.docker, &mirror.registry_image(supply)).await?;
     let step = host.events.step("image", "building the OCR service's image", None);
     let report = build_on(host, &ready.docker, supply, options, &step).await?;
     step.done();
     Ok(report)
-}
-
-/// What the local registry's container runs.
-pub fn registry_image(mirror: &Mirror, supply: Supply) -> String {
-    match supply {
-        Supply::Pull => registry::UPSTREAM_IMAGE.into(),
-        Supply::Source => mirror.registry_image(),
-    }
 }
 
 /// Removes from Docker what builds keep there and left there, once no build runs; tells what was there.
@@ -172,7 +168,7 @@ pub async fn build_on(
     let begun = Instant::now();
     let _lock = plan::lock(host).await?;
     let mirror = Mirror::new(host)?;
-    let registries = Registries::with_keyring(host, keyring(host, options)?);
+    let registries = Registries::new(host)?;
     let target = plan::target(host, options)?;
     let rounded = |begun: Instant| (begun.elapsed().as_secs_f64() * 100.0).round() / 100.0;
     let on_trial =
@@ -189,9 +185,10 @@ pub async fn build_on(
         base::ensure(host, docker, &registries, &mirror, tell).await?;
     }
     let staging = image::staging(host);
-    let platforms = present::wanted(options);
+    let platforms = present::to_build(&registries, options, &target).await?;
     tell.message(format!("building for {}", names(&platforms)));
-    let stages = solve::solve(host, docker, request(host, options, platforms).await?).await?;
+    let request = request(host, &registries, options, platforms).await?;
+    let stages = solve::solve(host, docker, request).await?;
     let images = image::images_of(&registries, &staging).await?;
     let platforms = on_trial(&staging).all_tried(&images).await?;
     tell.message(format!("pushing {target}"));
@@ -214,22 +211,25 @@ async fn loaded(
     if options.load { image::load(docker, from, images, target).await.map(Some) } else { Ok(None) }
 }
 
-/// A login that the caller gave is enough: the three variables need not be set then.
-fn keyring(host: &Host, options: &BuildOptions) -> Result<Keyring> {
-    options.credentials.clone().map_or_else(|| Keyring::of(host), |given| Ok(Keyring::given(given)))
-}
-
 fn names(platforms: &[Platform]) -> String {
     platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
 }
 
-async fn request(host: &Host, options: &BuildOptions, platforms: Vec<Platform>) -> Result<solve::Request> {
+async fn request(
+    host: &Host,
+    registries: &Registries,
+    options: &BuildOptions,
+    platforms: Vec<Platform>,
+) -> Result<solve::Request> {
+    let hub = Reference::with_tag("docker.io".into(), "library/debian".into(), "latest".into());
     Ok(solve::Request {
         context: context::archive(&host.root)?,
         platforms,
         args: image::build_args(host).await,
         secrets: options.secrets.clone(),
         no_cache: options.no_cache,
+        // What is public comes without a login, also where that cannot be read.
+        hub: registries.login(&hub).await.ok().flatten(),
         to: image::staging_for_builder(),
     })
 }
@@ -253,10 +253,12 @@ impl Staged<'_> {
         Ok(report)
     }
 
-    /// Sizes, and the trial where it was asked for: what fails it is never pushed under its tag.
+    /// Sizes; whether its program could start; and the trial where it was asked for. What fails is never pushed under its
+    /// tag.
     async fn tried(&self, platform: &Platform, manifest: &Manifest) -> Result<BuiltPlatform> {
         self.tell.message(format!("looking into the image for {platform}"));
         let inspection = inspect::inspect(self.host, self.registries, self.staging, manifest).await?;
+        inspection.check(platform)?;
         let tried =
             if self.test { Some(trial::run(self, platform, manifest, &inspection).await?) } else { None };
         Ok(BuiltPlatform {
@@ -288,29 +290,31 @@ async fn push(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
-    use crate::event::Events;
 
-    fn host(root: &std::path::Path) -> Host {
-        Host::new(root.into(), Config::default(), Events::silent()).unwrap()
+    fn platforms(names: &[&str]) -> Vec<Platform> {
+        names.iter().map(|name| name.parse().unwrap()).collect()
     }
 
     #[test]
-    fn a_login_by_flags_needs_no_variables() {
-        let root = tempfile::tempdir().unwrap();
-        // What `--registry-user` with REGISTRY_PASSWORD looks like to the variables: half a login.
-        std::fs::write(root.path().join(".env"), "REGISTRY_PASSWORD=secret\n").unwrap();
-        let given = Credentials {
-            server: "r.example".into(),
-            user: "me".into(),
-            password: "secret".into(),
-            email: None,
+    fn a_platform_that_the_dockerfile_does_not_know_is_refused_with_those_that_it_does() {
+        check_platforms(&[]).unwrap();
+        check_platforms(&platforms(&PLATFORMS)).unwrap();
+        let error = check_platforms(&platforms(&["linux/amd64", "linux/riscv64"])).unwrap_err();
+        assert_eq!(error.exit(), crate::Exit::Usage);
+        assert!(error.to_string().contains("linux/riscv64"), "{error}");
+        assert!(error.hint().unwrap().contains("linux/amd64,linux/arm64"), "{error}");
+    }
+
+    #[test]
+    fn nothing_is_built_for_a_digest() {
+        let digest = crate::registry::digest_of(b"any");
+        let to = |name: &str| BuildOptions {
+            push: Some(crate::registry::parse(name).unwrap()),
+            ..BuildOptions::default()
         };
-        let options = BuildOptions { credentials: Some(given.clone()), ..BuildOptions::default() };
-        let found = keyring(&host(root.path()), &options).unwrap().find("r.example").unwrap();
-        assert_eq!(found, Some(given));
-        let error = keyring(&host(root.path()), &BuildOptions::default()).unwrap_err();
-        assert!(error.to_string().contains("REGISTRY_SERVER"), "{error}");
+        let error = check(&to(&format!("r.example/ocr@{digest}"))).unwrap_err();
+        assert_eq!(error.exit(), crate::Exit::Usage);
+        check(&to("r.example/ocr:1")).unwrap();
     }
 
     #[test]

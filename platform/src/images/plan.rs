@@ -5,13 +5,13 @@ use std::fs::File;
 use bollard::Docker;
 use serde::Serialize;
 
-use super::{BuildOptions, builder, image, names, present, registry_image};
+use super::{BuildOptions, builder, image, names, present};
 use crate::engine;
 use crate::error::{Doing, Result};
 use crate::host::Host;
 use crate::lock;
 use crate::mirror::{self, Mirror, Supply, registry};
-use crate::registry::{Reference, Registries};
+use crate::registry::{Platform, Reference, Registries};
 
 /// One thing to do, and why. The forecast is for two cores.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -28,9 +28,8 @@ impl Planned {
 }
 
 /// What is missing on this machine, and the build itself.
-pub async fn plan(host: &Host, options: &BuildOptions) -> Result<Vec<Planned>> {
+pub async fn plan(host: &Host, supply: Supply, options: &BuildOptions) -> Result<Vec<Planned>> {
     super::check(options)?;
-    let supply = Supply::decide(host).await?;
     let mirror = Mirror::new(host)?;
     let mut planned = Vec::new();
     let docker = match engine::observe(host).await? {
@@ -69,13 +68,18 @@ pub async fn plan(host: &Host, options: &BuildOptions) -> Result<Vec<Planned>> {
     if has_registry && has_image(host, options).await? {
         return Ok(with_it(options, &target));
     }
-    planned.push(the_build(options, &target));
+    let platforms = if has_registry {
+        present::to_build(&Registries::new(host)?, options, &target).await?
+    } else {
+        present::wanted(options)
+    };
+    planned.push(the_build(&platforms, &target));
     Ok(planned)
 }
 
 /// Whether the local registry runs as it would be made now.
 pub async fn registry_runs(host: &Host, docker: &Docker, mirror: &Mirror, supply: Supply) -> Result<bool> {
-    let image = registry_image(mirror, supply);
+    let image = mirror.registry_image(supply);
     let state = registry::observe(docker, &image, host.config.ports.registry).await?;
     Ok(matches!(state, registry::State::Running { .. }))
 }
@@ -98,9 +102,8 @@ fn with_it(options: &BuildOptions, target: &Reference) -> Vec<Planned> {
     [(options.test, tried), (options.load, loaded)].into_iter().filter(|it| it.0).map(|it| it.1).collect()
 }
 
-fn the_build(options: &BuildOptions, target: &Reference) -> Planned {
-    let platforms = present::wanted(options);
-    let title = format!("build the OCR service's image for {}, push {target}", names(&platforms));
+fn the_build(platforms: &[Platform], target: &Reference) -> Planned {
+    let title = format!("build the OCR service's image for {}, push {target}", names(platforms));
     let seconds = if platforms.len() > 1 { 300 } else { 240 };
     Planned::new(title, "asked for; what the cache holds is not built again", seconds)
 }

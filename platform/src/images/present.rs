@@ -1,11 +1,11 @@
 //! An image that the local registry has of the very same sources: it is not built again.
 
-use super::{BuildOptions, own_platform};
+use super::{BuildOptions, PLATFORMS, own_platform};
 use crate::error::Result;
 use crate::registry::{Manifest, Platform, Reference, Registries, at_digest};
 
-/// The index and the images of the wanted platforms, where all of them are there. The tag in the local registry is a hash
-/// of the sources; another tag says nothing of what is under it.
+/// The index and the images of the wanted platforms, where all of them are there, whole. The tag in the local registry is a
+/// hash of the sources; another tag says nothing of what is under it.
 pub async fn find(
     registries: &Registries,
     options: &BuildOptions,
@@ -19,9 +19,35 @@ pub async fn find(
     let mut images = Vec::new();
     for platform in wanted(options) {
         let Some(found) = there.iter().find(|it| it.platform == platform) else { return Ok(None) };
-        images.push((platform, registries.require(&at_digest(target, &found.digest)).await?));
+        let Some(image) = registries.manifest(&at_digest(target, &found.digest)).await? else {
+            return Ok(None);
+        };
+        if registries.lacks(target, &image).await?.is_some() {
+            return Ok(None);
+        }
+        images.push((platform, image));
     }
     Ok(Some((index, images)))
+}
+
+/// The wanted platforms, and those that the local registry has of the very same sources already: the new index takes the
+/// place of theirs.
+pub async fn to_build(
+    registries: &Registries,
+    options: &BuildOptions,
+    target: &Reference,
+) -> Result<Vec<Platform>> {
+    let mut platforms = wanted(options);
+    if options.push.is_some() {
+        return Ok(platforms);
+    }
+    for found in registries.platforms(target).await?.unwrap_or_default() {
+        let can_be_built = PLATFORMS.contains(&found.platform.to_string().as_str());
+        if can_be_built && !platforms.contains(&found.platform) {
+            platforms.push(found.platform);
+        }
+    }
+    Ok(platforms)
 }
 
 /// This machine's own where none is named.
@@ -83,7 +109,26 @@ mod tests {
 
         let anew = BuildOptions { no_cache: true, ..both.clone() };
         assert!(find(&registries, &anew, &target).await.unwrap().is_none(), "asked for anew");
-        let elsewhere = BuildOptions { push: Some(target.clone()), ..both };
+        let elsewhere = BuildOptions { push: Some(target.clone()), ..both.clone() };
         assert!(find(&registries, &elsewhere, &target).await.unwrap().is_none(), "a tag of the user's");
+
+        double.content().blobs.clear();
+        assert!(find(&registries, &both, &target).await.unwrap().is_none(), "the registry lost a blob");
+    }
+
+    #[tokio::test]
+    async fn a_platform_that_is_there_stays_where_another_is_asked_for() {
+        crate::tls::install();
+        let root = tempfile::tempdir().unwrap();
+        let registries = Registries::with_keyring(&Host::bare(root.path()), Keyring::only([]));
+        let double = Double::start(Login::None).await;
+        let target = parse(&format!("{}/platen/ocr-service:0123", double.name())).unwrap();
+        let arm = options(&["linux/arm64"]);
+        assert_eq!(to_build(&registries, &arm, &target).await.unwrap(), arm.platforms);
+        index(&registries, &target, &["amd64", "arm64", "riscv64"]).await;
+        let both = to_build(&registries, &arm, &target).await.unwrap();
+        assert_eq!(both, options(&["linux/arm64", "linux/amd64"]).platforms);
+        let elsewhere = BuildOptions { push: Some(target.clone()), ..arm.clone() };
+        assert_eq!(to_build(&registries, &elsewhere, &target).await.unwrap(), arm.platforms);
     }
 }

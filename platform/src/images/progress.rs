@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bollard::moby::buildkit::v1::{StatusResponse, Vertex};
 use serde::Serialize;
 
+use super::builder::NAME;
 use crate::error::Error;
 use crate::event::{Events, Step};
 
@@ -157,7 +158,10 @@ impl Progress {
         if error.contains("no space left on device") {
             return Error::machine(
                 "the disk is full: BuildKit has no space left",
-                "free disk space, then run the same command again; cargo xtask down --all drops the builder's cache",
+                format!(
+                    "free disk space, then run the same command again; what the builder keeps of earlier builds goes by: \
+                     docker exec {NAME} buildctl prune"
+                ),
             );
         }
         let failed = self.failed.as_ref().and_then(|digest| self.vertexes.get(digest));
@@ -278,5 +282,7 @@ mod tests {
     fn a_full_disk_is_the_machines_lack() {
         let error = Progress::new(Events::silent(), false).failure("write /x: no space left on device");
         assert_eq!(error.exit(), crate::Exit::Machine);
+        let hint = error.hint().unwrap();
+        assert!(hint.contains("buildctl prune") && !hint.contains("down"), "{hint}");
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use oci_client::manifest::{IMAGE_CONFIG_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -16,8 +17,6 @@ use crate::registry::{
 
 const PREDICATE: &str = "https://spdx.dev/Document";
 const STATEMENT: &str = "application/vnd.in-toto+json";
-const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
-const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const MEMBER: &str = "ocr-service";
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -51,8 +50,8 @@ pub async fn with_materials(
             "rootfs": {"type": "layers", "diff_ids": [layer.digest]},
         }))?;
         let mut attestation = OciImageManifest {
-            media_type: Some(IMAGE.into()),
-            config: Registries::descriptor(CONFIG, &config),
+            media_type: Some(OCI_IMAGE_MEDIA_TYPE.into()),
+            config: Registries::descriptor(IMAGE_CONFIG_MEDIA_TYPE, &config),
             layers: vec![layer],
             ..OciImageManifest::default()
         };

@@ -20,9 +20,12 @@ use super::progress::{Progress, StageTime};
 use super::wire::Wire;
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::registry::Platform;
+use crate::mirror::docker::credentials;
+use crate::registry::{Credentials, Platform};
 
 const DOCKERFILE: &str = "ocr-service/Dockerfile";
+/// As BuildKit calls Docker Hub where it asks for a login.
+const HUB: &str = "registry-1.docker.io";
 /// A status may carry many lines of output.
 const LARGEST_STATUS: usize = 16 << 20;
 /// The end of the status stream follows the end of the build.
@@ -35,6 +38,8 @@ pub struct Request {
     pub args: Vec<(String, String)>,
     pub secrets: Vec<Secret>,
     pub no_cache: bool,
+    /// The login at Docker Hub, where the base image comes from.
+    pub hub: Option<Credentials>,
     /// Where the builder pushes it: the local registry, by the name that the builder knows.
     pub to: String,
 }
@@ -102,11 +107,12 @@ fn start(
     let runtime = tokio::runtime::Handle::current();
     tokio::task::spawn_blocking(move || {
         let (options, output) = (options(&request), output(&request));
+        let login = request.hub.map(|login| HashMap::from([(HUB, credentials(login))]));
         let input = ImageBuildLoadInput::Upload(request.context.into());
         let daemon = BuildkitDaemon::new(endpoint);
         runtime.block_on(async {
             tokio::select! {
-                built = daemon.registry(output, options, input, None, Some(reference)) => {
+                built = daemon.registry(output, options, input, login, Some(reference)) => {
                     built.map_err(|error| error.to_string())
                 }
                 _ = gone => Err("it was given up".to_owned()),

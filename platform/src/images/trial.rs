@@ -37,7 +37,6 @@ pub async fn run(
     inspection: &Inspection,
 ) -> Result<String> {
     let (host, docker) = (staged.host, staged.docker);
-    inspection.check(platform)?;
     if *platform != super::own_platform() && !is_emulated(&platform.architecture) {
         let libraries = inspection.libraries.len();
         return Ok(format!(

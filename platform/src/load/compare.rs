@@ -79,6 +79,7 @@ pub fn compare(before: &Report, after: &Report, tolerance: f64) -> Comparison {
     let worse = figures.iter().any(|figure| figure.verdict == Verdict::Worse);
     let comparable = before.schedule == after.schedule
         && before.images == after.images
+        && before.repeats_bytes == after.repeats_bytes
         && ![before, after].iter().any(|report| report.generator_was_slow);
     Comparison { figures, remarks: remarks(before, after), comparable, worse }
 }
@@ -136,6 +137,9 @@ fn remarks(before: &Report, after: &Report) -> Vec<String> {
     if before.images != after.images {
         remarks.push("the two sent different images".into());
     }
+    if before.repeats_bytes != after.repeats_bytes {
+        remarks.push("only one of the two let the service answer from its cache".into());
+    }
     if before.policy != after.policy {
         remarks.push("the two had different rules for failover and retry".into());
     }
@@ -190,6 +194,9 @@ mod tests {
         let other = Report { images: vec!["b.png".into()], generator_was_slow: true, ..report(100, 50.0, 0) };
         let comparison = compare(&report(100, 50.0, 0), &other, 0.1);
         assert_eq!((comparison.remarks.len(), comparison.exit()), (2, Exit::Inconclusive));
+        let cached = Report { repeats_bytes: true, ..report(100, 50.0, 0) };
+        let comparison = compare(&report(100, 50.0, 0), &cached, 0.1);
+        assert_eq!((comparison.remarks.len(), comparison.exit()), (1, Exit::Inconclusive));
         let control =
             Report { policy: Some(Policy { failover: false, retry: false }), ..report(100, 50.0, 1) };
         let comparison = compare(&report(100, 50.0, 0), &control, 0.1);

@@ -9,7 +9,7 @@ use quick_junit::NonSuccessKind;
 
 use super::report::{Report, VERSION};
 use super::{Latencies, OpenRun};
-use crate::error::{Error, Result};
+use crate::error::{Error, Exit, Result};
 use crate::host::write_atomically;
 use crate::report::Folder;
 use crate::report::folder::{self, Case, REPORT};
@@ -39,19 +39,29 @@ pub fn read_report(path: &Path) -> Result<Report> {
     Ok(report)
 }
 
-/// Every threshold is a test; without one, that every request was answered well is.
+/// Every threshold is a test; without one, that every request was answered well is. What only this machine was too slow
+/// for is no failure, and the run says nothing: as the exit code has it.
 fn junit(report: &Report) -> Result<String> {
-    let failed = |passed: bool, why: String| (!passed).then_some((NonSuccessKind::Failure, why));
-    let limits = report
-        .thresholds
-        .iter()
-        .map(|checked| Case { name: &checked.name, wrong: failed(checked.passed, checked.sentence()) });
-    let faults = report.counts.faults();
+    let failed = |missed: bool, why: String| missed.then_some((NonSuccessKind::Failure, why));
+    let limits = report.thresholds.iter().map(|checked| Case {
+        name: &checked.name,
+        wrong: failed(report.is_missed(checked), checked.sentence()),
+    });
+    let faults = report.errors_of_service();
     let answered = report.thresholds.is_empty().then(|| Case {
         name: "every request is answered well",
-        wrong: failed(faults == 0, format!("{faults} of {} were not", report.sent)),
+        wrong: failed(faults > 0, format!("{faults} of {} were not", report.sent)),
     });
-    folder::junit("load", limits.chain(answered))
+    let kept = !report.thresholds.iter().any(|checked| report.is_missed(checked));
+    let nothing = (kept && report.counts.good == 0).then(|| Case {
+        name: "any request is answered well",
+        wrong: Some((NonSuccessKind::Failure, "none was".into())),
+    });
+    let inconclusive = matches!(report.verdict(), Ok(Exit::Inconclusive)).then(|| Case {
+        name: "the run is conclusive",
+        wrong: Some((NonSuccessKind::Error, "this machine was too slow to make the load".into())),
+    });
+    folder::junit("load", limits.chain(answered).chain(nothing).chain(inconclusive))
 }
 
 /// Both kinds of latencies in the log format of HdrHistogram, in microseconds: `intended` counts from the time at which
@@ -218,10 +228,21 @@ pub(super) mod tests {
             unit: "ms".into(),
             passed,
         };
-        let report =
-            Report { thresholds: vec![checked("p99", false), checked("p50", true)], ..Report::default() };
+        let counts = Counts { good: 100, ..Counts::default() };
+        let report = Report {
+            counts,
+            thresholds: vec![checked("p99", false), checked("p50", true)],
+            ..Report::default()
+        };
         let xml = junit(&report).unwrap();
         assert!(xml.contains(r#"tests="2""#) && xml.contains(r#"failures="1""#), "{xml}");
         assert!(xml.contains("p99 700.0 ms, wanted at most 500.0 ms"), "{xml}");
+        // By the exit code this run says nothing, and so it does here.
+        let slow = Report { generator_was_slow: true, ..report };
+        assert_eq!(slow.verdict().unwrap(), Exit::Inconclusive);
+        let xml = junit(&slow).unwrap();
+        assert!(xml.contains(r#"failures="0""#) && xml.contains(r#"errors="1""#), "{xml}");
+        let unanswered = Report { counts: Counts::default(), thresholds: vec![checked("p50", true)], ..slow };
+        assert!(unanswered.verdict().is_err() && junit(&unanswered).unwrap().contains(r#"failures="1""#));
     }
 }

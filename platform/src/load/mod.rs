@@ -25,7 +25,7 @@ pub(crate) use files::tests::conforms;
 pub(crate) use report::Tally;
 pub use report::{Report, Second};
 pub use run::{LoadOptions, load};
-pub(crate) use run::{doors, fleet, images_or_sample, learn};
+pub(crate) use run::{doors, fleet, images_or_sample, learn, told};
 pub use schedule::{Pattern, Schedule, Stage, Towards, duration, stages};
 pub use thresholds::{Checked, Thresholds};
 

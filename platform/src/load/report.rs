@@ -27,6 +27,9 @@ pub struct Report {
     pub policy: Option<Policy>,
     pub doors: Vec<DoorReport>,
     pub images: Vec<String>,
+    /// Whether the same bytes were sent again, which a service may answer without reading them.
+    #[serde(default)]
+    pub repeats_bytes: bool,
     pub sent: u64,
     pub counts: Counts,
     /// Good answers a second, of those that came before the schedule's end.
@@ -151,14 +154,23 @@ impl Report {
         }
     }
 
+    /// What the service failed or answered wrongly, as far as that can be told: where this machine was too slow, what was not
+    /// sent is its own.
+    pub(super) fn errors_of_service(&self) -> u64 {
+        let own = if self.generator_was_slow { self.dropped } else { 0 };
+        self.counts.faults().saturating_sub(own)
+    }
+
+    /// Whether the service missed a limit: see [`Report::verdict`].
+    pub(super) fn is_missed(&self, checked: &Checked) -> bool {
+        let services_own = checked.name == ERRORS && number(self.errors_of_service()) > checked.limit;
+        !checked.passed && (!self.generator_was_slow || services_own)
+    }
+
     /// How it ended. Where this machine was too slow to make the load, latencies and rate are its own, and so are requests
     /// that it did not send: then only errors of the service can miss a limit.
     pub fn verdict(&self) -> Result<Exit> {
-        let services_own = |checked: &&Checked| {
-            let errors = self.counts.faults().saturating_sub(self.dropped);
-            !self.generator_was_slow || (checked.name == ERRORS && number(errors) > checked.limit)
-        };
-        let missed = self.thresholds.iter().filter(|checked| !checked.passed).filter(services_own);
+        let missed = self.thresholds.iter().filter(|checked| self.is_missed(checked));
         let missed: Vec<String> = missed.map(Checked::sentence).collect();
         if !missed.is_empty() {
             return Err(Error::unhealthy(missed.join("; "), "see which requests and doors: the report"));

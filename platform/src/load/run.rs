@@ -44,14 +44,14 @@ pub async fn load(host: &Host, options: &LoadOptions) -> Result<(Report, Folder)
     let step = host.events.step("ask", "ask once for each image", None);
     learn(&mut images, &doors, options.timeout, &step).await?;
     step.done();
-    let names = images.iter().map(|image| image.name.clone()).collect();
     let fleet = fleet(doors, images, options.policy, options.timeout)?;
-    let fleet = Arc::new(if options.repeats_bytes { fleet.with_repeated_bytes() } else { fleet });
+    let fleet = if options.repeats_bytes { fleet.with_repeated_bytes() } else { fleet };
     let (begun, begun_at) = (Timestamp::now(), SystemTime::now());
     let title = format!("about {:.0} requests", options.schedule.requests());
     let step = host.events.step("load", title, Some(options.schedule.lasting()));
     let tally = Mutex::new(Tally::new(&options.schedule));
     let clock = tokio::time::Instant::now();
+    let fleet = Arc::new(fleet.beginning_at(clock));
     let run = tokio::select! {
         run = open_watched(&fleet, options.schedule.offsets(), |sample| noted(&tally, |tally| tally.note(sample))) => run,
         () = fleet.look_after() => unreachable!("it never ends"),
@@ -60,10 +60,11 @@ pub async fn load(host: &Host, options: &LoadOptions) -> Result<(Report, Folder)
     let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut report = Report {
         schedule: Some(options.schedule.clone()),
-        policy: Some(options.policy),
+        policy: Some(fleet.policy()),
         doors: fleet.doors(),
         lost_tries: fleet.lost_tries(),
-        images: names,
+        images: fleet.image_names(),
+        repeats_bytes: options.repeats_bytes,
         ..Report::new(begun.to_string(), clock.elapsed(), &run, tally)
     };
     report.thresholds = options.thresholds.check(&report);
@@ -77,7 +78,7 @@ fn noted<T>(tally: &Mutex<Tally>, note: impl FnOnce(&mut Tally) -> T) -> T {
 }
 
 /// Tells every second how it goes; never ends.
-async fn told(tally: &Mutex<Tally>, begun: tokio::time::Instant, step: &Step) {
+pub(crate) async fn told(tally: &Mutex<Tally>, begun: tokio::time::Instant, step: &Step) {
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     loop {
         seconds.tick().await;

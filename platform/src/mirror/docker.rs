@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bollard::Docker;
+use bollard::auth::DockerCredentials;
 use bollard::body_try_stream;
 use bollard::container::LogOutput;
 use bollard::errors::Error as DockerError;
@@ -18,6 +19,8 @@ use futures_util::{StreamExt, TryStreamExt};
 use tokio_util::io::ReaderStream;
 
 use crate::error::{Doing, Error, Result};
+use crate::host::Host;
+use crate::registry::{self, Credentials, Registries};
 
 /// On everything in Docker that Platen made; the value says what it is.
 pub const LABEL: &str = "dev.platen";
@@ -67,8 +70,18 @@ pub async fn tag(docker: &Docker, image: &str, repo: &str, tag: &str) -> Result<
     docker.tag_image(image, Some(options)).await.doing(format!("tagging {image} as {repo}:{tag}"))
 }
 
-/// Pulls an image that Docker does not have.
-pub async fn ensure_image(docker: &Docker, reference: &str) -> Result<()> {
+/// A login as Docker and BuildKit take it.
+pub fn credentials(login: Credentials) -> DockerCredentials {
+    DockerCredentials {
+        username: Some(login.user),
+        password: Some(login.password),
+        serveraddress: Some(login.server),
+        ..DockerCredentials::default()
+    }
+}
+
+/// Pulls an image that Docker does not have, with this machine's login at its registry.
+pub async fn ensure_image(host: &Host, docker: &Docker, reference: &str) -> Result<()> {
     if found(docker.inspect_image(reference).await)
         .doing(format!("looking for the image {reference}"))?
         .is_some()
@@ -76,8 +89,10 @@ pub async fn ensure_image(docker: &Docker, reference: &str) -> Result<()> {
         return Ok(());
     }
     let options = CreateImageOptions { from_image: Some(reference.into()), ..CreateImageOptions::default() };
+    // A login that is of no use is none: what is public comes without.
+    let login = Registries::new(host)?.login(&registry::parse(reference)?).await.ok().flatten();
     let pulled: Vec<_> = docker
-        .create_image(Some(options), None, None)
+        .create_image(Some(options), None, login.map(credentials))
         .try_collect()
         .await
         .doing(format!("pulling {reference}"))?;

@@ -32,9 +32,10 @@ impl Mirror {
             let seconds = artifact.expected().as_secs();
             format!("build {} (about {seconds} s)", artifact.title())
         }));
-        let port = host.config.ports.registry;
-        if registry::answers(port).await {
-            planned.push(format!("push to 127.0.0.1:{port} what the mirror then holds and is not there"));
+        let ports = &host.config.ports;
+        if registry::answers(ports.registry).await {
+            let to = ports.local_registry();
+            planned.push(format!("push to {to} what the mirror then holds and is not there"));
         }
         Ok(planned)
     }
@@ -72,7 +73,7 @@ impl Mirror {
         let staged = self.store.stage()?;
         let (_, items) = transfer::opened(from, staged.path()).await?;
         step.done();
-        let (held, parts) = (self.held()?, self.cluster_parts(host)?);
+        let (held, parts) = (self.held(), self.cluster_parts(host)?);
         let plan = |item: &Item| {
             let name = &item.name;
             match parts.iter().find(|part| part.name == *name) {
@@ -102,7 +103,7 @@ mod tests {
         let given = dir.path().join("given");
         with_image(&given, "quay.io/a/b:v1");
         assert_eq!(mirror.plan_import(&host, &given).await.unwrap(), ["import quay.io/a/b:v1"]);
-        assert!(mirror.held().unwrap().is_empty());
+        assert!(mirror.held().is_empty());
         mirror.import(&host, &given).await.unwrap();
         let planned = mirror.plan_import(&host, &given).await.unwrap();
         assert!(planned[0].ends_with("in place of the one that is there"), "{planned:?}");

@@ -96,8 +96,8 @@ impl Mirror {
 
     /// What is to be exported, whole.
     pub(super) async fn exportable(&self, host: &Host) -> Result<(Vec<(Layout, Item)>, Vec<Part>)> {
-        self.verify(host, &[]).await?.verdict()?;
-        let (held, parts) = (self.held()?, self.cluster_parts(host)?);
+        self.whole(host).await?.verdict()?;
+        let (held, parts) = (self.held(), self.cluster_parts(host)?);
         if held.is_empty() && !parts.iter().any(Part::is_there) {
             return Err(Error::unhealthy(
                 "the mirror holds nothing that could be exported",
@@ -129,7 +129,7 @@ impl Mirror {
     /// Whether the mirror holds this machine's image of the service, brought from elsewhere.
     pub fn holds_service(&self, service: &Reference) -> Result<bool> {
         let name = carried(service);
-        let held = self.held()?;
+        let held = self.held();
         let Some((layout, item)) = held.iter().find(|(_, item)| item.name == name) else { return Ok(false) };
         let own = registry::Platform::linux(self.names.arch());
         let runs = |manifest: registry::Manifest| {

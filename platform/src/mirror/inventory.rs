@@ -6,8 +6,9 @@ use bollard::Docker;
 use serde::Serialize;
 
 use super::layout::{Item, Layout, Origin};
+use super::verify::Fault;
 use super::{Artifact, BUILD, CLUSTER, Mirror, STACK};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Images that the stack asks for and that cannot be built here: taken from an archive, or pulled.
 pub const NOT_BUILT: &[(&str, &str)] =
@@ -42,29 +43,58 @@ pub struct Listing {
     pub missing: usize,
 }
 
+/// A folder's layout and what is in it.
+type Contents = (Layout, Vec<Item>);
+
 impl Mirror {
     /// Each item that the mirror holds, with the layout that it lies in. What was brought comes before what was built
-    /// under the same name.
-    pub(super) fn held(&self) -> Result<Vec<(Layout, Item)>> {
-        let folders = self.store.folders();
-        let brought = folders.iter().filter(|name| name.starts_with(BROUGHT)).cloned();
-        let built = STACK.iter().map(|artifact| self.names.name(*artifact)).filter(|it| folders.contains(it));
+    /// under the same name. A folder that cannot be read holds nothing: [`Mirror::unreadable`].
+    pub(super) fn held(&self) -> Vec<(Layout, Item)> {
         let mut held = BTreeMap::new();
-        for folder in built.chain(brought) {
-            let layout = Layout::open(&self.store.path(&folder))?;
-            for mut item in layout.items()? {
+        for (folder, read) in self.read_folders() {
+            let Ok((layout, items)) = read else { continue };
+            for mut item in items {
                 item.artifact = Some(folder.clone()).filter(|folder| !folder.starts_with(BROUGHT));
                 held.insert(item.name.clone(), (layout.clone(), item));
             }
         }
-        Ok(held.into_values().collect())
+        held.into_values().collect()
+    }
+
+    /// The folders of items that cannot be read.
+    pub(super) fn unreadable(&self) -> Vec<Fault> {
+        let broken = self.read_folders().into_iter().filter_map(|(folder, read)| Some((folder, read.err()?)));
+        let fault = |(folder, error): (String, Error)| {
+            let built = STACK.iter().find(|artifact| self.names.name(**artifact) == folder);
+            let command = match built {
+                Some(artifact) => format!("cargo xtask mirror build {}", artifact.id()),
+                None => format!(
+                    "rm -r {}, then bring what was in it again: cargo xtask mirror import or pull",
+                    self.store.path(&folder).display()
+                ),
+            };
+            Fault { name: folder, digest: None, why: format!("cannot be read: {error}"), command }
+        };
+        broken.map(fault).collect()
+    }
+
+    /// What was built, then what was brought: each folder with what is in it.
+    fn read_folders(&self) -> Vec<(String, Result<Contents>)> {
+        let folders = self.store.folders();
+        let brought = folders.iter().filter(|name| name.starts_with(BROUGHT)).cloned();
+        let built = STACK.iter().map(|artifact| self.names.name(*artifact)).filter(|it| folders.contains(it));
+        let read = |folder: String| {
+            let read = Layout::opened(&self.store.path(&folder));
+            (folder, read)
+        };
+        built.chain(brought).map(read).collect()
     }
 
     /// What the stack needs and what else is there.
     pub async fn list(&self, docker: Option<&Docker>) -> Result<Listing> {
         let present = self.observe(docker).await?;
         let mut held: BTreeMap<String, (Layout, Item)> =
-            self.held()?.into_iter().map(|(layout, item)| (item.name.clone(), (layout, item))).collect();
+            self.held().into_iter().map(|(layout, item)| (item.name.clone(), (layout, item))).collect();
         let mut items = Vec::new();
         let parts: BTreeSet<&Artifact> = CLUSTER.iter().chain(BUILD).collect();
         for artifact in parts {
@@ -120,4 +150,40 @@ fn size(layout: &Layout, digest: &str) -> u64 {
     let Ok(manifest) = layout.manifest(digest) else { return 0 };
     let children: u64 = manifest.entries().iter().map(|entry| size(layout, &entry.digest)).sum();
     manifest.bytes.len() as u64 + manifest.blob_bytes() + children
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mirror::layout::tests::with_image;
+    use crate::mirror::pull::tests::mirror;
+
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_read_takes_nothing_from_the_others_and_is_named() {
+        let (_dir, host, mirror) = mirror();
+        let redis = mirror.names.name(Artifact::RedisImage);
+        with_image(&mirror.store.path(&redis), &mirror.expected_names(&[Artifact::RedisImage])[0].0);
+        let (cut, lost) = (mirror.names.name(Artifact::MariadbImage), format!("{BROUGHT}1-2"));
+        with_image(&mirror.store.path(&cut), "example.com/cut:1");
+        std::fs::write(mirror.store.path(&cut).join("index.json"), "{").unwrap();
+        std::fs::create_dir_all(mirror.store.path(&lost)).unwrap();
+
+        assert_eq!(mirror.held().len(), 1);
+        mirror.list(None).await.unwrap();
+        let verified = mirror.verify(&host, None, &[]).await.unwrap();
+        let told: Vec<_> = verified.faults.iter().map(|it| (it.name.clone(), it.command.clone())).collect();
+        assert_eq!(told[0], (cut, "cargo xtask mirror build mariadb".to_owned()));
+        assert!(told[1].0 == lost && told[1].1.contains("import"), "{told:?}");
+        let fault = mirror.fault_of(Artifact::MariadbImage).await.unwrap().unwrap();
+        assert!(fault.contains("index.json"), "{fault}");
+        assert_eq!(mirror.fault_of(Artifact::RedisImage).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn an_artifact_without_one_of_its_names_is_built_again() {
+        let (_dir, _host, mirror) = mirror();
+        with_image(&mirror.store.path(&mirror.names.name(Artifact::RedisImage)), "example.com/other:1");
+        let fault = mirror.fault_of(Artifact::RedisImage).await.unwrap().unwrap();
+        assert!(fault.contains("redis") && fault.contains("not in it"), "{fault}");
+    }
 }

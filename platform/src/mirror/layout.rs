@@ -113,6 +113,13 @@ impl Layout {
         ))
     }
 
+    /// A folder that is a layout, with its items.
+    pub fn opened(dir: &Path) -> Result<(Self, Vec<Item>)> {
+        let layout = Self::open(dir)?;
+        let items = layout.items()?;
+        Ok((layout, items))
+    }
+
     /// The items that have a name.
     pub fn items(&self) -> Result<Vec<Item>> {
         let path = self.dir.join(INDEX);

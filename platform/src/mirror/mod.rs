@@ -7,6 +7,7 @@ mod charts;
 pub(crate) mod docker;
 mod dry_run;
 mod export;
+mod fit;
 mod images;
 mod inventory;
 mod layout;
@@ -144,7 +145,7 @@ impl Mirror {
     /// The packaged chart of a stand-in, once [`Artifact::Charts`] is built; helm installs it by this path.
     pub fn chart(&self, chart: &str) -> Result<Option<PathBuf>> {
         let name = charts::reference(chart, &self.names);
-        let held = self.held()?;
+        let held = self.held();
         held.iter().find(|(_, item)| item.name == name).map_or(Ok(None), |(layout, item)| layout.chart(item))
     }
 
@@ -159,9 +160,12 @@ impl Mirror {
         self.names.name(Artifact::NodeImage)
     }
 
-    /// The image of the local registry.
-    pub fn registry_image(&self) -> String {
-        self.names.name(Artifact::RegistryImage)
+    /// What the local registry's container runs.
+    pub fn registry_image(&self, supply: Supply) -> String {
+        match supply {
+            Supply::Pull => registry::UPSTREAM_IMAGE.into(),
+            Supply::Source => self.names.name(Artifact::RegistryImage),
+        }
     }
 
     /// The image of the builder.
@@ -201,14 +205,8 @@ impl Mirror {
         if artifact.kind() != Kind::Layout || !self.store.folders().contains(&folder) {
             return Ok(None);
         }
-        let path = self.store.path(&folder);
-        transfer::blocking(move || {
-            let layout = Layout::open(&path)?;
-            let mut faults =
-                layout.items()?.into_iter().flat_map(|item| verify::look(&layout, &item, "").faults);
-            Ok(faults.next().map(|fault| fault.to_string()))
-        })
-        .await
+        let (path, names) = (self.store.path(&folder), self.expected_names(&[artifact]));
+        transfer::blocking(move || Ok(verify::fault_in(&path, &names))).await
     }
 
     async fn in_turn(&self, host: &Host, docker: Option<&Docker>, artifacts: &[Artifact]) -> Result<()> {
@@ -260,7 +258,7 @@ impl Mirror {
             }
             Artifact::RegistryImage => {
                 let programs = store.path(&names.name(Artifact::RegistryPrograms)).join("bin");
-                self.load(docker, images::registry(&self.registry_image(), &programs)).await
+                self.load(docker, images::registry(&self.registry_image(Supply::Source), &programs)).await
             }
             _ => Ok(()),
         }

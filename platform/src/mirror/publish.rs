@@ -1,7 +1,5 @@
 //! Items of the mirror into a registry, under their upstream paths: nodes ask it for images of any host.
 
-use std::path::Path;
-
 use bollard::Docker;
 use serde::Serialize;
 
@@ -43,7 +41,7 @@ impl Mirror {
 
     /// The items of these names; all where there are none.
     pub(super) fn held_of(&self, only: &[String]) -> Result<Vec<(Layout, Item)>> {
-        let held = self.held()?;
+        let held = self.held();
         if let Some(unknown) = only.iter().find(|name| !held.iter().any(|(_, item)| item.name == **name)) {
             return Err(Error::unhealthy(
                 format!("the mirror has no {unknown}"),
@@ -91,7 +89,7 @@ impl Mirror {
         if !super::registry::answers(port).await {
             return Ok(BuildReport { built, registry: None, published: Vec::new() });
         }
-        let registry = format!("127.0.0.1:{port}");
+        let registry = host.config.ports.local_registry();
         let step = host.events.step("mirror-publish", format!("pushing to {registry}"), None);
         let published = self.publish(&Registries::new(host)?, &registry, &[], &step).await?;
         step.done();
@@ -106,21 +104,20 @@ pub fn target(name: &str, registry: &str) -> Result<Reference> {
     Ok(Reference::with_tag(registry.into(), upstream.repository().into(), tag.into()))
 }
 
-/// Pushes one item; false where it was there.
+/// Pushes one item; false where it was there. Each blob is asked for: a registry may have lost one, and goes on telling the
+/// manifest.
 pub async fn push(registries: &Registries, to: &str, layout: &Layout, item: &Item) -> Result<bool> {
     let target = target(&item.name, to)?;
-    if registries.manifest(&target).await?.is_some_and(|there| there.digest == item.digest) {
-        return Ok(false);
-    }
     let manifest = layout.manifest(&item.digest)?;
+    let mut sent = false;
     for entry in manifest.entries() {
         let child = layout.manifest(&entry.digest)?;
-        push_blobs(registries, &target, layout, &child).await?;
-        registries.push_manifest(&at_digest(&target, &entry.digest), &child).await?;
+        sent |= push_blobs(registries, &target, layout, &child).await?;
+        sent |= push_manifest(registries, &at_digest(&target, &entry.digest), &child).await?;
     }
-    push_blobs(registries, &target, layout, &manifest).await?;
-    registries.push_manifest(&target, &manifest).await?;
-    Ok(true)
+    sent |= push_blobs(registries, &target, layout, &manifest).await?;
+    sent |= push_manifest(registries, &target, &manifest).await?;
+    Ok(sent)
 }
 
 async fn push_blobs(
@@ -128,23 +125,28 @@ async fn push_blobs(
     target: &Reference,
     layout: &Layout,
     manifest: &Manifest,
-) -> Result<()> {
+) -> Result<bool> {
+    let mut sent = false;
     for blob in manifest.blobs() {
         let path = layout.blob_path(&blob.digest);
-        ensure_there(&path, target, &blob.digest)?;
-        registries.push_blob_file(target, &blob.digest, &path).await?;
+        if path.is_file() {
+            sent |= registries.push_blob_file(target, &blob.digest, &path).await?;
+        } else if !registries.blob_exists(target, &blob.digest).await? {
+            return Err(Error::unhealthy(
+                format!("the mirror lacks the blob {} of {}", blob.digest, target.repository()),
+                "see all that is missing: cargo xtask mirror verify",
+            ));
+        }
     }
-    Ok(())
+    Ok(sent)
 }
 
-fn ensure_there(path: &Path, target: &Reference, digest: &str) -> Result<()> {
-    if path.is_file() {
-        return Ok(());
+async fn push_manifest(registries: &Registries, target: &Reference, manifest: &Manifest) -> Result<bool> {
+    if registries.manifest(target).await?.is_some_and(|there| there.digest == manifest.digest) {
+        return Ok(false);
     }
-    Err(Error::unhealthy(
-        format!("the mirror lacks the blob {digest} of {}", target.repository()),
-        "see all that is missing: cargo xtask mirror verify",
-    ))
+    registries.push_manifest(target, manifest).await?;
+    Ok(true)
 }
 
 #[cfg(test)]

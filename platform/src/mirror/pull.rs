@@ -51,13 +51,13 @@ pub fn upstream_chart(name: &str) -> Result<Reference> {
 /// Names and the digests that they must have.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Lock {
+pub(super) struct Lock {
     #[serde(default)]
-    digests: BTreeMap<String, String>,
+    pub(super) digests: BTreeMap<String, String>,
 }
 
 impl Lock {
-    fn read(path: &Path) -> Result<Self> {
+    pub(super) fn read(path: &Path) -> Result<Self> {
         match std::fs::read_to_string(path) {
             Ok(text) => toml::from_str(&text).map_err(|error| {
                 Error::malformed(path.display().to_string(), error, "restore it from git, or --update-lock")
@@ -168,14 +168,14 @@ impl Mirror {
     ) -> Result<Pulled> {
         let upstream = registry::parse(name)?;
         let asked = locked.map_or_else(|| upstream.clone(), |digest| at_digest(&upstream, digest));
-        let kept = locked.map_or(Ok(None), |digest| self.kept(name, digest))?;
+        let kept = locked.and_then(|digest| self.kept(name, digest));
         let whole = match kept {
             Some(kept) => kept,
             None => registries.require(&asked).await.map_err(|error| unreachable(name, &error))?,
         };
         let digest = whole.digest.clone();
         let chosen = chosen(name, &whole, platforms)?;
-        if self.has(name, &chosen.digest)? {
+        if self.has(name, &chosen.digest) {
             self.forget_others(name, &chosen.digest)?;
             return Ok(Pulled { name: name.into(), digest, pulled: false });
         }
@@ -206,25 +206,25 @@ impl Mirror {
                 "ask upstream what {name} is now, pull it where it is another, and write its digest into {LOCK}"
             )));
         };
-        let is_held = match self.kept(name, digest)? {
-            Some(whole) => self.has(name, &chosen(name, &whole, &options.platforms)?.digest)?,
+        let is_held = match self.kept(name, digest) {
+            Some(whole) => self.has(name, &chosen(name, &whole, &options.platforms)?.digest),
             None => false,
         };
         Ok((!is_held).then(|| format!("pull {name} at {digest}")))
     }
 
     /// What upstream has by this digest, where the mirror keeps it from an earlier pull of the name.
-    fn kept(&self, name: &str, digest: &str) -> Result<Option<Manifest>> {
-        let held = self.held()?;
+    fn kept(&self, name: &str, digest: &str) -> Option<Manifest> {
+        let held = self.held();
         let of_name = held.iter().filter(|(_, item)| item.name == name);
         let mut manifests = of_name.filter_map(|(layout, _)| layout.manifest(digest).ok());
-        Ok(manifests.find(|manifest| manifest.digest == digest))
+        manifests.find(|manifest| manifest.digest == digest)
     }
 
-    fn has(&self, name: &str, digest: &str) -> Result<bool> {
-        let held = self.held()?;
+    fn has(&self, name: &str, digest: &str) -> bool {
+        let held = self.held();
         let found = held.iter().find(|(_, item)| item.name == name && item.digest == digest);
-        Ok(found.is_some_and(|(layout, item)| super::verify::look(layout, item, "").faults.is_empty()))
+        found.is_some_and(|(layout, item)| super::verify::look(layout, item, "").faults.is_empty())
     }
 }
 

@@ -1,17 +1,18 @@
 //! Pulling from a strict registry inside the test, and pushing into one.
 
 use super::*;
+use crate::mirror::Names;
 use crate::mirror::layout::tests::with_image;
 use crate::mirror::publish::push;
 use crate::process::scripted::scripted;
 use crate::registry::Keyring;
 use crate::registry::double::{Double, Login};
 
-/// A mirror in a folder of its own.
+/// A mirror in a folder of its own, of the processor that the images of these tests are for.
 pub fn mirror() -> (tempfile::TempDir, Host, Mirror) {
     let dir = tempfile::tempdir().unwrap();
     let host = Host { processes: scripted(&[], []), ..Host::bare(dir.path()) };
-    let mirror = Mirror::new(&host).unwrap();
+    let mirror = Mirror { names: Names::pinned("amd64").unwrap(), ..Mirror::new(&host).unwrap() };
     (dir, host, mirror)
 }
 
@@ -79,7 +80,7 @@ async fn the_first_pull_writes_the_lock_and_the_second_has_nothing_to_do() {
     let again = mirror.pull_named(&host, &registries, &names, &options(false)).await.unwrap();
     assert!(!again[0].pulled);
     assert_eq!(double.asked("GET /v2/argoproj/argocd/blobs"), read);
-    assert!(mirror.verify(&host, &[]).await.unwrap().faults.is_empty());
+    assert!(mirror.verify(&host, None, &[]).await.unwrap().faults.is_empty());
 }
 
 #[tokio::test]
@@ -102,7 +103,7 @@ async fn what_is_held_by_the_locks_digest_is_asked_of_nobody() {
     let planned = mirror.plan_one(&lock(), &names[0], &other).unwrap().unwrap();
     assert!(planned.starts_with("pull ") && planned.contains("sha256:"), "{planned}");
     assert!(mirror.pull_named(&host, &registries, &names, &other).await.unwrap()[0].pulled);
-    assert_eq!(mirror.held().unwrap().len(), 1);
+    assert_eq!(mirror.held().len(), 1);
 }
 
 #[tokio::test]
@@ -118,7 +119,30 @@ async fn a_tag_that_moved_upstream_changes_nothing_until_the_lock_is_updated() {
     assert_eq!((locked[0].digest.as_str(), locked[0].pulled), (first.digest.as_str(), false));
     let updated = mirror.pull_named(&host, &registries, &names, &options(true)).await.unwrap();
     assert_eq!((updated[0].digest.as_str(), updated[0].pulled), (second.digest.as_str(), true));
-    assert_eq!(mirror.held().unwrap().len(), 1);
+    assert_eq!(mirror.held().len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_pulled_by_another_digest_than_the_locks_is_told_wherever_it_was_carried() {
+    let (_dir, host, mirror) = mirror();
+    let (_double, registries, names) = upstream(&host).await;
+    publish_index(&registries, &names[0], "one").await;
+    mirror.pull_named(&host, &registries, &names, &options(true)).await.unwrap();
+    let (carried, lock) = (host.root.join("carried"), std::fs::read_to_string(host.root.join(LOCK)).unwrap());
+    let service = registry::parse("localhost:1/platen/ocr-service:0123").unwrap();
+    let mut offline = host.clone();
+    offline.config.ports.registry = 1;
+    mirror.export(&offline, &registries, &service, &carried).await.unwrap();
+
+    let (_elsewhere, other, there) = super::tests::mirror();
+    there.import(&other, &carried).await.unwrap();
+    write_atomically(&other.root.join(LOCK), lock.as_bytes()).unwrap();
+    assert!(there.verify(&other, None, &[]).await.unwrap().faults.is_empty());
+    let moved = format!("[digests]\n\"{}\" = \"{}\"\n", names[0], registry::digest_of(b"another"));
+    write_atomically(&other.root.join(LOCK), moved.as_bytes()).unwrap();
+    let faults = there.verify(&other, None, &[]).await.unwrap().faults;
+    assert!(faults.len() == 1 && faults[0].why.contains("another digest"), "{faults:?}");
+    assert_eq!(faults[0].command, format!("cargo xtask mirror pull {}", names[0]));
 }
 
 #[tokio::test]
@@ -152,7 +176,7 @@ async fn a_pull_that_was_cut_off_goes_on_with_the_blobs_that_arrived() {
 
     let error = mirror.pull_named(&host, &registries, &names, &options(true)).await.unwrap_err();
     assert!(error.to_string().contains(&layer), "{error}");
-    assert!(mirror.held().unwrap().is_empty());
+    assert!(mirror.held().is_empty());
 
     double.content().blobs.insert(key, lost);
     mirror.pull_named(&host, &registries, &names, &options(true)).await.unwrap();
@@ -169,7 +193,7 @@ async fn a_blob_that_is_not_what_its_digest_says_is_not_kept() {
     let key = ("argoproj/argocd".to_owned(), child.blobs()[1].digest.clone());
     double.content().blobs.insert(key, "something else".into());
     assert!(mirror.pull_named(&host, &registries, &names, &options(true)).await.is_err());
-    assert!(mirror.held().unwrap().is_empty());
+    assert!(mirror.held().is_empty());
 }
 
 #[tokio::test]
@@ -195,6 +219,12 @@ async fn an_item_is_pushed_under_its_upstream_path_and_only_once() {
     assert_eq!(double.asked("PUT"), pushed);
     let found = registry::parse(&format!("{}/argoproj/argocd:v3.1.16", double.name())).unwrap();
     assert_eq!(registries.require(&found).await.unwrap().digest, item.digest);
+
+    let layer = layout.manifest(&item.digest).unwrap().blobs()[1].digest.clone();
+    let key = ("argoproj/argocd".to_owned(), layer);
+    double.content().blobs.remove(&key).unwrap();
+    assert!(push(&registries, &double.name(), &layout, &item).await.unwrap(), "the registry lost a blob");
+    assert!(double.content().blobs.contains_key(&key));
 }
 
 #[test]

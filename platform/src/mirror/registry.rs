@@ -14,6 +14,7 @@ use super::docker::{self, LABEL, found};
 use crate::engine;
 use crate::error::{Doing, Error, Result};
 use crate::host::Host;
+use crate::lock;
 use crate::ports;
 use crate::wait::{self, Seen};
 
@@ -78,13 +79,24 @@ fn classify(container: ContainerInspectResponse, image: &str, port: u16) -> Stat
     State::Running { networks }
 }
 
+async fn serves(docker: &Docker, image: &str, port: u16) -> Result<bool> {
+    Ok(matches!(observe(docker, image, port).await?, State::Running { .. }) && answers(port).await)
+}
+
 /// Makes the registry run and answer. True where something was changed.
 pub async fn ensure(host: &Host, docker: &Docker, image: &str) -> Result<bool> {
     let port = host.config.ports.registry;
-    if matches!(observe(docker, image, port).await?, State::Running { .. }) && answers(port).await {
+    if serves(docker, image, port).await? {
         return Ok(false);
     }
-    docker::ensure_image(docker, image).await?;
+    let path = host.cache.join("registry.lock");
+    let tell = || host.events.note("another run is making the local registry: waiting for it");
+    let _lock = lock::wait_for(&path, tell).await.doing(format!("locking {}", path.display()))?;
+    // That one may have made it just as it should be.
+    if serves(docker, image, port).await? {
+        return Ok(false);
+    }
+    docker::ensure_image(host, docker, image).await?;
     let networks = networks(docker).await?;
     docker::remove_container(docker, NAME).await?;
     free_port(docker, port).await?;

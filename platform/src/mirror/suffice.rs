@@ -36,9 +36,14 @@ impl Mirror {
         {
             found.faults.push(lacks(carried(service)));
         }
-        let mut names: Vec<String> = self.expected_names(wanted).into_iter().map(|(name, _)| name).collect();
+        let (held, expected) = (self.held(), self.expected_names(wanted));
+        let is_held = |name: &str| held.iter().any(|(_, item)| item.name == name);
+        // Its folder is there, and cannot be read.
+        let lost = expected.iter().filter(|it| present.has(&self.names, it.1) && !is_held(&it.0));
+        found.faults.extend(lost.map(|(name, _)| lacks(name.clone())));
+        let mut names: Vec<String> = expected.into_iter().map(|(name, _)| name).collect();
         names.extend(service.map(carried));
-        for (layout, item) in self.held()?.into_iter().filter(|(_, item)| names.contains(&item.name)) {
+        for (layout, item) in held.into_iter().filter(|(_, item)| names.contains(&item.name)) {
             let looked = transfer::blocking(move || Ok(super::verify::look(&layout, &item, CARRY))).await?;
             found.faults.extend(looked.faults);
         }
@@ -81,6 +86,18 @@ mod tests {
         }
         assert!(said.contains("platen.dev/platen/ocr-service:0123"), "{said}");
         assert!(!said.contains("node image"), "it is put together from files: {said}");
+        assert!(error.hint().unwrap().contains("mirror import"));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_does_not_suffice() {
+        let (_dir, host, mirror) = mirror();
+        let folder = mirror.names.name(Artifact::RedisImage);
+        std::fs::create_dir_all(mirror.store.path(&folder)).unwrap();
+        let present = mirror.observe(None).await.unwrap();
+        let error = mirror.must_suffice(&host, &present, &[Artifact::RedisImage], None).await.unwrap_err();
+        let redis = mirror.expected_names(&[Artifact::RedisImage]).remove(0).0;
+        assert!(error.to_string().contains(&redis), "{error}");
         assert!(error.hint().unwrap().contains("mirror import"));
     }
 

@@ -5,20 +5,21 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use oci_client::manifest::{
+    IMAGE_CONFIG_MEDIA_TYPE, IMAGE_LAYER_GZIP_MEDIA_TYPE, IMAGE_LAYER_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE,
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::fit::whole_of;
 use super::layout::{Item, Layout, Origin};
 use super::parts::{Part, is_part};
-use super::verify::look;
+use super::verify::{fault_in, look};
 use super::{Mirror, STACK, inventory::BROUGHT};
 use crate::error::{Doing, Error, Result};
 use crate::host::Host;
 use crate::registry::{self, Manifest, OciDescriptor, OciImageManifest, OciManifest};
 
-const IMAGE_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
-const LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// The first bytes of every gzip stream.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
@@ -85,13 +86,18 @@ impl Mirror {
         expected.iter().all(|(name, _)| all.iter().any(|it| it.name == *name)).then(|| (folder.clone(), all))
     }
 
-    /// Takes over what was built elsewhere as it would have been built here.
+    /// Takes over what was built elsewhere as it would have been built here, also in place of one that is damaged: where
+    /// nothing can be fetched it cannot be built again.
     fn take_built(&self, source: &Layout, folder: &str, items: &[Item]) -> Result<()> {
-        if !self.store.folders().contains(folder) {
+        let is_there = self.store.folders().contains(folder);
+        if !is_there || self.is_damaged(folder, items) {
             let staged = self.store.stage()?;
             let target = Layout::create(staged.path())?;
             for item in items {
                 copy(source, item, &target, Origin::Source)?;
+            }
+            if is_there {
+                self.store.discard(folder)?;
             }
             self.store.publish(staged, folder)?;
         }
@@ -99,13 +105,30 @@ impl Mirror {
         items.iter().try_for_each(|item| self.forget(&item.name, None))
     }
 
+    /// Whether the folder of an artifact lacks something of these.
+    fn is_damaged(&self, folder: &str, items: &[Item]) -> bool {
+        let Some(artifact) = STACK.iter().find(|artifact| self.names.name(**artifact) == folder) else {
+            return false;
+        };
+        let names: Vec<_> = items.iter().map(|item| (item.name.clone(), *artifact)).collect();
+        fault_in(&self.store.path(folder), &names).is_some()
+    }
+
     /// Takes one item over into a folder of its own.
     fn take(&self, source: &Layout, item: &Item) -> Result<()> {
         registry::parse(&item.name)?;
+        let narrowed = narrowed(source, item)?;
+        let taken = narrowed.clone().or_else(|| source.manifest(&item.digest).ok());
+        if let Some(why) = taken.and_then(|taken| self.foreign(source, &taken)) {
+            return Err(Error::usage(
+                format!("{} {why}", item.name),
+                format!("bring it for linux/{} from a machine that has it", self.names.arch()),
+            ));
+        }
         let staged = self.store.stage()?;
         let target = Layout::create(staged.path())?;
         let origin = if item.origin == Origin::Pulled { Origin::Pulled } else { Origin::Archive };
-        let digest = match narrowed(source, item)? {
+        let digest = match narrowed {
             None => {
                 copy(source, item, &target, origin)?;
                 item.digest.clone()
@@ -198,6 +221,11 @@ pub(super) fn copy(from: &Layout, item: &Item, to: &Layout, origin: Origin) -> R
     must_be_whole(from, item)?;
     let manifest = from.manifest(&item.digest)?;
     copy_tree(from, &manifest, to)?;
+    if origin == Origin::Pulled
+        && let Some(whole) = whole_of(from, &manifest)?
+    {
+        to.put(&whole.media_type, &whole.bytes)?;
+    }
     to.add_made(&item.name, origin, item.artifact.as_deref(), &manifest)
 }
 
@@ -267,6 +295,7 @@ fn unpacked(archive: &Path, dir: &Path) -> Result<Layout> {
     tar::Archive::new(reader).unpack(&content).map_err(|error| {
         Error::malformed(archive.display().to_string(), error, "give a tar of `docker save`, whole")
     })?;
+    must_stay_inside(&content)?;
     if let Ok(layout) = Layout::open(&content)
         && !layout.items()?.is_empty()
     {
@@ -279,6 +308,26 @@ fn unpacked(archive: &Path, dir: &Path) -> Result<Layout> {
         ),
         other => other,
     })
+}
+
+/// A link of an archive leads to something in it: through one that leads out, a file of this machine would be taken for an
+/// image's.
+fn must_stay_inside(content: &Path) -> Result<()> {
+    let doing = || format!("looking into {}", content.display());
+    let root = content.canonicalize().doing(doing())?;
+    for entry in walkdir::WalkDir::new(content) {
+        let entry = entry.map_err(std::io::Error::from).doing(doing())?;
+        let is_inside = || entry.path().canonicalize().is_ok_and(|leads| leads.starts_with(&root));
+        if entry.path_is_symlink() && !is_inside() {
+            let name = entry.path().strip_prefix(content).unwrap_or(entry.path()).display();
+            return Err(Error::malformed(
+                "the archive",
+                format!("its link {name} leads out of it"),
+                "save it again",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// What `docker save` writes beside the layers.
@@ -299,18 +348,19 @@ fn from_docker(content: &Path, target: &Path) -> Result<Layout> {
     for image in saved {
         let config =
             std::fs::read(inside(content, &image.config)?).doing("reading the image's configuration")?;
-        let config = layout.put(IMAGE_CONFIG, &config)?;
+        let config = layout.put(IMAGE_CONFIG_MEDIA_TYPE, &config)?;
         let layers: Result<Vec<OciDescriptor>> = image
             .layers
             .iter()
             .map(|layer| {
                 let path = inside(content, layer)?;
                 let bytes = std::fs::read(&path).doing(format!("reading {}", path.display()))?;
-                layout.put(if bytes.starts_with(&GZIP) { LAYER_GZIP } else { LAYER }, &bytes)
+                let is_gzip = bytes.starts_with(&GZIP);
+                layout.put(if is_gzip { IMAGE_LAYER_GZIP_MEDIA_TYPE } else { IMAGE_LAYER_MEDIA_TYPE }, &bytes)
             })
             .collect();
         let manifest = OciImageManifest {
-            media_type: Some("application/vnd.oci.image.manifest.v1+json".into()),
+            media_type: Some(OCI_IMAGE_MEDIA_TYPE.into()),
             config,
             layers: layers?,
             ..OciImageManifest::default()

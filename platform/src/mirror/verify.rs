@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 
+use bollard::Docker;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::layout::{Item, Layout};
-use super::{Artifact, Kind, Mirror, charts};
+use super::{Artifact, Kind, Mirror, Present, charts};
 use crate::error::{Doing, Error, Result};
 use crate::host::Host;
 
@@ -61,18 +62,39 @@ impl Verified {
 }
 
 impl Mirror {
-    /// Looks at everything that the mirror must hold for `wanted`, and at every other item that it holds.
-    pub async fn verify(&self, host: &Host, wanted: &[Artifact]) -> Result<Verified> {
+    /// Looks at everything that the mirror must hold for `wanted`, and at every other item that it holds: whether it is
+    /// there, whole, for this machine's processor, and as the lock has it.
+    pub async fn verify(
+        &self,
+        host: &Host,
+        docker: Option<&Docker>,
+        wanted: &[Artifact],
+    ) -> Result<Verified> {
+        let mut verified = self.whole(host).await?;
+        verified.faults.extend(self.absent(&self.observe(docker).await?, wanted));
+        verified.faults.extend(self.misfits(host)?);
+        Ok(verified)
+    }
+
+    /// What of `wanted` is not here.
+    fn absent(&self, present: &Present, wanted: &[Artifact]) -> Vec<Fault> {
+        let held = self.held();
+        let fault = |name: String, artifact: Artifact| {
+            let command = format!("cargo xtask mirror build {}", artifact.id());
+            Fault { name, digest: None, why: "is not in the mirror".into(), command }
+        };
+        let is_part = |it: &&Artifact| it.kind() != Kind::Layout && !present.has(&self.names, **it);
+        let parts = wanted.iter().filter(is_part).map(|it| fault(self.names.name(*it), *it));
+        let names = self.expected_names(wanted).into_iter();
+        let names = names.filter(|(name, _)| !held.iter().any(|(_, item)| item.name == *name));
+        parts.chain(names.map(|(name, artifact)| fault(name, artifact))).collect()
+    }
+
+    /// Looks at every blob of every item that the mirror holds.
+    pub(super) async fn whole(&self, host: &Host) -> Result<Verified> {
         let step = host.events.step("mirror-verify", "verifying the mirror", None);
-        let (held, expected) = (self.held()?, self.expected_names(wanted));
-        let mut verified = Verified::default();
-        for (name, artifact) in &expected {
-            if !held.iter().any(|(_, item)| item.name == *name) {
-                let command = format!("cargo xtask mirror build {}", artifact.id());
-                let why = "is not in the mirror".to_owned();
-                verified.faults.push(Fault { name: name.clone(), digest: None, why, command });
-            }
-        }
+        let held = self.held();
+        let mut verified = Verified { faults: self.unreadable(), ..Verified::default() };
         let total = held.len() as u64;
         for (done, (layout, item)) in held.into_iter().enumerate() {
             step.progress(item.name.clone(), Some(done as u64), Some(total));
@@ -100,7 +122,7 @@ impl Mirror {
     }
 
     /// What brings an item back.
-    fn mends(&self, item: &Item) -> String {
+    pub(super) fn mends(&self, item: &Item) -> String {
         let made = self.expected_names(super::STACK).into_iter().find(|(name, _)| *name == item.name);
         match (item.origin, made) {
             (super::Origin::Source, Some((_, artifact))) => {
@@ -110,6 +132,19 @@ impl Mirror {
             _ => "cargo xtask mirror import ARCHIVE, with the archive it came from".into(),
         }
     }
+}
+
+/// What is wrong with the folder of an artifact, which must hold these names; nothing where it is whole.
+pub fn fault_in(folder: &Path, names: &[(String, Artifact)]) -> Option<String> {
+    let (layout, items) = match Layout::opened(folder) {
+        Ok(opened) => opened,
+        Err(error) => return Some(error.to_string()),
+    };
+    if let Some((name, _)) = names.iter().find(|(name, _)| !items.iter().any(|item| item.name == *name)) {
+        return Some(format!("{name} is not in it"));
+    }
+    let mut faults = items.iter().flat_map(|item| look(&layout, item, "").faults);
+    faults.next().map(|fault| fault.to_string())
 }
 
 /// One item with all that it refers to.

@@ -124,10 +124,9 @@ impl Mirror {
 
     /// Makes the nodes of a cluster ask the local registry for images of every host. Its nodes must be containers of
     /// this machine's Docker; the registry is put into their network.
-    pub async fn wire(&self, host: &Host, context: &str) -> Result<Wired> {
+    pub async fn wire(&self, host: &Host, supply: Supply, context: &str) -> Result<Wired> {
         let Reached { ready, names, networks } = reach(host, context).await?;
-        let supply = Supply::decide(host).await?;
-        registry::ensure(host, &ready.docker, &crate::images::registry_image(self, supply)).await?;
+        registry::ensure(host, &ready.docker, &self.registry_image(supply)).await?;
         for network in &networks {
             registry::connect(&ready.docker, network).await?;
         }

@@ -17,7 +17,7 @@ const USER: &str = "REGISTRY_USER";
 const PASSWORD: &str = "REGISTRY_PASSWORD";
 const EMAIL: &str = "REGISTRY_EMAIL";
 /// Docker's configuration keeps Docker Hub's login under this name.
-const HUB_KEY: &str = "https://index.docker.io/v1/";
+pub const HUB_KEY: &str = "https://index.docker.io/v1/";
 
 /// A login at one registry.
 #[derive(Clone, PartialEq, Eq)]
@@ -39,6 +39,25 @@ impl Credentials {
     /// `server` as a registry is named anywhere: with or without a scheme.
     pub fn new(server: &str, user: String, password: String, email: Option<String>) -> Self {
         Self { server: bare(server).to_owned(), user, password, email }
+    }
+
+    /// A login that was given without its password, which stands in `.env` or in the environment.
+    pub fn with_password_variable(
+        host: &Host,
+        server: &str,
+        user: String,
+        email: Option<String>,
+    ) -> Result<Self> {
+        let password = variables(host)?(PASSWORD).filter(|password| !password.is_empty());
+        let password = password.ok_or_else(|| {
+            Error::usage(
+                format!("{user} needs a password at the registry {server}"),
+                format!(
+                    "set {PASSWORD} in .env or in the environment, or pass it on: --registry-password-stdin"
+                ),
+            )
+        })?;
+        Ok(Self::new(server, user, password, email))
     }
 
     pub(super) fn auth(&self) -> RegistryAuth {
@@ -71,18 +90,15 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// Those of this machine: what the command was given, `.env` and the environment (which goes before), then Docker's
-    /// configuration.
+    /// Those of this machine: what the command was given, else `.env` and the environment (which goes before), then
+    /// Docker's configuration. Beside a login that was given the variables are not asked: the password among them may
+    /// belong to that one, and must go to no other registry.
     pub fn of(host: &Host) -> Result<Self> {
-        let named =
-            host.login.clone().into_iter().chain(Credentials::of_variables(variables(host)?)?).collect();
+        let named = match &host.login {
+            Some(given) => vec![given.clone()],
+            None => Credentials::of_variables(variables(host)?)?.into_iter().collect(),
+        };
         Ok(Self { named, docker: docker_configuration() })
-    }
-
-    /// A login that the user gave, then Docker's configuration. The variables are not asked: the password among them
-    /// may belong to that login.
-    pub fn given(credentials: Credentials) -> Self {
-        Self { named: vec![credentials], docker: docker_configuration() }
     }
 
     /// Only these.
@@ -143,12 +159,17 @@ fn docker(configuration: &Path, registry: &str) -> Result<Option<Credentials>> {
             Ok(None)
         }
         Err(failure) => Err(Error::machine(
-            format!(
-                "Docker's configuration has no usable login for {registry}: {}",
-                failure.to_string().trim()
-            ),
+            format!("Docker's configuration has no usable login for {registry}: {}", why(&failure)),
             format!("log in again: docker login {registry}; or set {SERVER}, {USER} and {PASSWORD} in .env"),
         )),
+    }
+}
+
+/// What a helper writes to its standard output is secrets, also where it fails.
+fn why(failure: &Failure) -> String {
+    match failure {
+        Failure::HelperFailure { helper, stderr, .. } => format!("{helper} failed: {}", stderr.trim()),
+        other => other.to_string(),
     }
 }
 
@@ -217,6 +238,34 @@ mod tests {
         let (_folder, keyring) = of_docker(r#"{"auths": {"https://r.example": {"auth": "bWU6c2VjcmV0"}}}"#);
         assert_eq!(keyring.find("r.example").unwrap().unwrap().user, "me");
         assert_eq!(keyring.find("other.example").unwrap(), None);
+    }
+
+    #[test]
+    fn what_a_helper_printed_is_never_told() {
+        let failure = Failure::HelperFailure {
+            helper: "docker-credential-x".into(),
+            stdout: "hunter2".into(),
+            stderr: "the keychain is locked\n".into(),
+        };
+        assert_eq!(why(&failure), "docker-credential-x failed: the keychain is locked");
+    }
+
+    #[test]
+    fn a_login_by_flags_needs_no_variables_but_its_password() {
+        let root = tempfile::tempdir().unwrap();
+        // To the variables alone this is half a login.
+        std::fs::write(root.path().join(".env"), "REGISTRY_PASSWORD=secret\n").unwrap();
+        let host = Host::bare(root.path());
+        let error = Keyring::of(&host).unwrap_err();
+        assert!(error.to_string().contains("REGISTRY_SERVER"), "{error}");
+        let given = Credentials::with_password_variable(&host, "r.example", "me".into(), None).unwrap();
+        assert_eq!(given.password, "secret");
+        let keyring = Keyring::of(&Host { login: Some(given.clone()), ..host }).unwrap();
+        assert_eq!(keyring.find("r.example").unwrap(), Some(given));
+        let without = Host::bare(root.path().join("elsewhere"));
+        let error =
+            Credentials::with_password_variable(&without, "r.example", "me".into(), None).unwrap_err();
+        assert!(error.hint().unwrap().contains("REGISTRY_PASSWORD"), "{error}");
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub struct Content {
     pub log: Vec<String>,
     /// After so many more uploads it has no space left.
     pub space_for: Option<usize>,
+    /// It lists no more tags at once, however many are asked for.
+    pub tags_at_once: Option<usize>,
 }
 
 #[derive(Clone)]
@@ -138,6 +140,7 @@ impl Content {
             tags.retain(|tag| *tag > last.as_str());
         }
         tags.truncate(query.get("n").map_or(usize::MAX, |n| n.parse().unwrap()));
+        tags.truncate(self.tags_at_once.unwrap_or(usize::MAX));
         reply(StatusCode::OK, &[], serde_json::json!({"name": repository, "tags": tags}).to_string())
     }
 

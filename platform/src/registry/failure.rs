@@ -87,7 +87,8 @@ pub fn told(error: &Oci, reference: &Reference, doing: &str, scheme: &str, has_c
                 reference.repository()
             ),
             format!(
-                "log in again: docker login {registry}; or set REGISTRY_USER and REGISTRY_PASSWORD in .env"
+                "log in again: docker login {registry}; or set REGISTRY_SERVER={registry}, REGISTRY_USER and \
+                 REGISTRY_PASSWORD in .env"
             ),
         ),
         Cause::Unauthorized => Error::machine(

@@ -24,7 +24,7 @@ pub use oci_client::manifest::{
 use oci_client::secrets::RegistryAuth;
 
 pub use copy::Copied;
-pub use credentials::{Credentials, Keyring};
+pub use credentials::{Credentials, HUB_KEY, Keyring};
 pub use manifest::{Manifest, Platform, PlatformManifest, digest_of};
 
 use crate::error::{Error, Result};
@@ -73,6 +73,14 @@ impl Registries {
         &self.keyring
     }
 
+    /// The login at the reference's registry.
+    pub async fn login(&self, reference: &Reference) -> Result<Option<Credentials>> {
+        let (keyring, asked) = (self.keyring.clone(), reference.registry().to_owned());
+        // A credential helper is a process, and may wait for the user's keychain.
+        let found = tokio::task::spawn_blocking(move || keyring.find(&asked)).await;
+        found.map_err(|error| Error::machine(format!("no login can be looked for: {error}"), ""))?
+    }
+
     /// The client of one registry, with its credentials.
     async fn client(&self, reference: &Reference) -> Result<(Client, RegistryAuth)> {
         let registry = reference.resolve_registry();
@@ -80,12 +88,8 @@ impl Registries {
         if let Some(known) = known {
             return Ok(known);
         }
-        let (keyring, asked) = (self.keyring.clone(), reference.registry().to_owned());
-        // A credential helper is a process, and may wait for the user's keychain.
-        let found = tokio::task::spawn_blocking(move || keyring.find(&asked)).await;
-        let found =
-            found.map_err(|error| Error::machine(format!("no login can be looked for: {error}"), ""))?;
-        let auth = found?.map_or(RegistryAuth::Anonymous, |credentials| credentials.auth());
+        let found = self.login(reference).await?;
+        let auth = found.map_or(RegistryAuth::Anonymous, |credentials| credentials.auth());
         let client = self.connect(registry)?;
         client.store_auth_if_needed(registry, &auth).await;
         if let Ok(mut clients) = self.clients.lock() {

@@ -32,11 +32,11 @@ impl Registries {
                 Err(error) if cause(&error) == Cause::NotFound => break,
                 Err(error) => return Err(self.told(&error, repository, "listing tags")),
             };
-            let more = page.len() == PAGE;
-            tags.extend(page);
-            if !more {
+            // A registry may list fewer than were asked for and have more; one that heeds no `last` lists the same again.
+            if page.is_empty() || page.last() == last.as_ref() {
                 break;
             }
+            tags.extend(page);
         }
         tags.sort();
         tags.dedup();
@@ -100,6 +100,16 @@ impl Registries {
         let (client, _) = self.client(repository).await?;
         let found = client.blob_exists(repository, digest).await;
         found.map_err(|error| self.told(&error, repository, &format!("looking for the blob {digest}")))
+    }
+
+    /// The first blob of an image that the registry has lost; it goes on telling the manifest then.
+    pub async fn lacks(&self, repository: &Reference, manifest: &Manifest) -> Result<Option<String>> {
+        for blob in manifest.blobs() {
+            if !self.blob_exists(repository, &blob.digest).await? {
+                return Ok(Some(blob.digest.clone()));
+            }
+        }
+        Ok(None)
     }
 
     /// A small blob, whole in memory, checked against its digest.

@@ -188,13 +188,25 @@ fn a_platform_is_read_and_shown_as_oci_writes_it() {
     }
 }
 
-/// The source build's own registry: what the double claims, it does too.
 #[tokio::test]
-async fn the_real_registry_takes_what_the_double_takes() {
+async fn tags_are_listed_to_the_end_however_few_a_registry_gives_at_once() {
+    let double = Double::start(Login::None).await;
+    let registries = registries([]);
+    let reference = parse(&format!("{}/platen/ocr:1", double.name())).unwrap();
+    for tag in ["1", "2", "3"] {
+        push_index(&registries, &at_tag(&reference, tag), &["amd64"]).await;
+    }
+    double.content().tags_at_once = Some(2);
+    assert_eq!(registries.tags(&reference).await.unwrap(), ["1", "2", "3"]);
+}
+
+/// The source build's own registry: what the double claims, it does too. Nothing is built for a unit test, and without that
+/// program nothing is shown here; the end-to-end tests have a registry always.
+#[tokio::test]
+async fn a_registry_that_the_source_build_made_here_if_it_did_takes_what_the_double_takes() {
     let home = std::env::var("HOME").unwrap_or_default();
     let folders = std::fs::read_dir(format!("{home}/.cache/platen/mirror")).into_iter().flatten().flatten();
     let mut programs = folders.map(|entry| entry.path().join("bin/registry"));
-    // Only where `up` built it: nothing is built for a unit test.
     let Some(program) = programs.find(|program| program.is_file()) else { return };
     let dir = tempfile::tempdir().unwrap();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

@@ -19,13 +19,19 @@ const SOURCES: [&str; 5] =
 /// What below them has no part in the result.
 const IGNORED: [&str; 3] = ["tests", "benches", "examples"];
 
+/// Also what editors and shells leave beside the sources, as `.env` and swap files: it must not get into an image.
+fn is_ignored(entry: &walkdir::DirEntry) -> bool {
+    let name = entry.file_name().to_string_lossy();
+    let is_leftover = name.starts_with('.') || name.ends_with('~');
+    entry.depth() > 0 && (is_leftover || IGNORED.contains(&&*name))
+}
+
 /// The files that the service is built from, sorted, relative to `root`.
 pub fn source_files(root: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for source in SOURCES {
         let walk = walkdir::WalkDir::new(root.join(source)).sort_by_file_name().into_iter();
-        let wanted = walk.filter_entry(|entry| !IGNORED.iter().any(|name| entry.file_name() == *name));
-        for entry in wanted {
+        for entry in walk.filter_entry(|entry| !is_ignored(entry)) {
             match entry {
                 Ok(entry) if entry.file_type().is_file() => {
                     files.push(entry.path().strip_prefix(root).unwrap_or(entry.path()).to_owned());
@@ -79,5 +85,33 @@ mod tests {
         let before = inputs_hash(dir.path()).unwrap();
         std::fs::write(dir.path().join("ocr-service/tests/new.rs"), "").unwrap();
         assert_eq!(inputs_hash(dir.path()).unwrap(), before);
+    }
+
+    #[test]
+    fn what_editors_leave_beside_a_source_is_none() {
+        let dir = project();
+        let before = source_files(dir.path()).unwrap();
+        for left in [".env", "src/.main.rs.swp", "src/main.rs~"] {
+            std::fs::write(dir.path().join("ocr-service").join(left), "PASSWORD=hunter2").unwrap();
+        }
+        assert_eq!(source_files(dir.path()).unwrap(), before);
+    }
+
+    /// Of this very checkout: Docker and `cargo xtask build` are to make the image of the same files.
+    #[test]
+    fn what_dockerignore_admits_is_what_the_image_is_made_of() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let text = std::fs::read_to_string(root.join(".dockerignore")).unwrap();
+        let admitted: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix('!')).collect();
+        let files = source_files(root).unwrap();
+        // Docker hands these over by itself.
+        let by_itself = ["ocr-service/Dockerfile", ".dockerignore"].map(Path::new);
+        for file in files.iter().filter(|file| !by_itself.contains(&file.as_path())) {
+            assert!(admitted.iter().any(|path| file.starts_with(path)), "{}", file.display());
+        }
+        // The bundle is the machine's own, and no source.
+        for path in admitted.into_iter().filter(|path| *path != "ca-certificates.crt") {
+            assert!(files.iter().any(|file| file.starts_with(path)), "{path}");
+        }
     }
 }

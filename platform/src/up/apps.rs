@@ -18,6 +18,7 @@ use super::spread;
 use crate::cluster::Endpoint;
 use crate::cluster::client::client;
 use crate::cluster::doors;
+use crate::cluster::objects::NodeFacts;
 use crate::config::ChartSource;
 use crate::diagnose::{self, Scope};
 use crate::error::{Doing, Error, Result};
@@ -25,10 +26,10 @@ use crate::event::Step;
 use crate::gitops::{self, GitOps, Owned};
 use crate::helm::{Chart, Helm, Release, Upgrade};
 use crate::host::Host;
-use crate::images::preflight::{self, NodeFacts};
+use crate::images::preflight;
 use crate::manifests;
 use crate::observe::operator;
-use crate::registry::{Reference, Registries};
+use crate::registry::{Keyring, Reference, Registries};
 use crate::tools::{self, Tool};
 
 /// Pods start within seconds once their image is there; three nodes on two cores take their time.
@@ -73,9 +74,10 @@ impl Apps {
         Self { mirror: Some(mirror), ..self }
     }
 
-    /// Images as the nodes find them.
-    fn registries(&self) -> Result<Registries> {
-        Ok(Registries::new(&self.host)?.behind(self.mirror.as_deref()))
+    /// Images as the nodes find them, with no other login than theirs.
+    pub(super) async fn registries(&self, image: &Reference, client: &kube::Client) -> Result<Registries> {
+        let logins = Keyring::only(self.secrets().of_nodes(image, client).await?);
+        Ok(Registries::with_keyring(&self.host, logins).behind(self.mirror.as_deref()))
     }
 
     pub fn to_install(why: impl Into<String>) -> Action {
@@ -128,7 +130,7 @@ impl Apps {
     pub async fn deploy(&self, image: &Reference, set: Option<Value>, tell: &Step) -> Result<String> {
         let helm = self.helm(tools::ensure(&self.host, Tool::Helm).await?);
         let client = client(&self.context).await?;
-        let registries = self.registries()?;
+        let registries = self.registries(image, &client).await?;
         tell.message("comparing the images with the nodes");
         let upgrade = self.upgrade(image, &client, set.as_ref()).await?;
         self.delivery.check(&upgrade.values)?;
@@ -195,7 +197,7 @@ impl Apps {
             }
             Deploy::Back => {
                 let done = format!("{context} serves again what it served before");
-                Ok(Outcome { done, version: self.roll_back(tell).await? })
+                Ok(Outcome { done, version: self.roll_back(image, tell).await? })
             }
         }
     }
@@ -206,7 +208,7 @@ impl Apps {
         let client = client(&self.context).await?;
         let upgrade = self.upgrade(image, &client, set).await?;
         self.delivery.check(&upgrade.values)?;
-        preflight(&helm, &client, &self.registries()?, &upgrade).await?;
+        preflight(&helm, &client, &self.registries(image, &client).await?, &upgrade).await?;
         self.differs(&self.brought(&helm, &client, &upgrade, set.cloned())).await
     }
 
@@ -370,8 +372,17 @@ async fn preflight(
     upgrade: &Upgrade,
 ) -> Result<String> {
     let manifests = helm.template(&upgrade.release, &upgrade.chart, &upgrade.values).await?;
+    check_images(client, registries, &manifests).await?;
+    Ok(manifests)
+}
+
+/// An error where an image of these manifests would not start on a node that may run it.
+pub(super) async fn check_images(
+    client: &kube::Client,
+    registries: &Registries,
+    manifests: &str,
+) -> Result<()> {
     let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await;
     let nodes: Vec<NodeFacts> = nodes.doing("listing the nodes")?.items.iter().map(NodeFacts::of).collect();
-    preflight::check(registries, &manifests, &nodes).await?;
-    Ok(manifests)
+    preflight::check(registries, manifests, &nodes).await
 }

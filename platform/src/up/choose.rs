@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::record::UpRecord;
+use super::record::{UpRecord, read_record};
 use crate::cluster::kind::Kind;
 use crate::config::{ImageSource, ProfileName, ProviderChoice};
 use crate::engine;
@@ -142,11 +142,25 @@ pub(super) async fn choose_for(host: &Host, recorded: Option<UpRecord>) -> Resul
     choose(cluster.provider, cluster.context.as_deref(), &seen)
 }
 
+/// Where images come from: as the profile's cluster was made, where nothing else is asked for. To decide it anew, by what
+/// answers today, would replace the registry that its nodes ask, and the builder.
+pub async fn supply(host: &Host) -> Result<Supply> {
+    let recorded = match host.config.images.source {
+        ImageSource::Auto => read_record(host, &host.config.cluster.profile)?,
+        ImageSource::Pull | ImageSource::Source | ImageSource::Mirror => None,
+    };
+    match recorded.and_then(|recorded| recorded.choice.target.images()) {
+        Some(made) => Ok(made),
+        None => Supply::decide(host).await,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Exit;
     use crate::config::{NodeCount, PortsConfig};
+    use crate::up::record::write_record;
 
     const NOTHING: Seen =
         Seen { recorded: None, docker_answers: false, minikube: false, supply: Supply::Source };
@@ -192,6 +206,19 @@ mod tests {
         let seen = Seen { supply: Supply::Pull, ..recorded(KIND) };
         let error = choose(ProviderChoice::Kind, None, &seen).unwrap_err();
         assert!(error.to_string().contains("built from source"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn images_go_on_coming_from_where_the_profiles_cluster_has_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut host = Host::bare(dir.path());
+        for images in [Supply::Source, Supply::Pull] {
+            let choice = Choice { target: Target::Kind { images }, because: String::new() };
+            write_record(&host, &choice).unwrap();
+            assert_eq!(supply(&host).await.unwrap(), images);
+        }
+        host.config.images.source = ImageSource::Source;
+        assert_eq!(supply(&host).await.unwrap(), Supply::Source, "what is asked for goes before");
     }
 
     #[test]

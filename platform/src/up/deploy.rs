@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::record::lock_profile;
 use super::recorded;
+use crate::chaos;
 use crate::error::Result;
 use crate::gitops;
 use crate::host::Host;
@@ -85,6 +86,7 @@ pub async fn roll_back(host: &Host) -> Result<DeployReport> {
 async fn run(host: &Host, what: &Deploy, title: &str) -> Result<DeployReport> {
     let begun = Instant::now();
     let _lock = lock_profile(host)?;
+    chaos::warn_of_left(host);
     let (_, provider) = recorded(host)?;
     let step = host.events.step("deploy", title, None);
     let Outcome { done, version } = provider.deploy(what, &step).await?;

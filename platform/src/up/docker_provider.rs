@@ -15,6 +15,7 @@ use super::stack::{self, Component, Stack};
 use crate::cluster::containers::others_exist;
 use crate::cluster::{ClusterState, Endpoint, NodeState};
 use crate::config::ImageSource;
+use crate::engine;
 use crate::error::Result;
 use crate::event::Step;
 use crate::host::Host;
@@ -23,7 +24,6 @@ use crate::mirror::{self, Artifact, Mirror, Supply, registry};
 use crate::registry::Reference;
 use crate::room::Needs;
 use crate::status::{StatusReport, kubernetes_status};
-use crate::{engine, service};
 
 pub struct DockerProvider<M> {
     host: Host,
@@ -36,9 +36,7 @@ pub struct DockerProvider<M> {
 
 impl<M: Maker> DockerProvider<M> {
     pub fn new(host: &Host, supply: Supply) -> Result<Self> {
-        let inputs = service::inputs_hash(&host.root)?;
-        let image = images::service_image(&images::local_registry(&host.config), &inputs);
-        let mirror = Mirror::new(host)?;
+        let (image, mirror) = (images::own_image(host)?, Mirror::new(host)?);
         Ok(Self { host: host.clone(), mirror, image, supply, recreate: false, maker: PhantomData })
     }
 
@@ -99,7 +97,7 @@ impl<M: Maker> DockerProvider<M> {
     }
 
     fn registry_image(&self) -> String {
-        images::registry_image(&self.mirror, self.supply)
+        self.mirror.registry_image(self.supply)
     }
 
     async fn world(&self, ready: &engine::Ready) -> Result<World> {
@@ -272,8 +270,15 @@ impl<M: Maker> Provider for DockerProvider<M> {
     }
 
     async fn deploy(&self, what: &Deploy, tell: &Step) -> Result<Outcome> {
-        self.engine().await?;
-        self.apps().carry_out(what, &self.image, tell).await
+        let ready = self.engine().await?;
+        let outcome = self.apps().carry_out(what, &self.image, tell).await?;
+        // Who set another image knows where that comes from.
+        if let Deploy::Chart { set, .. } = what
+            && set.as_ref().is_none_or(|set| set["image"].is_null())
+        {
+            self.maker(&ready).ensure_image(&self.image, tell).await?;
+        }
+        Ok(outcome)
     }
 
     fn recreate(&mut self) -> Result<()> {

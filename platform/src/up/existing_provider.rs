@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::apps::{Apps, NAMESPACES};
+use super::choose::supply;
 use super::delivery::Delivery;
 use super::deploy::{Deploy, Outcome};
 use super::existing_found::{self, Classes};
@@ -156,7 +157,7 @@ impl Provider for ExistingProvider {
                 let push = Some(self.image()?);
                 let options =
                     BuildOptions { platforms: self.platforms().await?, push, ..BuildOptions::default() };
-                images::build(&self.host, &options).await.map(drop)
+                images::build(&self.host, supply(&self.host).await?, &options).await.map(drop)
             }
             StepId::Apps => self.apps().install(&self.image()?, tell).await,
             _ => Ok(()),

@@ -38,7 +38,7 @@ use crate::host::Host;
 use crate::{ports, room};
 
 pub use apps::NAMESPACES;
-pub use choose::{Choice, Target, choose};
+pub use choose::{Choice, Target, choose, supply};
 pub use deploy::{Deploy, DeployOptions, DeployReport, Outcome, deploy, roll_back};
 pub use down::{DownOptions, DownReport, down};
 pub use plan::{Action, Plan, StepId};

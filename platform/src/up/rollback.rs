@@ -2,35 +2,44 @@
 
 use serde_json::Value;
 
-use super::apps::{Apps, NAMESPACES, READY_WITHIN, release};
+use super::apps::{Apps, NAMESPACES, READY_WITHIN, check_images, release};
 use super::source::repository_of;
 use crate::cluster::client::client;
 use crate::diagnose::{self, Scope};
 use crate::error::{Error, Result};
 use crate::event::Step;
 use crate::gitops::{self, GitOps, Owned};
-use crate::helm::{Revision, before};
+use crate::helm::{Chart, Revision, before};
+use crate::registry::{Reference, Registries};
 use crate::tools::{self, Tool};
 
 impl Apps {
-    /// Returns the version that serves again.
-    pub async fn roll_back(&self, tell: &Step) -> Result<String> {
+    /// Returns the version that serves again. What its images lack is told before anything changes; `image`: by whose
+    /// registry nodes have a login.
+    pub async fn roll_back(&self, image: &Reference, tell: &Step) -> Result<String> {
         let client = client(&self.context).await?;
+        let registries = self.registries(image, &client).await?;
         let scope = Scope::ours(&NAMESPACES);
         if let Some(unseen) = gitops::refuse_sets(&client).await? {
             self.host.events.warn(unseen);
         }
         let rolled_back = match gitops::application(&client).await? {
-            Owned::There(_) => self.by_argocd(&client, &scope, tell).await,
+            Owned::There(_) => self.by_argocd(&client, &registries, &scope, tell).await,
             Owned::Absent => tokio::select! {
-                rolled_back = self.by_helm(&client, tell) => rolled_back,
+                rolled_back = self.by_helm(&client, &registries, tell) => rolled_back,
                 never = diagnose::heartbeat(&client, &scope, tell) => match never {},
             },
         };
         diagnose::explained(&client, &scope, rolled_back).await
     }
 
-    async fn by_argocd(&self, client: &kube::Client, scope: &Scope<'_>, tell: &Step) -> Result<String> {
+    async fn by_argocd(
+        &self,
+        client: &kube::Client,
+        registries: &Registries,
+        scope: &Scope<'_>,
+        tell: &Step,
+    ) -> Result<String> {
         let Some(registry) = self.delivery.registry(&self.host)? else {
             return Err(Error::usage(
                 format!("Argo CD delivers the service to {}, and is not to: argocd = false", self.context),
@@ -38,6 +47,7 @@ impl Apps {
             ));
         };
         let source = GitOps::before(client).await?;
+        self.check_images_of(client, registries, &source).await?;
         let repository = repository_of(&self.host, &source, registry).await?;
         GitOps::new(client.clone(), repository, Value::Null, None).point(&source).await?;
         GitOps::wait_for(client, &source, scope, READY_WITHIN, tell).await?;
@@ -45,7 +55,26 @@ impl Apps {
         Ok(gitops::revision(&source, revision))
     }
 
-    async fn by_helm(&self, client: &kube::Client, tell: &Step) -> Result<String> {
+    /// The chart of that source lies elsewhere; which images it takes is in its values, and this checkout's chart tells them.
+    async fn check_images_of(
+        &self,
+        client: &kube::Client,
+        registries: &Registries,
+        source: &Value,
+    ) -> Result<()> {
+        let helm = self.helm(tools::ensure(&self.host, Tool::Helm).await?);
+        let chart = Chart::Path(self.host.root.join(gitops::CHART));
+        match helm.template(&release(), &chart, &source["helm"]["valuesObject"]).await {
+            Ok(manifests) => check_images(client, registries, &manifests).await,
+            Err(error) => {
+                // Values of another chart are no reason to stay with what does not serve.
+                self.host.events.warn(format!("its images are not looked at before: {error}"));
+                Ok(())
+            }
+        }
+    }
+
+    async fn by_helm(&self, client: &kube::Client, registries: &Registries, tell: &Step) -> Result<String> {
         let helm = self.helm(tools::ensure(&self.host, Tool::Helm).await?);
         let release = release();
         let history = helm.settled_history(&release, READY_WITHIN).await?;
@@ -55,6 +84,8 @@ impl Apps {
                 "deploy what you want instead: cargo xtask deploy",
             ));
         };
+        tell.message("comparing the images with the nodes");
+        check_images(client, registries, &helm.manifest(&release, *revision).await?).await?;
         tell.message(format!("going back to revision {revision} of the {release}"));
         helm.roll_back(&release, *revision, READY_WITHIN).await?;
         self.host

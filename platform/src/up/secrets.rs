@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::Secret;
+
 use super::apps::NAMESPACES;
 use super::env_secrets::{self, EnvSecrets};
 use crate::cluster::secrets::{self, Given, Place};
@@ -63,13 +65,35 @@ impl ClusterSecrets<'_> {
         Ok(EnvSecrets::of(variables(self.host)?))
     }
 
-    /// The Secret that nodes pull with, where there is one or is to be one: a login given once stays.
+    /// The Secret that nodes pull with, where there is one or is to be one: a login given once stays, and one of somebody
+    /// else's is used as it is.
     pub async fn to_pull(&self, image: &Reference, client: &kube::Client) -> Result<Option<&'static str>> {
         if is_loopback(image.registry()) {
             return Ok(None);
         }
-        let there = self.login(image)?.is_some() || !secrets::ours(client, &pull_secrets()).await?.is_empty();
-        Ok(there.then_some(pull_secret::NAME))
+        if self.login(image)?.is_some() {
+            return Ok(Some(pull_secret::NAME));
+        }
+        for place in pull_secrets() {
+            if secrets::read(client, &place).await?.is_some() {
+                return Ok(Some(pull_secret::NAME));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The logins that nodes have once [`ClusterSecrets::give`] is done, which may be fewer than this machine has: its own
+    /// for this image's registry, and what stands in a Secret that it does not write.
+    pub async fn of_nodes(&self, image: &Reference, client: &kube::Client) -> Result<Vec<Credentials>> {
+        if is_loopback(image.registry()) {
+            return Ok(Vec::new());
+        }
+        let own = self.login(image)?;
+        let mut logins = Vec::new();
+        for place in pull_secrets() {
+            logins.extend(held(secrets::read(client, &place).await?.as_ref(), own.as_ref()));
+        }
+        Ok(logins)
     }
 
     /// What nodes need to pull the image; registries on loopback want nothing.
@@ -90,6 +114,15 @@ impl ClusterSecrets<'_> {
     }
 }
 
+/// The logins in a place: of what is there, unless that is Platen's and written anew.
+fn held(there: Option<&Secret>, own: Option<&Credentials>) -> Vec<Credentials> {
+    match (there, own) {
+        (Some(there), None) => pull_secret::logins(there),
+        (Some(there), Some(_)) if !secrets::is_ours(&there.metadata) => pull_secret::logins(there),
+        (_, own) => own.cloned().into_iter().collect(),
+    }
+}
+
 /// Where nodes look for a login.
 fn pull_secrets() -> [Place; 2] {
     NAMESPACES.map(|namespace| Place { namespace, name: pull_secret::NAME })
@@ -98,4 +131,28 @@ fn pull_secrets() -> [Place; 2] {
 /// Every Secret that may be Platen's.
 fn all() -> Vec<Place> {
     [&pull_secrets()[..], &env_secrets::places()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn login(user: &str) -> Credentials {
+        Credentials::new("r.example", user.into(), "secret".into(), None)
+    }
+
+    #[test]
+    fn nodes_have_what_is_in_the_secret_and_this_machines_login_only_where_it_is_written_there() {
+        let (own, before) = (login("own"), login("before"));
+        let theirs = pull_secret::secret(&before).unwrap();
+        let mut ours = theirs.clone();
+        let labels = [("app.kubernetes.io/managed-by".to_owned(), "platen".to_owned())];
+        ours.metadata.labels = Some(labels.into());
+        assert_eq!(held(None, None), []);
+        let only = std::slice::from_ref;
+        assert_eq!(held(None, Some(&own)), only(&own));
+        assert_eq!(held(Some(&ours), Some(&own)), only(&own));
+        assert_eq!(held(Some(&ours), None), only(&before), "a login given once stays");
+        assert_eq!(held(Some(&theirs), Some(&own)), only(&before), "it is not written over");
+    }
 }

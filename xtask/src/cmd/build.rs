@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use platform::images::{self, BuildOptions, BuildReport, Planned, Secret};
-use platform::registry::{self, Credentials, Platform};
-use platform::{Error, Exit, Result};
+use platform::registry::{self, Platform, Reference};
+use platform::{Error, Exit, Result, up};
 
 use super::host;
+use super::login::LoginArgs;
 use crate::cli::GlobalArgs;
 use crate::printer::Printer;
 
@@ -20,10 +21,9 @@ use crate::printer::Printer;
 #[command(
     after_help = "Examples:\n  cargo xtask build\n  cargo xtask build --platform linux/amd64,linux/arm64\n  \
                         cargo xtask build --platform linux/amd64,linux/arm64 --test --push ghcr.io/me/ocr:1.0\n  \
-                        cargo xtask build --dry-run\n\nA login for the registry comes from --registry-user (password in \
-                        REGISTRY_PASSWORD), else from REGISTRY_SERVER, REGISTRY_USER and REGISTRY_PASSWORD in the \
-                        environment or .env, \
-                        else from Docker's own configuration."
+                        cargo xtask build --dry-run\n\nA login for the registry comes from the flags, else from \
+                        REGISTRY_SERVER, REGISTRY_USER and REGISTRY_PASSWORD in the environment or .env, else from \
+                        Docker's own configuration."
 )]
 pub struct BuildArgs {
     /// What to build for, by commas [default: this machine's own]
@@ -48,49 +48,32 @@ pub struct BuildArgs {
     /// Write digests as JSON to this file
     #[arg(long, value_name = "FILE")]
     metadata_file: Option<PathBuf>,
-    /// Who pushes; the password comes from the variable REGISTRY_PASSWORD
-    #[arg(long, value_name = "NAME", requires = "push")]
-    registry_user: Option<String>,
+    #[command(flatten)]
+    login: LoginArgs,
     /// Show what would be done and change nothing
     #[arg(long)]
     dry_run: bool,
 }
 
-impl BuildArgs {
-    fn options(self) -> Result<BuildOptions> {
-        let push = self.push.as_deref().map(registry::parse).transpose()?;
-        let credentials = match (self.registry_user, &push) {
-            (Some(user), Some(target)) => Some(Credentials {
-                server: target.registry().to_owned(),
-                user,
-                password: std::env::var("REGISTRY_PASSWORD").map_err(|_| {
-                    Error::usage(
-                        "--registry-user needs a password",
-                        "set it in the environment: REGISTRY_PASSWORD",
-                    )
-                })?,
-                email: None,
-            }),
-            _ => None,
-        };
-        Ok(BuildOptions {
-            platforms: self.platform,
-            push,
-            load: self.load,
-            no_cache: self.no_cache,
-            test: self.test,
-            secrets: self.secret,
-            credentials,
-        })
-    }
-}
-
 pub async fn run(global: &GlobalArgs, args: BuildArgs, printer: &Printer) -> Result<Exit> {
-    let host = host(global, printer.events())?;
-    let (dry_run, metadata) = (args.dry_run, args.metadata_file.clone());
-    let options = args.options()?;
-    let planned = images::plan(&host, &options).await?;
-    if dry_run {
+    let mut host = host(global, printer.events())?;
+    let push = args.push.as_deref().map(registry::parse).transpose()?;
+    host.login = args.login.read(&host, push.as_ref().map(Reference::registry))?;
+    if let Some(file) = &args.metadata_file {
+        check_metadata(file)?;
+    }
+    let options = BuildOptions {
+        platforms: args.platform,
+        push,
+        load: args.load,
+        no_cache: args.no_cache,
+        test: args.test,
+        secrets: args.secret,
+    };
+    images::check(&options)?;
+    let supply = up::supply(&host).await?;
+    let planned = images::plan(&host, supply, &options).await?;
+    if args.dry_run {
         printer.result(&planned, || match &planned[..] {
             [] => "would do nothing: the local registry has the image of these sources".to_owned(),
             steps => steps.iter().map(|step| format!("would {}", line(step))).collect::<Vec<_>>().join("\n"),
@@ -100,9 +83,9 @@ pub async fn run(global: &GlobalArgs, args: BuildArgs, printer: &Printer) -> Res
     for step in &planned {
         host.events.note(line(step));
     }
-    let report = images::build(&host, &options).await?;
-    if let Some(file) = metadata {
-        write_metadata(&file, &report)?;
+    let report = images::build(&host, supply, &options).await?;
+    if let Some(file) = &args.metadata_file {
+        write_metadata(file, &report)?;
     }
     printer.result(&report, || text(&report));
     Ok(Exit::Done)
@@ -112,6 +95,24 @@ fn line(step: &Planned) -> String {
     format!("{} ({}; about {} s)", step.title, step.why, step.expected_seconds)
 }
 
+/// Refuses what could not be written at the end, before minutes are spent on a build.
+fn check_metadata(file: &Path) -> Result<()> {
+    let folder = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let why = match (file.is_dir(), folder.is_dir()) {
+        (true, _) => "it is a folder".to_owned(),
+        (false, true) => return Ok(()),
+        (false, false) => format!("there is no folder {}", folder.display()),
+    };
+    Err(unwritable(file, &why))
+}
+
+fn unwritable(file: &Path, why: &str) -> Error {
+    Error::usage(
+        format!("{} cannot be written: {why}", file.display()),
+        "name a file that can: --metadata-file FILE",
+    )
+}
+
 /// With the keys that Docker's own builds write.
 fn write_metadata(file: &Path, report: &BuildReport) -> Result<()> {
     let metadata = serde_json::json!({
@@ -119,12 +120,7 @@ fn write_metadata(file: &Path, report: &BuildReport) -> Result<()> {
         "image.name": report.reference,
         "platforms": report.platforms,
     });
-    std::fs::write(file, format!("{metadata:#}\n")).map_err(|error| {
-        Error::usage(
-            format!("{} cannot be written: {error}", file.display()),
-            "name a file that can: --metadata-file FILE",
-        )
-    })
+    std::fs::write(file, format!("{metadata:#}\n")).map_err(|error| unwritable(file, &error.to_string()))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with one digit")]

@@ -44,11 +44,11 @@ pub struct ChaosArgs {
     /// Stop the processes of a model where they are, so that its connections stay and nothing is answered
     #[arg(long, value_name = "POD", num_args = 0..=1)]
     hang_model: Option<Option<String>>,
-    /// Undo what a killed run of chaos left, and wait until all is Ready
-    #[arg(long)]
+    /// Undo what a killed run of chaos left, and wait until all is Ready; takes nothing else
+    #[arg(long, conflicts_with_all = OF_A_RUN)]
     recover: bool,
     /// How the node goes
-    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["kill_pod", "hang_model", "recover"])]
+    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["kill_pod", "hang_model"])]
     mode: ModeArg,
     #[command(flatten)]
     load: LoadArgs,
@@ -67,6 +67,26 @@ pub struct ChaosArgs {
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
 }
+
+/// What says how a run goes, and nothing of how one is undone.
+const OF_A_RUN: [&str; 16] = [
+    "mode",
+    "rate",
+    "image",
+    "steady",
+    "requests",
+    "timeout",
+    "no_failover",
+    "no_retry",
+    "max_errors",
+    "max_p99",
+    "max_p99_ratio",
+    "abort_percent",
+    "abort_p99",
+    "force",
+    "rebalance",
+    "report",
+];
 
 #[derive(Debug, Args)]
 #[command(

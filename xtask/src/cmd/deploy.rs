@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use platform::config::ChartSource;
-use platform::registry::Credentials;
 use platform::up::{DeployOptions, DeployReport, deploy, roll_back};
-use platform::{Error, Exit, Result, gitops};
+use platform::{Exit, Result, gitops};
 use serde::Serialize;
 
 use super::host;
+use super::login::LoginArgs;
 use crate::cli::GlobalArgs;
 use crate::printer::Printer;
 
@@ -23,7 +23,8 @@ use crate::printer::Printer;
                         cargo xtask deploy --source git\n  \
                         cargo xtask deploy --registry-server registry.example.org --registry-user me \
                         --registry-password-stdin < token\n  \
-                        cargo xtask deploy --rollback\n  cargo xtask deploy --package /tmp/charts")]
+                        cargo xtask deploy --rollback\n  cargo xtask deploy --package /tmp/charts\n\nA login by \
+                        flags is what nodes pull with, too: it becomes the Secret regcred.")]
 pub struct DeployArgs {
     /// By Helm from this machine alone; the next `up` gives it back to Argo CD
     #[arg(long)]
@@ -65,42 +66,6 @@ impl From<Source> for ChartSource {
     }
 }
 
-/// A login that nodes pull with: the Secret `regcred`. Without it that of .env, the environment or Docker's configuration.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Private registry")]
-#[expect(clippy::struct_field_names, reason = "as the flags are called")]
-struct LoginArgs {
-    /// The registry, as in the image's name
-    #[arg(long, value_name = "HOST", requires_all = ["registry_user", "registry_password_stdin"])]
-    registry_server: Option<String>,
-    /// Who pulls
-    #[arg(long, value_name = "NAME", requires = "registry_server")]
-    registry_user: Option<String>,
-    /// Read the password or access token from stdin
-    #[arg(long, requires = "registry_server")]
-    registry_password_stdin: bool,
-    /// The e-mail address of the account, where the registry wants one
-    #[arg(long, value_name = "ADDRESS", requires = "registry_server")]
-    registry_email: Option<String>,
-}
-
-impl LoginArgs {
-    /// Asks stdin for the password, so that no list of processes shows it.
-    fn read(self) -> Result<Option<Credentials>> {
-        let (Some(server), Some(user)) = (self.registry_server, self.registry_user) else { return Ok(None) };
-        let mut password = String::new();
-        std::io::stdin()
-            .read_line(&mut password)
-            .map_err(|error| Error::usage(format!("the password cannot be read from stdin: {error}"), ""))?;
-        let password = password.trim_end_matches(['\r', '\n']).to_owned();
-        if password.is_empty() {
-            let hint = "pass it on: cargo xtask deploy --registry-password-stdin … < FILE";
-            return Err(Error::usage("there is no password on stdin", hint));
-        }
-        Ok(Some(Credentials::new(&server, user, password, self.registry_email)))
-    }
-}
-
 #[derive(Serialize)]
 struct Packed {
     file: PathBuf,
@@ -108,7 +73,7 @@ struct Packed {
 
 pub async fn run(global: &GlobalArgs, args: DeployArgs, printer: &Printer) -> Result<Exit> {
     let mut host = host(global, printer.events())?;
-    host.login = args.login.read()?;
+    host.login = args.login.read(&host, None)?;
     if let Some(source) = args.source {
         host.config.gitops.source = source.into();
     }

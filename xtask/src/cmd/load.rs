@@ -138,9 +138,12 @@ enum Arrivals {
     Poisson,
 }
 
+/// The slowest rate: the next request is due in a quarter of an hour.
+const SLOWEST: f64 = 0.001;
+
 pub(super) fn rate(text: &str) -> Result<f64, String> {
-    let parsed = text.parse::<f64>().ok().filter(|rate| rate.is_finite() && *rate > 0.0);
-    parsed.ok_or_else(|| format!("{text:?} is no rate above zero"))
+    let parsed = text.parse::<f64>().ok().filter(|rate| rate.is_finite() && *rate >= SLOWEST);
+    parsed.ok_or_else(|| format!("{text:?} is no rate above zero: write at least {SLOWEST}"))
 }
 
 impl RunArgs {

@@ -8,7 +8,7 @@ use platform::host::Host;
 use platform::images;
 use platform::mirror::{self, BuildReport, Exported, Imported, Listing, Mirror, PullOptions, Wired};
 use platform::registry::{Platform, Registries};
-use platform::{Exit, Result};
+use platform::{Exit, Result, up};
 
 use super::host;
 use crate::cli::GlobalArgs;
@@ -97,7 +97,8 @@ enum MirrorCommand {
     /// Show what the stack needs, what is there, and where it comes from
     #[command(after_help = "Examples:\n  cargo xtask mirror list\n  cargo xtask mirror list -o json")]
     List,
-    /// Check that every image and chart is there with every blob; exits with 1 where one is not
+    /// Check that all that `build` makes is there, and every image and chart with every blob, for this machine's processor,
+    /// as mirror.lock has it; exits with 1 where something is not
     #[command(after_help = "Examples:\n  cargo xtask mirror verify\n  cargo xtask mirror verify -o json")]
     Verify,
     /// Serve the mirror as a registry on loopback until Ctrl-C
@@ -159,7 +160,10 @@ pub async fn run(global: &GlobalArgs, args: MirrorArgs, printer: &Printer) -> Re
             printer.result(&listing, || table(&listing));
         }
         MirrorCommand::Verify => {
-            let verified = mirror.verify(&host, mirror::STACK).await?;
+            let docker = engine::answering(&host).await?;
+            // All that `mirror build` would make here.
+            let wanted = mirror::named(&[], docker.is_some())?;
+            let verified = mirror.verify(&host, docker.as_ref(), &wanted).await?;
             printer.result(&verified, || {
                 format!(
                     "{} items with {} blobs, {} looked at",
@@ -229,7 +233,7 @@ async fn wire(
     }
     let mut wired = Vec::new();
     if let Some(context) = context {
-        wired.push(mirror.wire(host, &context).await?);
+        wired.push(mirror.wire(host, up::supply(host).await?, &context).await?);
     }
     if let Some((folder, registry)) = files {
         wired.push(mirror::write_hosts_files(folder, registry).await?);

@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod down;
 pub mod internal;
 pub mod load;
+pub mod login;
 pub mod man;
 pub mod mirror;
 pub mod render;

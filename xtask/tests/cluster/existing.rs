@@ -143,7 +143,9 @@ fn refused_and_accepted(node_port: u16) -> Outcome {
 }
 
 fn a_pod_is_killed_where_that_is_allowed(as_account: impl Fn(&[&str]) -> Ran) -> Outcome {
-    let kill = ["chaos", "--kill-pod", "--rate", "3", "--steady", "3s", "--max-errors", "100"];
+    let image = support::root().join("platform/stack/bench/images/line.png").display().to_string();
+    let load = ["--image", &image, "--rate", "3", "--steady", "3s", "--max-errors", "0"];
+    let kill = [&["chaos", "--kill-pod"][..], &load[..]].concat();
     let refused = as_account(&kill).expect_code(1).stderr();
     assert!(refused.contains("this account may not remove ocr/"), "{refused}");
     kubectl(&["-n", "ocr", "create", "role", CHAOS, "--verb=delete", "--resource=pods"], "")?;

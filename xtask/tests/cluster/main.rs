@@ -86,6 +86,10 @@ fn it_serves() -> Vec<Trial> {
         trial("a worker that is killed fails no request at another node's door", serving::killed_worker),
         trial("the registry is announced and answers inside each node", registry_is_wired),
         trial(
+            "build finds the image of these sources, tries it and tells its digest",
+            registry::image_is_found_and_tried,
+        ),
+        trial(
             "nodes of a cluster that is there already are wired by its context",
             registry::nodes_are_wired_by_context,
         ),

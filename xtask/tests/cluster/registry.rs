@@ -34,6 +34,39 @@ pub fn nodes_are_wired_by_context(xtask: &Xtask) -> Outcome {
     Ok(())
 }
 
+/// What `up` built is found again, reads an image in a container of its own, and is in the registry as it is told.
+pub fn image_is_found_and_tried(xtask: &Xtask) -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("metadata.json");
+    let out = file.to_str().expect("a path");
+    let built = xtask.run(&["build", "--test", "--metadata-file", out]).expect_code(0).json();
+    assert_eq!(built["built"], false, "{built}");
+    assert!(built["platforms"][0]["tried"].as_str().expect("what it did").contains("read"), "{built}");
+    let metadata: Json = serde_json::from_str(&std::fs::read_to_string(&file)?)?;
+    let digest = metadata["containerimage.digest"].as_str().expect("a digest").to_owned();
+    let name = metadata["image.name"].as_str().expect("a name").to_owned();
+    let (repository, tag) = name
+        .strip_prefix("localhost:5000/")
+        .and_then(|it| it.split_once(':'))
+        .expect("a tag of the registry");
+    let url = format!("{REGISTRY}/v2/{repository}/manifests/{tag}");
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let (found, index) = RUNTIME.block_on(async {
+        let answer = http.get(url).header("accept", INDEX).send().await?.error_for_status()?;
+        let found = answer.headers().get("docker-content-digest").cloned();
+        Ok::<_, reqwest::Error>((found, answer.json::<Json>().await?))
+    })?;
+    assert_eq!(found.expect("the digest of what was sent"), digest.as_str());
+    let own = index["manifests"]
+        .as_array()
+        .expect("manifests")
+        .iter()
+        .find(|it| it["digest"] == built["platforms"][0]["digest"]);
+    assert_eq!(own.expect("this machine's")["platform"]["os"], "linux", "{index}");
+    xtask.run(&["build", "--platform", "linux/s390x"]).expect_code(2);
+    Ok(())
+}
+
 /// A node of another architecture, as the API server would show a small board that is switched off.
 pub fn foreign_node_is_refused(xtask: &Xtask) -> Outcome {
     const BOARD: &str = "e2e-arm64-board";

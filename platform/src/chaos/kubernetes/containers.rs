@@ -4,14 +4,13 @@ use bollard::Docker;
 use bollard::query_parameters::{KillContainerOptions, StopContainerOptions};
 
 use crate::chaos::fault::Mode;
+use crate::chaos::strike::STOPS_WITHIN;
 use crate::cluster::containers::{self, ContainerState, state};
 use crate::engine;
 use crate::error::{Doing, Error, Result};
 use crate::host::Host;
 use crate::process::Cmd;
 
-/// How long a node may take to end in order.
-const STOPS_WITHIN: i32 = 20;
 /// The least CPU weight that there is, for the cgroup of the container that it runs in (version 2, else 1): it is gone with
 /// the container's end.
 const WEIGH_LEAST: &str =
@@ -22,6 +21,8 @@ if [ "$(cat cpu.weight 2>/dev/null)" = 1 ]; then echo 100 > cpu.weight; fi
 if [ "$(cat cpu/cpu.shares 2>/dev/null)" = 2 ]; then echo 1024 > cpu/cpu.shares; fi"#;
 /// In seconds: until its pods are started, where it has half a processor for that.
 const BOOTS_FOR: u32 = 30;
+/// There while it boots; gone with the container's end, whose memory it is in.
+const BOOTS: &str = "/run/platen-boots";
 /// Prints the ids of a pod's own processes that are in state $2, or of all of them; the sandbox's is left out. The pod's
 /// uid stands in the name of the cgroup, with dashes or, where systemd makes it, with underscores.
 const PROCESSES: &str = r#"uid=$1; other=$(echo "$uid" | tr - _)
@@ -46,8 +47,8 @@ impl NodeContainer<'_> {
             Mode::Stop => {
                 // It works at its end for seconds; elsewhere on its own processors, here on those of the other nodes.
                 self.weigh("ends", WEIGH_LEAST).await;
-                let options =
-                    StopContainerOptions { t: Some(STOPS_WITHIN), ..StopContainerOptions::default() };
+                let within = i32::try_from(STOPS_WITHIN.as_secs()).unwrap_or(i32::MAX);
+                let options = StopContainerOptions { t: Some(within), ..StopContainerOptions::default() };
                 docker.stop_container(name, Some(options)).await
             }
             Mode::Kill => docker.kill_container(name, None::<KillContainerOptions>).await,
@@ -62,12 +63,15 @@ impl NodeContainer<'_> {
             Some(ContainerState::Stopped) => {
                 containers::start(&self.engine.docker, self.name).await?;
                 // As it ends, so it boots. What gives it its weight again runs in it, whatever becomes of this run.
-                let boots = format!("({WEIGH_LEAST}; sleep {BOOTS_FOR}; {WEIGH_AGAIN}) > /dev/null 2>&1 &");
+                let weigh = format!("{WEIGH_LEAST}; sleep {BOOTS_FOR}; {WEIGH_AGAIN}; rm -f {BOOTS}");
+                let boots = format!("touch {BOOTS}; ({weigh}) > /dev/null 2>&1 &");
                 self.weigh("boots", &boots).await;
                 Ok(())
             }
-            // Whoever was to stop it may have been killed before.
-            Some(ContainerState::Running) => self.shell(WEIGH_AGAIN).await,
+            // Whoever was to stop it may have been killed before. What was started already gets its weight by itself.
+            Some(ContainerState::Running) => {
+                self.shell(&format!("[ -e {BOOTS} ] && exit\n{WEIGH_AGAIN}")).await
+            }
             Some(ContainerState::Paused) | None => Ok(()),
         }
     }

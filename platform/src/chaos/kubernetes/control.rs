@@ -20,7 +20,7 @@ const ROLLED_OUT_WITHIN: Duration = Duration::from_mins(3);
 
 /// What puts it back, in the order in which that is done.
 pub async fn undo(client: &kube::Client) -> Result<Vec<UndoStep>> {
-    let args = args(&deployment(client).await?);
+    let args = args(&deployment(client, NAMESPACE, GATEWAY).await?, CONTAINER);
     if args.iter().any(|arg| arg == FLAG) {
         return Ok(Vec::new());
     }
@@ -28,7 +28,6 @@ pub async fn undo(client: &kube::Client) -> Result<Vec<UndoStep>> {
         namespace: NAMESPACE.into(),
         deployment: GATEWAY.into(),
         container: CONTAINER.into(),
-        args,
     }];
     for application in gitops::looked_after(client).await? {
         steps.push(UndoStep::Reconcile { application });
@@ -41,7 +40,7 @@ pub async fn begin(client: &kube::Client, tell: &Step) -> Result<()> {
     for application in gitops::looked_after(client).await? {
         gitops::set_aside(client, &application, true).await?;
     }
-    let mut args = args(&deployment(client).await?);
+    let mut args = args(&deployment(client, NAMESPACE, GATEWAY).await?, CONTAINER);
     if args.iter().any(|arg| arg == FLAG) {
         return Ok(());
     }
@@ -50,14 +49,14 @@ pub async fn begin(client: &kube::Client, tell: &Step) -> Result<()> {
     rolled_out(client, NAMESPACE, GATEWAY, tell).await
 }
 
-async fn deployment(client: &kube::Client) -> Result<Deployment> {
-    let api = Api::<Deployment>::namespaced(client.clone(), NAMESPACE);
-    api.get(GATEWAY).await.doing("reading the gateway's Deployment")
+async fn deployment(client: &kube::Client, namespace: &str, name: &str) -> Result<Deployment> {
+    let api = Api::<Deployment>::namespaced(client.clone(), namespace);
+    api.get(name).await.doing(format!("reading the Deployment {name}"))
 }
 
-fn args(deployment: &Deployment) -> Vec<String> {
+fn args(deployment: &Deployment, container: &str) -> Vec<String> {
     let spec = deployment.spec.template.spec.as_ref();
-    let container = spec.and_then(|spec| spec.containers.iter().find(|it| it.name == CONTAINER));
+    let container = spec.and_then(|spec| spec.containers.iter().find(|it| it.name == container));
     container.and_then(|container| container.args.clone()).unwrap_or_default()
 }
 
@@ -100,25 +99,90 @@ fn behind(deployment: &Deployment) -> Option<String> {
     (!done).then(|| format!("{updated} of {wanted} pods changed, {ready} ready, {all} there"))
 }
 
-/// An error where a step cannot be undone since its object is gone is none.
+/// Takes from a Deployment's arguments what [`begin`] added to them: whatever else was deployed meanwhile stays. One that is
+/// gone needs nothing. `tell` is asked for where there is something to do.
 pub async fn restore_args(
     client: &kube::Client,
     place: &(&str, &str, &str),
-    args: &[String],
-    tell: &Step,
+    tell: impl FnOnce() -> Step,
 ) -> Result<()> {
-    match set_args(client, place, args).await {
-        Err(Error::Kube { source, .. }) if matches!(&*source, kube::Error::Api(status) if status.code == 404) => {
-            Ok(())
+    let (namespace, name, container) = *place;
+    let now = match deployment(client, namespace, name).await {
+        Err(Error::Kube { source, .. }) if matches!(&*source, kube::Error::Api(status) if status.code == 404) =>
+        {
+            return Ok(());
         }
-        Err(error) => Err(error),
-        Ok(()) => rolled_out(client, place.0, place.1, tell).await,
+        now => args(&now?, container),
+    };
+    let own: Vec<String> = now.iter().filter(|arg| *arg != FLAG).cloned().collect();
+    if own == now {
+        return Ok(());
     }
+    let tell = tell();
+    set_args(client, place, &own).await?;
+    rolled_out(client, namespace, name, &tell).await?;
+    tell.done();
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use kube::client::Body;
+
     use super::*;
+    use crate::event::Events;
+
+    /// An API server with a gateway of these arguments, rolled out at once; none where there is no gateway. What is written
+    /// to it is kept.
+    fn api_server(args: Option<&'static [&'static str]>) -> (kube::Client, Arc<Mutex<Vec<String>>>) {
+        let (service, mut handle) = tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let taken = Arc::clone(&written);
+        tokio::spawn(async move {
+            while let Some((request, respond)) = handle.next_request().await {
+                if request.method() == http::Method::PATCH {
+                    let body = request.into_body().collect_bytes().await.unwrap();
+                    taken.lock().unwrap().push(String::from_utf8_lossy(&body).into_owned());
+                }
+                let whole = json!({"observedGeneration": 2, "replicas": 3, "updatedReplicas": 3, "availableReplicas": 3});
+                let mut found = serde_json::to_value(gateway(&whole)).unwrap();
+                let (code, body) = match args {
+                    Some(args) => {
+                        found["spec"]["template"]["spec"]["containers"][0]["args"] = json!(args);
+                        (200, found)
+                    }
+                    None => {
+                        (404, json!({"kind": "Status", "status": "Failure", "code": 404, "message": "no"}))
+                    }
+                };
+                let body = Body::from(body.to_string().into_bytes());
+                respond.send_response(http::Response::builder().status(code).body(body).unwrap());
+            }
+        });
+        (kube::Client::new(service, "default"), written)
+    }
+
+    async fn restored(args: Option<&'static [&'static str]>) -> Vec<String> {
+        let (client, written) = api_server(args);
+        let tell = || Events::silent().step("gateways", "", None);
+        restore_args(&client, &(NAMESPACE, GATEWAY, CONTAINER), tell).await.unwrap();
+        written.lock().unwrap().clone()
+    }
+
+    #[tokio::test]
+    async fn what_was_deployed_since_stays_and_only_the_flag_goes() {
+        let written = restored(Some(&["gateway", "--new", FLAG])).await;
+        assert_eq!(written.len(), 1);
+        assert!(written[0].contains(r#"["gateway","--new"]"#), "{written:?}");
+    }
+
+    #[tokio::test]
+    async fn a_gateway_without_the_flag_and_one_that_is_gone_are_left_alone() {
+        assert!(restored(Some(&["gateway", "--new"])).await.is_empty());
+        assert!(restored(None).await.is_empty());
+    }
 
     fn gateway(status: &serde_json::Value) -> Deployment {
         serde_json::from_value(json!({
@@ -144,6 +208,6 @@ mod tests {
         assert!(of(status(2, 4, 3, 3)).is_some(), "an old one is left");
         assert!(of(status(2, 3, 3, 2)).is_some());
         assert_eq!(of(status(2, 3, 3, 3)), None);
-        assert_eq!(args(&gateway(&json!({}))), ["gateway", "--port", "8001"]);
+        assert_eq!(args(&gateway(&json!({})), CONTAINER), ["gateway", "--port", "8001"]);
     }
 }

@@ -26,8 +26,8 @@ use super::report::Setting;
 use super::survey::Survey;
 use super::timeline::{Clock, Timeline};
 use super::victim::Victim;
+use crate::cluster;
 use crate::cluster::containers::{ContainerState, state};
-use crate::cluster::{self, ClusterState};
 use crate::engine;
 use crate::error::{Doing, Error, Result, if_allowed};
 use crate::event::Step;
@@ -53,23 +53,37 @@ pub struct Kubernetes {
     nodes: Vec<cluster::Node>,
     /// Where nodes are containers of this machine.
     engine: Option<engine::Ready>,
-    /// Argo CD's Applications that have to be well in the end; with how often they were found not to be.
-    kept: Vec<String>,
+    /// Argo CD's Applications that have to be well in the end, or all of them; with how often they were found not to be.
+    kept: Option<Vec<String>>,
     unwell: AtomicU32,
 }
 
+/// Which of Argo CD's Applications have to be well in the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaited {
+    /// Those that are so now.
+    WellNow,
+    /// All: how they were before is not known, and the API server may be what is broken.
+    All,
+}
+
 impl Kubernetes {
-    /// `state`: what the provider says of it.
-    pub async fn new(host: &Host, target: &Target, context: &str, state: ClusterState) -> Result<Self> {
+    /// `nodes`: as the provider sees them.
+    pub async fn new(
+        host: &Host,
+        target: &Target,
+        context: &str,
+        nodes: Vec<cluster::Node>,
+        awaited: Awaited,
+    ) -> Result<Self> {
         let client = cluster::client::client(context).await?;
-        let (nodes, only_well) = match state {
-            ClusterState::Running { nodes } => (nodes, true),
-            // A node that an interrupted run left dead: its container can be started without the API server.
-            _ => (Vec::new(), false),
+        let kept = match awaited {
+            Awaited::All => None,
+            Awaited::WellNow => {
+                let found = if_allowed(gitops::applications(&client).await)?.unwrap_or_default();
+                Some(found.into_iter().filter(gitops::Summary::is_well).map(|it| it.name).collect())
+            }
         };
-        let applications = gitops::applications(&client).await.unwrap_or_default();
-        let kept =
-            applications.into_iter().filter(|it| it.is_well() || !only_well).map(|it| it.name).collect();
         let engine = match engine::observe(host).await? {
             engine::State::Ready(ready) => Some(ready),
             engine::State::NotThere(_) => None,
@@ -107,11 +121,14 @@ impl Kubernetes {
     /// What Argo CD found wrong while its own pods were away stands there until it looks again, which may be minutes: it is
     /// asked to, now and then. One that is set aside for a control run cannot look, and is not waited for meanwhile.
     async fn unwell_applications(&self) -> Result<Vec<String>> {
-        if self.kept.is_empty() {
+        if self.kept.as_ref().is_some_and(Vec::is_empty) {
             return Ok(Vec::new());
         }
-        let looked_after = gitops::looked_after(&self.client).await?;
-        let counts = |name: &String| self.kept.contains(name) && looked_after.contains(name);
+        let Some(looked_after) = if_allowed(gitops::looked_after(&self.client).await)? else {
+            return Ok(Vec::new());
+        };
+        let is_kept = |name: &String| self.kept.as_ref().is_none_or(|kept| kept.contains(name));
+        let counts = |name: &String| is_kept(name) && looked_after.contains(name);
         let applications = gitops::applications(&self.client).await?;
         let unwell = applications.into_iter().filter(|it| counts(&it.name) && !it.is_well());
         let unwell: Vec<String> =
@@ -299,12 +316,9 @@ impl Ground for Kubernetes {
                 }
                 self.pod_processes(container, uid)?.signal("CONT").await
             }
-            UndoStep::RestoreArguments { namespace, deployment, container, args } => {
+            UndoStep::RestoreArguments { namespace, deployment, container } => {
                 let place = (namespace.as_str(), deployment.as_str(), container.as_str());
-                let tell = self.quiet();
-                control::restore_args(&self.client, &place, args, &tell).await?;
-                tell.done();
-                Ok(())
+                control::restore_args(&self.client, &place, || self.quiet()).await
             }
             UndoStep::Reconcile { application } => gitops::set_aside(&self.client, application, false).await,
             UndoStep::ContinueProcesses { .. } | UndoStep::AwaitRestart { .. } => Ok(()),

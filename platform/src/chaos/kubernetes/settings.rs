@@ -4,10 +4,9 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
 
-use crate::chaos::fault::Fault;
 use crate::chaos::predict::{ClusterTimings, Timings};
 use crate::chaos::report::Setting;
-use crate::chaos::survey::{Patience, PodFacts, Survey};
+use crate::chaos::survey::{DEFAULT_TOLERATION, Patience, PodFacts, Survey};
 use crate::chaos::timeline::Clock;
 use crate::chaos::victim::Victim;
 use crate::error::{Doing, Result, if_allowed};
@@ -19,8 +18,6 @@ const MONITOR: f64 = 5.0;
 /// What kubelet documents for itself.
 const LEASE: f64 = 40.0;
 const NAMESPACE: &str = "kube-node-lease";
-/// What the API server adds to a pod that says nothing of its own.
-const TOLERATION: u64 = 300;
 
 pub async fn read(
     client: &kube::Client,
@@ -44,15 +41,14 @@ pub async fn read(
         is_default: duration.is_none(),
     });
     let renewed = lease.as_ref().and_then(|lease| lease.spec.as_ref()?.renew_time.as_ref());
+    let hit: Vec<&PodFacts> = victim.takes(survey).collect();
     let cluster = ClusterTimings {
         grace,
         monitor,
         lease: duration.map_or(LEASE, f64::from),
         renewed: renewed.map_or_else(|| clock.now(), |renewed| clock.of(renewed.0)),
-    };
-    let hit: Vec<&PodFacts> = match victim.fault {
-        Fault::Node { .. } => survey.replaced(&victim.node).collect(),
-        Fault::Pod | Fault::Hang => survey.pods.iter().filter(|pod| pod.full_name() == victim.name).collect(),
+        replaces: !hit.is_empty(),
+        is_watched: !survey.is_only_control_plane(&victim.node),
     };
     settings.extend(hit.iter().map(|pod| toleration(pod)));
     let patience: Vec<Patience> = hit.iter().map(|pod| pod.patience).collect();
@@ -60,7 +56,7 @@ pub async fn read(
     let timings = Timings {
         cluster: Some(cluster),
         restart_pause: 0.0,
-        toleration: most(|patience| patience.toleration.unwrap_or(TOLERATION)),
+        toleration: most(|patience| patience.toleration.unwrap_or(DEFAULT_TOLERATION.into())),
         startup_period: most(|patience| patience.startup_period),
         readiness_period: most(|patience| patience.readiness_period),
         unready: patience.first().map_or((0.0, 0.0), unready),
@@ -91,7 +87,7 @@ fn toleration(pod: &PodFacts) -> Setting {
         name: "tolerationSeconds of unreachable".into(),
         value,
         source: format!("pod {}", pod.full_name()),
-        is_default: pod.patience.toleration == Some(TOLERATION),
+        is_default: pod.patience.toleration == Some(DEFAULT_TOLERATION.into()),
     }
 }
 

@@ -118,8 +118,7 @@ struct Eyes<'a> {
 
 impl<'a> Eyes<'a> {
     fn new(survey: &Survey, victim: &'a Victim, timeline: &'a Timeline) -> Self {
-        let hit =
-            survey.pods.iter().filter(|pod| is_hit(victim, pod.node.as_str(), &pod.full_name()) && pod.ours);
+        let hit = survey.pods.iter().filter(|pod| pod.ours && victim.hits(&pod.node, &pod.full_name()));
         let owners = hit.filter_map(|pod| pod.owner.clone()).collect();
         let before = survey.pods.iter().map(|pod| pod.uid.clone()).collect();
         Self { victim, timeline, owners, before, served: BTreeSet::new() }
@@ -195,7 +194,7 @@ impl<'a> Eyes<'a> {
             let pod = endpoint.target_ref.as_ref().and_then(|it| it.name.as_deref()).unwrap_or_default();
             let pod = format!("{}/{pod}", slice.metadata.namespace.as_deref().unwrap_or_default());
             let ready = endpoint.conditions.as_ref().and_then(|conditions| conditions.ready) != Some(false);
-            ready && is_hit(self.victim, endpoint.node_name.as_deref().unwrap_or_default(), &pod)
+            ready && self.victim.hits(endpoint.node_name.as_deref().unwrap_or_default(), &pod)
         });
         if serves {
             self.served.insert(name);
@@ -203,13 +202,6 @@ impl<'a> Eyes<'a> {
             let service = slice.metadata.labels.as_ref().and_then(|labels| labels.get(SERVICE)).cloned();
             self.timeline.note(MomentKind::EndpointsUnready, service.unwrap_or(name));
         }
-    }
-}
-
-fn is_hit(victim: &Victim, node: &str, pod: &str) -> bool {
-    match victim.fault {
-        Fault::Node { .. } => node == victim.node,
-        Fault::Pod | Fault::Hang => pod == victim.name,
     }
 }
 
