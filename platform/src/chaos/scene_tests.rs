@@ -158,7 +158,10 @@ async fn what_cannot_be_undone_stays_in_the_journal() {
 #[tokio::test]
 async fn a_panic_beside_the_run_is_undone_and_told() {
     let (report, broken, left) = performed(Blow::WatcherPanics, false).await;
-    assert_eq!((report.verdict.outcome, broken, left), (Ended::Inconclusive, false, false));
+    // Whether the fault was seen before is decided by who is quicker.
+    let outcome = report.verdict.outcome;
+    assert!(matches!(outcome, Ended::Inconclusive | Ended::Failed), "{outcome:?}");
+    assert!(report.undo.verified && !broken && !left);
     assert!(
         report.verdict.missed().any(|sentence| sentence.contains("a fault of this program")),
         "{report:?}"
