@@ -26,6 +26,7 @@ pub mod mirror;
 pub mod observe;
 pub mod ports;
 pub mod process;
+mod proxy;
 mod redact;
 pub mod registry;
 pub mod report;

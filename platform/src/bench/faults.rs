@@ -49,7 +49,7 @@ pub struct FaultRun {
     pub outage_p99_ms: Option<f64>,
     /// From NotReady until the replacements were Ready.
     pub replaced_seconds: Option<f64>,
-    /// The largest; infinite where something was predicted and did not come.
+    /// The largest; none where something was predicted and did not come.
     pub deviation_seconds: Option<f64>,
     /// Why there was no run.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,6 +66,7 @@ pub struct Faults {
 
 pub async fn faults(host: &Host, options: &FaultOptions) -> Result<Faults> {
     let mut runs = Vec::new();
+    let mut first = None;
     let before = Traces::of(host).await?;
     // A run listens for itself; between two of them a signal would be lost.
     let mut ended = pin!(interrupted());
@@ -86,9 +87,13 @@ pub async fn faults(host: &Host, options: &FaultOptions) -> Result<Faults> {
                 Err(error) => {
                     host.events.warn(error.to_string());
                     runs.push(FaultRun::none(*mode, &error));
+                    first.get_or_insert(error);
                 }
             }
         }
+    }
+    if let Some(error) = first.filter(|_| runs.iter().all(|run| run.error.is_some())) {
+        return Err(error);
     }
     let changes = match Traces::of(host).await {
         Ok(after) => before.changes(&after),
@@ -124,7 +129,7 @@ impl FaultRun {
         let p99 = |name| Some(report.phase(name)?.latency?.p99_ms);
         let load = report.load.as_ref();
         let predicted = report.timeline.iter().filter(|moment| moment.predicted.is_some());
-        let deviations = predicted.map(|moment| moment.deviation.map_or(f64::INFINITY, f64::abs));
+        let deviations: Option<Vec<f64>> = predicted.map(|moment| moment.deviation.map(f64::abs)).collect();
         Self {
             mode,
             outcome: report.verdict.outcome,
@@ -134,7 +139,7 @@ impl FaultRun {
             steady_p99_ms: p99(PhaseName::Steady),
             outage_p99_ms: p99(PhaseName::Outage),
             replaced_seconds: at(MomentKind::Ready).zip(at(MomentKind::NotReady)).map(|(to, from)| to - from),
-            deviation_seconds: deviations.max_by(f64::total_cmp),
+            deviation_seconds: deviations.and_then(|all| all.into_iter().max_by(f64::total_cmp)),
             error: None,
         }
     }
@@ -156,16 +161,18 @@ impl FaultRun {
     }
 }
 
-/// Of each mode, by its worst run; there is none worse than one without a figure.
+/// Of each mode, by its worst run; there is none worse than one without a figure: it misses the target.
 fn targets(modes: &[Mode], runs: &[FaultRun]) -> Vec<Target> {
     let mut targets = Vec::new();
     for mode in modes {
         let of_it = || runs.iter().filter(|run| run.mode == *mode);
         let worst = |of: fn(&FaultRun) -> Option<f64>| {
-            of_it().map(|run| of(run).unwrap_or(f64::INFINITY)).max_by(f64::total_cmp)
+            of_it().map(of).collect::<Option<Vec<f64>>>()?.into_iter().max_by(f64::total_cmp)
         };
         let mut add = |what: &str, unit, goal, measured| {
-            targets.push(Target::new(format!("{}: {what}", mode.as_str()), unit, goal, measured));
+            let target = Target::new(format!("{}: {what}", mode.as_str()), unit, goal, measured);
+            let met = target.met.or(of_it().next().map(|_| false));
+            targets.push(Target { met, ..target });
         };
         let fewest = of_it().map(|run| run.sent).min_by(f64::total_cmp);
         add("requests of a run", "requests", Goal::AtLeast(ENOUGH.into()), fewest);
@@ -237,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_predicted_and_did_not_come_is_off_by_more_than_anything() {
+    fn where_something_that_was_predicted_did_not_come_no_deviation_is_told() {
         let moment = |kind: MomentKind, at: Option<f64>| Moment {
             kind,
             title: kind.title().into(),
@@ -250,7 +257,7 @@ mod tests {
         let of = |timeline| FaultRun::of(Mode::Kill, &ChaosReport { timeline, ..ChaosReport::default() });
         assert_eq!(of(vec![seen.clone()]).deviation_seconds, Some(2.0));
         let gone = moment(MomentKind::Ready, None);
-        assert_eq!(of(vec![seen, gone]).deviation_seconds, Some(f64::INFINITY));
+        assert_eq!(of(vec![seen, gone]).deviation_seconds, None);
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub struct Target {
     pub what: String,
     pub unit: &'static str,
     pub goal: Goal,
-    /// None where a peer that it needs was not measured.
+    /// None where a peer that it needs was not measured, or a run gave no figure.
     pub measured: Option<f64>,
     /// The same number for Platen as it is by default, where `measured` is that of the same work as the others'.
     #[serde(skip_serializing_if = "Option::is_none")]

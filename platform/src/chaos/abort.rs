@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::run::Abort;
 use super::traffic::Lately;
 
 /// How far it is looked back, and how many requests it takes to say anything.
@@ -10,6 +9,15 @@ const WINDOW: Duration = Duration::from_secs(10);
 const ENOUGH: f64 = 20.0;
 /// At a low rate it is looked back so far that at least so many are due.
 const FEWEST: f64 = 5.0;
+
+/// What ends a run at once. Of the latest requests.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Abort {
+    /// More than so many in a hundred not answered well.
+    pub percent: u32,
+    /// A 99th percentile above this.
+    pub p99: Option<Duration>,
+}
 
 /// What is looked at of the latest requests, by the rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,7 +47,12 @@ impl Watched {
             return None;
         }
         if failed * 100 > all * self.abort.percent as usize {
-            let hang = if overdue > 0 { format!(", {overdue} of them not at all") } else { String::new() };
+            let patience = self.patience.as_secs_f64();
+            let hang = if overdue > 0 {
+                format!(", {overdue} of them not within {patience} s")
+            } else {
+                String::new()
+            };
             return Some(format!("{failed} of the last {all} requests were not answered well{hang}"));
         }
         let limit = self.abort.p99?.as_secs_f64() * 1000.0;
@@ -68,7 +81,7 @@ mod tests {
         assert_eq!(watched.too_bad(&lately(100, 60, 0)), None);
         assert!(watched.too_bad(&lately(100, 61, 0)).is_some());
         let why = watched.too_bad(&lately(100, 61, 61)).unwrap();
-        assert!(why.contains("61 of them not at all"), "{why}");
+        assert!(why.contains("61 of them not within 10 s"), "{why}");
         assert_eq!(watched.too_bad(&lately(19, 19, 0)), None, "too few to say anything");
     }
 

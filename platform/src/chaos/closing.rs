@@ -48,8 +48,10 @@ impl Scene<'_> {
         undoing.put_back(ground, 0).await;
         let since = mended.unwrap_or_else(Timestamp::now);
         let mut undo = Undo { steps: undoing.done(), ..Undo::default() };
-        // Gateways that got their own arguments back leave in order, which takes its time.
-        let patience = if control > 0 { LEAVE_WITHIN } else { Duration::ZERO };
+        // Gateways that got their own arguments back leave in order, and a node that was only just undone has to speak
+        // first: both take their time.
+        let is_late = control > 0 || (mended.is_none() && undoing.left().is_none());
+        let patience = if is_late { LEAVE_WITHIN } else { Duration::ZERO };
         let missing = tokio::select! {
             missing = still_missing(ground, survey, since, patience) => missing,
             () = hurry.clone() => vec!["everything to be Ready, which was not looked at to its end".into()],

@@ -44,6 +44,8 @@ pub struct Double {
     pub begun: Notify,
     /// A look at what shows the fault was made.
     looked: AtomicBool,
+    /// When it was mended last.
+    pub undone: Mutex<Option<Timestamp>>,
     /// What the last look at everything counted from.
     pub since: Mutex<Option<Timestamp>>,
     /// Docker, at work.
@@ -53,8 +55,8 @@ pub struct Double {
 impl Double {
     pub fn new(blow: Blow, undo_fails: bool, told: Recorded) -> Self {
         let (broken, begun, looked) = (Arc::default(), Notify::new(), AtomicBool::default());
-        let (since, docker) = (Mutex::default(), Mutex::default());
-        Self { blow, undo_fails, broken, told, begun, looked, since, docker }
+        let (undone, since, docker) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { blow, undo_fails, broken, told, begun, looked, undone, since, docker }
     }
 
     pub fn is_broken(&self) -> bool {
@@ -144,6 +146,7 @@ impl Ground for Double {
             return Err(Error::unhealthy("docker start: no", ""));
         }
         self.broken.store(false, Ordering::SeqCst);
+        *self.undone.lock().unwrap() = Some(Timestamp::now());
         Ok(())
     }
     async fn missing(&self, _: &Survey, since: Timestamp) -> Result<Vec<String>> {

@@ -28,6 +28,7 @@ mod undoing;
 mod verdict;
 mod victim;
 
+pub use abort::Abort;
 pub use fault::{Fault, Mode};
 pub(crate) use journal::{forget, warn_of_left};
 pub use recover::{Recovered, recover};
@@ -35,7 +36,7 @@ pub use report::{
     ChaosReport, FaultReport, Finding, Headroom, Moment, MomentKind, Outcome, Phase, PhaseName, Point,
     Prediction, Preflight, Proof, Seen, Setting, Severity, Standing, Undo, UndoneStep, Verdict,
 };
-pub use run::{Abort, ChaosOptions, ChaosPlan, Ran, chaos};
+pub use run::{ChaosOptions, ChaosPlan, Ran, chaos};
 pub(crate) use signals::interrupted;
 pub use verdict::Limits;
 pub(crate) use verdict::{NEAR, RATIO};

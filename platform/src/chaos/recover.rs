@@ -53,7 +53,8 @@ pub async fn recover(host: &Host) -> Result<Recovered> {
 }
 
 /// Undoes all of it again with every look, until all is well and nothing more is due; only then the journal is cleared. Who
-/// was killed in mid-strike may have left one that goes on, and what is undone before its end is broken after it.
+/// was killed in mid-strike may have left one that goes on, and what is undone before its end is broken after it. What is
+/// still not well after long is not the fault's when all of that is undone: then the journal is cleared too.
 async fn see_well<F>(
     events: &Events,
     undoing: &mut Undoing,
@@ -69,10 +70,12 @@ where
     let step = events.step("settle", "wait until everything is Ready again", None);
     let mut is_over = due_within.is_zero();
     loop {
+        let is_late = begun.elapsed() > due_within + WELL_WITHIN;
         let awaited = match undone.iter().find(|step| !step.done) {
-            Some(step) if is_over => {
+            Some(step) if is_late => {
                 return Err(not_undone(step, "mend what it names, then run the same command again"));
             }
+            // An API server that starts itself refuses at first.
             Some(step) => not_undone(step, "").to_string(),
             None => match look().await {
                 Ok(None) if is_over => break,
@@ -82,7 +85,8 @@ where
                 Err(error) => error.to_string(),
             },
         };
-        if begun.elapsed() > due_within + WELL_WITHIN {
+        if is_late {
+            undoing.clear()?;
             return Err(Error::timed_out(awaited, begun.elapsed(), "see more: cargo xtask status"));
         }
         step.message(format!("waiting for {awaited}"));
@@ -153,6 +157,18 @@ mod tests {
             tokio::join!(see_well(&host.events, &mut undoing, &ground, due_within, well), docker);
         assert!(undone.unwrap()[0].done && !ground.is_broken());
         assert!(!is_left(&host));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_sick_of_something_else_keeps_no_journal() {
+        let root = tempfile::tempdir().unwrap();
+        let host = Host::bare(root.path());
+        let ground = Double::new(Blow::Works, false, Recorded::default());
+        let mut undoing = left_behind(&host);
+        let sick = async || -> Result<Option<String>> { Ok(Some("ocr/other to be ready".into())) };
+        let late = see_well(&host.events, &mut undoing, &ground, Duration::ZERO, sick).await.unwrap_err();
+        assert!(late.to_string().contains("ocr/other"), "{late}");
+        assert!(!is_left(&host), "all of the fault is undone");
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,6 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::Mutex;
 
+use super::abort::Abort;
 use super::embedded::Processes;
 use super::files;
 use super::ground::Ground;
@@ -58,15 +59,6 @@ pub struct ChaosOptions {
     pub dry_run: bool,
     /// The folder of the report; without it one for this run below `.platen/reports`.
     pub folder: Option<PathBuf>,
-}
-
-/// What ends a run at once. Of the requests of the last ten seconds.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Abort {
-    /// More than so many in a hundred not answered well.
-    pub percent: u32,
-    /// A 99th percentile above this.
-    pub p99: Option<Duration>,
 }
 
 /// What a run would do.
@@ -122,8 +114,10 @@ pub async fn chaos(host: &Host, options: &ChaosOptions) -> Result<Ran> {
         Ok(Prepared::Ready(prepared)) => *prepared,
         Err(error) => {
             undoing.put_back(&*ground, 0).await;
+            let Some(left) = undoing.left() else { return Err(error) };
             // Somebody has to undo it, whatever else was wrong.
-            return Err(undoing.left().unwrap_or(error));
+            host.events.warn(error.to_string());
+            return Err(left);
         }
     };
     let report = run(&host, &*ground, options, prepared, undoing).await;
@@ -193,6 +187,10 @@ async fn prepare(
     let doors = load::doors(host, &[])?;
     let names: Vec<String> = doors.iter().map(|door| door.name.clone()).collect();
     let preflight = preflight(&survey, &victim, &names);
+    let control = if options.policy.retry { Vec::new() } else { ground.undo_of_control().await? };
+    if !control.is_empty() {
+        victim.ensure_outlives_rollout(&survey)?;
+    }
     if options.dry_run {
         let plan = plan(host, ground, options, (&survey, &victim, preflight, doors.len())).await?;
         return Ok(Prepared::Planned(Box::new(plan)));
@@ -202,10 +200,6 @@ async fn prepare(
     if let Some(finding) = blocking.filter(|_| !options.force) {
         let hint = "mend it first (cargo xtask status says how), or insist on a fault on top: --force";
         return Err(Error::unhealthy(finding.sentence.clone(), hint));
-    }
-    let control = if options.policy.retry { Vec::new() } else { ground.undo_of_control().await? };
-    if !control.is_empty() {
-        victim.ensure_outlives_rollout(&survey)?;
     }
     let mut images = load::images_or_sample(options.images.as_deref())?;
     let step = host.events.step("ask", "ask once for each image", None);

@@ -3,12 +3,12 @@
 use std::sync::atomic::Ordering;
 
 use super::*;
+use crate::chaos::abort::Abort;
 use crate::chaos::double::{Blow, Double};
 use crate::chaos::fault::Mode;
 use crate::chaos::journal::{Journal, Place};
 use crate::chaos::report::{Outcome as Ended, Standing};
 use crate::chaos::rest::rest;
-use crate::chaos::run::Abort;
 use crate::chaos::survey::samples::three_nodes;
 use crate::chaos::timeline::Clock;
 use crate::chaos::verdict::Limits;
@@ -96,7 +96,8 @@ async fn ended(blow: Blow, undo_fails: bool, early: Early) -> (ChaosReport, bool
     };
     let report = scene.perform(Preflight::default(), interruption).await;
     let since = ground.since.lock().unwrap().expect("a last look");
-    assert!(since > clock.begun(), "what was said before the fault was undone says nothing");
+    let undone = ground.undone.lock().unwrap().unwrap_or(clock.begun());
+    assert!(since >= undone, "what was said before the fault was undone says nothing");
     let docker = ground.docker.lock().unwrap().take();
     if let Some(docker) = docker {
         docker.await.unwrap();

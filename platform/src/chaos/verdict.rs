@@ -54,7 +54,7 @@ pub fn verdict(report: &ChaosReport, limits: &Limits, ending: &Ending) -> Verdic
     }
     let missed = points.iter().any(|point| point.standing == Standing::Missed);
     let not_seen = report.fault.proofs.is_empty() || report.fault.proofs.iter().any(|proof| !proof.holds);
-    let says_nothing = not_seen || nothing_was_asked(report);
+    let nothing_asked = nothing_was_asked(report);
     let left = report.undo.steps.iter().any(|step| !step.done);
     let outcome = match ending {
         // Whatever else came: somebody has to undo it.
@@ -62,12 +62,14 @@ pub fn verdict(report: &ChaosReport, limits: &Limits, ending: &Ending) -> Verdic
         Ending::Interrupted => Outcome::Interrupted,
         Ending::Aborted(_) => Outcome::Aborted,
         Ending::Refused(_) => Outcome::Inconclusive,
-        Ending::Whole if says_nothing => Outcome::Inconclusive,
+        Ending::Whole if not_seen => Outcome::Inconclusive,
         Ending::Whole if missed => Outcome::Failed,
-        Ending::Whole if figures_are_not_the_services(report, limits) => Outcome::Inconclusive,
+        Ending::Whole if nothing_asked || figures_are_not_the_services(report, limits) => {
+            Outcome::Inconclusive
+        }
         Ending::Whole => Outcome::Passed,
         // Nothing was asked of the platform, and it is as it was.
-        Ending::Broken(_) if says_nothing && report.undo.verified => Outcome::Inconclusive,
+        Ending::Broken(_) if (not_seen || nothing_asked) && report.undo.verified => Outcome::Inconclusive,
         Ending::Broken(_) => Outcome::Failed,
     };
     Verdict { outcome, points }
@@ -97,7 +99,7 @@ fn happened(report: &ChaosReport) -> Point {
     point("fault", standing, sentence)
 }
 
-/// Whether no request was under way while the fault lasted: then there is nothing that could have failed.
+/// Whether no request was due while the fault lasted: then there is hardly one that could have failed.
 fn nothing_was_asked(report: &ChaosReport) -> bool {
     report.load.is_none() || report.phase(PhaseName::Outage).is_none_or(|outage| outage.sent == 0)
 }
@@ -124,7 +126,8 @@ fn latency(report: &ChaosReport, limits: &Limits) -> Vec<Point> {
     let p99 = |name| Some(report.phase(name)?.latency?.p99_ms);
     let (outage, steady) = (p99(PhaseName::Outage), p99(PhaseName::Steady).filter(|steady| *steady > 0.0));
     let own = report.load.as_ref().is_some_and(|load| load.generator_was_slow);
-    let standing = |holds: bool| if own { Standing::Noted } else { kept(holds) };
+    let decides = !own && !nothing_was_asked(report);
+    let standing = |holds: bool| if decides { kept(holds) } else { Standing::Noted };
     let mut points = Vec::new();
     if own {
         let late = report.load.as_ref().map_or(0, |load| load.late);

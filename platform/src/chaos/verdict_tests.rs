@@ -188,6 +188,16 @@ fn a_run_that_asked_nothing_during_its_fault_is_inconclusive() {
     idle.phases[1].sent = 0;
     assert_eq!(judged(&idle).outcome, Outcome::Inconclusive);
     assert_eq!(sentence(&judged(&idle), "errors"), "no request was sent during the outage");
+    let limit = Limits { max_p99_ms: Some(500.0), ..LIMITS };
+    assert_eq!(
+        verdict(&idle, &limit, &Ending::Whole).outcome,
+        Outcome::Inconclusive,
+        "no limit is missed by it"
+    );
+    // Sent before the fault, and hit by it.
+    idle.load.as_mut().unwrap().counts.failed = 1;
+    assert_eq!(judged(&idle).outcome, Outcome::Failed);
+    idle.load.as_mut().unwrap().counts.failed = 0;
     idle.phases.pop();
     assert_eq!(judged(&idle).outcome, Outcome::Inconclusive);
 }

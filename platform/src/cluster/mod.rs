@@ -11,7 +11,6 @@ pub mod kind;
 pub mod minikube;
 pub mod objects;
 mod progress;
-mod proxy;
 mod ready;
 pub mod relay;
 pub mod secrets;

@@ -56,10 +56,10 @@ pub async fn apply(client: &kube::Client, secret: &Secret, places: &[Place]) -> 
     Ok(given)
 }
 
-/// The Secret in this place with its content, whosever it is; none where this account may not read it.
-pub async fn read(client: &kube::Client, place: &Place) -> Result<Option<Secret>> {
-    let found = api(client, place).get_opt(place.name).await.doing(format!("looking for {place}"));
-    Ok(if_allowed(found)?.flatten())
+/// A Secret with its content, whosever it is; none where this account may not read it.
+pub async fn read(client: &kube::Client, namespace: &str, name: &str) -> Result<Option<Secret>> {
+    let found = Api::<Secret>::namespaced(client.clone(), namespace).get_opt(name).await;
+    Ok(if_allowed(found.doing(format!("looking for the Secret {name} in {namespace}")))?.flatten())
 }
 
 /// Whether there is one of somebody else's.

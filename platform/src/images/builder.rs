@@ -10,13 +10,14 @@ use bollard::models::{
 };
 use bollard::query_parameters::{RemoveVolumeOptions, UploadToContainerOptions};
 
-use super::{context, proxy};
+use super::context;
 use crate::digest::Parts;
 use crate::engine;
 use crate::error::{Doing, Result};
 use crate::event::Step;
 use crate::host::Host;
 use crate::mirror::{LABEL, Mirror, Supply, buildkit_version, docker, registry};
+use crate::proxy;
 use crate::wait::{self, Seen};
 
 /// The container.
@@ -111,6 +112,9 @@ pub async fn ensure(
     tell: &Step,
 ) -> Result<()> {
     let recipe = Recipe::new(mirror, supply)?;
+    if let Some(told) = proxy::out_of_reach(|name| std::env::var(name).ok()) {
+        host.events.warn(told);
+    }
     let found = inspect(docker).await?;
     let network_is_there = engine::has_network(docker, NETWORK).await?;
     match found {

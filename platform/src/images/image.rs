@@ -6,12 +6,13 @@ use bollard::Docker;
 use bollard::query_parameters::CreateImageOptions;
 use futures_util::TryStreamExt;
 
-use super::{builder, proxy};
+use super::builder;
 use crate::config::Config;
 use crate::error::{Doing, Error, Result};
 use crate::host::Host;
 use crate::mirror::docker;
 use crate::process::Cmd;
+use crate::proxy;
 use crate::registry::{Manifest, Platform, Reference, Registries, at_digest, at_tag};
 use crate::service;
 

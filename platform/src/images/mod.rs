@@ -1,6 +1,7 @@
 //! The service's image: built for every platform by the builder, tried, listed with what it is made of, and pushed under
 //! its tag only then.
 
+mod asking;
 mod base;
 pub mod builder;
 mod context;
@@ -10,7 +11,6 @@ mod plan;
 pub mod preflight;
 mod present;
 mod progress;
-mod proxy;
 pub mod pull_secret;
 mod sbom;
 mod solve;
@@ -22,6 +22,7 @@ use std::time::Instant;
 use bollard::Docker;
 use serde::Serialize;
 
+pub use asking::Asking;
 pub use image::{is_in_registry, own_image, service_image};
 pub use inspect::Inspection;
 pub use plan::{Planned, plan};
@@ -33,7 +34,7 @@ use crate::error::{Error, Result};
 use crate::event::Step;
 use crate::host::Host;
 use crate::mirror::{self, Mirror, Supply, registry};
-use crate::registry::{Manifest, Platform, Reference, Registries, at_digest};
+use crate::registry::{Credentials, Manifest, Platform, Reference, Registries, at_digest};
 
 /// What the Dockerfile can be built for.
 pub const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
@@ -187,7 +188,8 @@ pub async fn build_on(
     let staging = image::staging(host);
     let platforms = present::to_build(&registries, options, &target).await?;
     tell.message(format!("building for {}", names(&platforms)));
-    let request = request(host, &registries, options, platforms).await?;
+    let hub = if supply == Supply::Pull { hub(&registries).await } else { None };
+    let request = request(host, options, platforms, hub).await?;
     let stages = solve::solve(host, docker, request).await?;
     let images = image::images_of(&registries, &staging).await?;
     let platforms = on_trial(&staging).all_tried(&images).await?;
@@ -215,21 +217,25 @@ fn names(platforms: &[Platform]) -> String {
     platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
 }
 
+/// The login at Docker Hub: what is public comes without one, also where that cannot be read.
+async fn hub(registries: &Registries) -> Option<Credentials> {
+    let base = Reference::with_tag("docker.io".into(), "library/debian".into(), "latest".into());
+    registries.login(&base).await.ok().flatten()
+}
+
 async fn request(
     host: &Host,
-    registries: &Registries,
     options: &BuildOptions,
     platforms: Vec<Platform>,
+    hub: Option<Credentials>,
 ) -> Result<solve::Request> {
-    let hub = Reference::with_tag("docker.io".into(), "library/debian".into(), "latest".into());
     Ok(solve::Request {
         context: context::archive(&host.root)?,
         platforms,
         args: image::build_args(host).await,
         secrets: options.secrets.clone(),
         no_cache: options.no_cache,
-        // What is public comes without a login, also where that cannot be read.
-        hub: registries.login(&hub).await.ok().flatten(),
+        hub,
         to: image::staging_for_builder(),
     })
 }

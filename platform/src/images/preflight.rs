@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::{Pod, PodSpec, Taint, Toleration};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Taint, Toleration};
 use kube::api::{Api, ListParams};
 
+use super::asking::{Asking, Found};
 use crate::cluster::objects::{NodeFacts, UNSCHEDULABLE};
 use crate::error::{Doing, Error, Result};
-use crate::registry::{self, Platform, PlatformManifest, Reference, Registries, at_digest};
+use crate::registry::{self, Platform, PlatformManifest, Reference, at_digest};
 
 /// Taints that come and go with a node's health; what tolerates them or not says nothing about where it may run. One of
 /// them is no sickness: [`UNSCHEDULABLE`], by which somebody keeps pods away.
@@ -16,15 +17,35 @@ const OF_HEALTH: &str = "node.kubernetes.io/";
 /// By this variable a role is told the image of the Jobs that it makes.
 const JOB_IMAGE: &str = "AE_MODEL_IMAGE_URL";
 
-/// A pod template of the manifests.
-#[derive(Debug, Clone, PartialEq)]
+/// A pod template of the manifests, or the Jobs that its pods make.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Workload {
     /// `Deployment ocr-gateway`.
     pub name: String,
-    /// Of its containers, and of the Jobs that they make.
+    /// Where the manifests say it.
+    pub namespace: Option<String>,
+    /// Of its containers.
     pub images: Vec<String>,
+    /// The Secrets by which its images are pulled.
+    pub pull_secrets: Vec<String>,
     pub node_selector: BTreeMap<String, String>,
     pub tolerations: Vec<Toleration>,
+    /// They are made later, and what is deployed serves without them.
+    pub is_job: bool,
+}
+
+impl Workload {
+    /// The Jobs of these images that its pods make. Where those may run, the manifests do not say.
+    fn jobs(&self, images: Vec<String>) -> Self {
+        Self {
+            name: format!("Job of {}", self.name),
+            namespace: self.namespace.clone(),
+            images,
+            pull_secrets: self.pull_secrets.clone(),
+            is_job: true,
+            ..Self::default()
+        }
+    }
 }
 
 /// Whether the scheduler may put the pods there.
@@ -77,22 +98,31 @@ pub fn workloads(manifests: &str) -> Result<Vec<Workload>> {
         }
         let pod: PodSpec = serde_json::from_value(spec.clone())
             .map_err(|error| Error::malformed("a pod template", error, "look at it: helm template"))?;
-        found.push(Workload {
+        let of_jobs = images_of_jobs(&pod);
+        let workload = Workload {
             name: format!("{kind} {}", object["metadata"]["name"].as_str().unwrap_or_default()),
-            images: images(&pod),
+            namespace: object["metadata"]["namespace"].as_str().map(ToOwned::to_owned),
+            images: containers(&pod).filter_map(|container| container.image.clone()).collect(),
+            pull_secrets: pod.image_pull_secrets.iter().flatten().map(|it| it.name.clone()).collect(),
             node_selector: pod.node_selector.unwrap_or_default(),
             tolerations: pod.tolerations.unwrap_or_default(),
-        });
+            is_job: false,
+        };
+        let jobs = (!of_jobs.is_empty()).then(|| workload.jobs(of_jobs));
+        found.push(workload);
+        found.extend(jobs);
     }
     Ok(found)
 }
 
-fn images(pod: &PodSpec) -> Vec<String> {
-    let containers = || pod.containers.iter().chain(pod.init_containers.iter().flatten());
-    let variables = containers().flat_map(|container| container.env.iter().flatten());
-    let of_jobs = variables.filter(|variable| variable.name == JOB_IMAGE);
-    let of_jobs = of_jobs.filter_map(|variable| variable.value.clone()).filter(|image| !image.is_empty());
-    containers().filter_map(|container| container.image.clone()).chain(of_jobs).collect()
+fn containers(pod: &PodSpec) -> impl Iterator<Item = &Container> {
+    pod.containers.iter().chain(pod.init_containers.iter().flatten())
+}
+
+fn images_of_jobs(pod: &PodSpec) -> Vec<String> {
+    let variables = containers(pod).flat_map(|container| container.env.iter().flatten());
+    let named = variables.filter(|variable| variable.name == JOB_IMAGE);
+    named.filter_map(|variable| variable.value.clone()).filter(|image| !image.is_empty()).collect()
 }
 
 /// Every image that lacks the platform of a node that may run it; `there` holds the platforms of each image.
@@ -119,90 +149,111 @@ pub fn mismatches(
     found
 }
 
+/// The nodes that may run an image.
+fn that_run<'a>(image: &str, workloads: &[Workload], nodes: &'a [NodeFacts]) -> Vec<&'a NodeFacts> {
+    let of_image: Vec<&Workload> =
+        workloads.iter().filter(|workload| workload.images.iter().any(|name| name == image)).collect();
+    nodes.iter().filter(|node| of_image.iter().any(|workload| may_run(node, workload))).collect()
+}
+
+/// Each once.
+fn list(names: impl Iterator<Item = String>) -> Vec<String> {
+    names.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
 /// Stops a deploy whose images do not fit, with the command that mends it.
-pub fn verdict(mismatches: &[Mismatch], workloads: &[Workload], nodes: &[NodeFacts]) -> Result<()> {
+fn verdict(
+    asking: &Asking,
+    mismatches: &[Mismatch],
+    workloads: &[Workload],
+    nodes: &[NodeFacts],
+) -> Result<()> {
     let Some(first) = mismatches.first() else { return Ok(()) };
-    let list = |platforms: &mut dyn Iterator<Item = String>| {
-        platforms.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()
-    };
     let sentences: Vec<String> = mismatches
         .iter()
         .map(|mismatch| {
-            let there = list(&mut mismatch.there.iter().map(ToString::to_string)).join(", ");
+            let there = list(mismatch.there.iter().map(ToString::to_string)).join(", ");
             format!(
                 "the image {} is for {there} and not for {}, the node {}",
                 mismatch.image, mismatch.wanted, mismatch.node
             )
         })
         .collect();
-    let of_first: Vec<&Workload> = workloads.iter().filter(|it| it.images.contains(&first.image)).collect();
-    let run_it = nodes.iter().filter(|node| of_first.iter().any(|workload| may_run(node, workload)));
-    let needed = list(&mut run_it.map(|node| format!("{}/{}", node.os, node.architecture)));
-    let can_be_built = needed.iter().all(|platform| super::PLATFORMS.contains(&platform.as_str()));
-    let next = if can_be_built && is_the_service(&first.image) {
-        format!("cargo xtask build --platform {} --push {}", needed.join(","), first.image)
-    } else {
-        format!("keep the pods off that node: kubectl cordon {}", first.node)
-    };
+    let run_it = that_run(&first.image, workloads, nodes);
+    let needed = list(run_it.iter().map(|node| format!("{}/{}", node.os, node.architecture)));
+    let next = asking.for_platforms(&first.image, &needed);
+    let next = next.unwrap_or_else(|| format!("keep the pods off that node: kubectl cordon {}", first.node));
     Err(Error::unhealthy(sentences.join("\n"), format!("nothing was changed in the cluster; {next}")))
 }
 
-/// Whether it is what `build` makes; what others publish is not replaced by it.
-fn is_the_service(image: &str) -> bool {
-    registry::parse(image).is_ok_and(|image| image.repository().ends_with(super::image::REPOSITORY))
-}
-
-/// What an image that is not in its registry needs.
-fn push_it(image: &str, error: Error) -> Error {
-    match error {
-        Error::Unhealthy { what, hint } if is_the_service(image) => {
-            Error::Unhealthy { what, hint: format!("push it: cargo xtask build --push {image}; or {hint}") }
+/// Asks the registries about every image, and compares with the nodes. Returns what may go wrong and stops no deploy, a
+/// sentence each.
+pub async fn check(asking: &Asking, manifests: &str, nodes: &[NodeFacts]) -> Result<Vec<String>> {
+    let (jobs, workloads): (Vec<_>, Vec<_>) =
+        workloads(manifests)?.into_iter().partition(|workload| workload.is_job);
+    let mut warnings = Vec::new();
+    check_these(asking, &workloads, nodes, &mut warnings).await?;
+    for job in &jobs {
+        if let Err(error) = check_these(asking, std::slice::from_ref(job), nodes, &mut warnings).await {
+            warnings.push(format!("the {} may not start: {error}", job.name));
         }
-        error => error,
     }
+    Ok(warnings)
 }
 
-/// Asks the registries about every image, and compares with the nodes.
-pub async fn check(registries: &Registries, manifests: &str, nodes: &[NodeFacts]) -> Result<()> {
-    let workloads = workloads(manifests)?;
-    let mut there = BTreeMap::new();
-    for image in workloads.iter().flat_map(|workload| &workload.images) {
-        if there.contains_key(image) {
-            continue;
-        }
-        let reference = registries.as_nodes_find(&registry::parse(image)?).await?;
-        let Some(found) = registries.platforms(&reference).await? else {
-            // The error names the registry and what to do.
-            let error = registries.require(&reference).await.err();
-            let error = error.unwrap_or_else(|| Error::unhealthy(format!("there is no image {image}"), ""));
-            return Err(push_it(image, error));
-        };
-        ensure_whole(registries, &reference, &found, nodes).await?;
-        there.insert(image.clone(), found.into_iter().map(|found| found.platform).collect());
-    }
-    verdict(&mismatches(&workloads, nodes, &there), &workloads, nodes)
-}
-
-/// A registry may have lost a blob, and goes on telling the manifest. One on this machine is asked for each.
-async fn ensure_whole(
-    registries: &Registries,
-    image: &Reference,
-    there: &[PlatformManifest],
+async fn check_these(
+    asking: &Asking,
+    workloads: &[Workload],
     nodes: &[NodeFacts],
+    warnings: &mut Vec<String>,
 ) -> Result<()> {
-    if !registry::is_loopback(image.registry()) {
+    let mut there = BTreeMap::new();
+    for workload in workloads {
+        for image in &workload.images {
+            if there.contains_key(image) {
+                continue;
+            }
+            let name = registry::parse(image)?;
+            let found = asking.find(&name).await.map_err(|error| asking.with_remedy(image, error))?;
+            if found.only_here {
+                warnings.push(without_login(workload, &name));
+            }
+            ensure_whole(asking, image, &found, &that_run(image, workloads, nodes)).await?;
+            there.insert(image.clone(), found.platforms.into_iter().map(|found| found.platform).collect());
+        }
+    }
+    verdict(asking, &mismatches(workloads, nodes, &there), workloads, nodes)
+}
+
+/// Nodes that have no login by a Secret may have one of their own.
+fn without_login(workload: &Workload, image: &Reference) -> String {
+    let (of, registry) = (&workload.name, image.registry());
+    let namespace = workload.namespace.as_deref().unwrap_or("NAMESPACE");
+    format!(
+        "the nodes have no login for {registry} that is known here, and the {of} takes {image} from it; give them one: \
+         kubectl -n {namespace} create secret docker-registry NAME --docker-server={registry} --docker-username=USER \
+         --docker-password=PASSWORD, and name it in the chart's value imagePullSecrets"
+    )
+}
+
+/// A registry may have lost a blob, and goes on telling the manifest. One on this machine is asked for each that a node may
+/// need.
+async fn ensure_whole(asking: &Asking, image: &str, found: &Found<'_>, run_it: &[&NodeFacts]) -> Result<()> {
+    let (registries, at) = (found.registries, &found.reference);
+    if !registry::is_loopback(at.registry()) {
         return Ok(());
     }
     let runs =
-        |it: &&PlatformManifest| nodes.iter().any(|node| it.platform.runs_on(&node.os, &node.architecture));
-    for needed in there.iter().filter(runs) {
-        let manifest = registries.require(&at_digest(image, &needed.digest)).await?;
-        if let Some(blob) = registries.lacks(image, &manifest).await? {
-            let name = image.whole();
-            let next = if is_the_service(&name) { "cargo xtask build" } else { "cargo xtask mirror publish" };
+        |it: &&PlatformManifest| run_it.iter().any(|node| it.platform.runs_on(&node.os, &node.architecture));
+    let needed: Vec<&PlatformManifest> = found.platforms.iter().filter(runs).collect();
+    let platforms = list(needed.iter().map(|it| it.platform.to_string()));
+    for needed in needed {
+        let manifest = registries.require(&at_digest(at, &needed.digest)).await?;
+        if let Some(blob) = registries.lacks(at, &manifest).await? {
+            let next = asking.again(image, at, &platforms);
             return Err(Error::unhealthy(
-                format!("the registry {} has lost the blob {blob} of the image {name}", image.registry()),
-                format!("nothing was changed in the cluster; bring it there again: {next}"),
+                format!("the registry {} has lost the blob {blob} of the image {image}", at.registry()),
+                format!("nothing was changed in the cluster; {next}"),
             ));
         }
     }
@@ -212,7 +263,7 @@ async fn ensure_whole(
 /// After the deploy: what runs another image than the registry has under its name now, a sentence each.
 pub async fn running_others(
     client: &kube::Client,
-    registries: &Registries,
+    asking: &Asking,
     manifests: &str,
     namespaces: &[&str],
 ) -> Result<Vec<String>> {
@@ -221,8 +272,10 @@ pub async fn running_others(
         if expected.contains_key(&image) {
             continue;
         }
-        let reference = registries.as_nodes_find(&registry::parse(&image)?).await?;
-        let manifest = registries.require(&reference).await?;
+        // Of what could not be asked for before the deploy it was said then.
+        let Ok(name) = registry::parse(&image) else { continue };
+        let Ok(found) = asking.find(&name).await else { continue };
+        let manifest = found.registries.require(&found.reference).await?;
         let mut digests: BTreeSet<String> =
             manifest.platforms().into_iter().map(|found| found.digest).collect();
         digests.insert(manifest.digest);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::STANDARD_PAD_INDIFFERENT;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use serde::Deserialize;
@@ -33,12 +33,15 @@ struct Login {
 }
 
 impl Login {
+    /// What stands in one goes before, as nodes read it.
     fn pair(self) -> Option<(String, String)> {
-        if let (Some(user), Some(password)) = (self.username, self.password) {
-            return Some((user, password));
+        match self.auth.filter(|auth| !auth.is_empty()) {
+            Some(auth) => {
+                let text = String::from_utf8(STANDARD_PAD_INDIFFERENT.decode(auth).ok()?).ok()?;
+                text.split_once(':').map(|(user, password)| (user.into(), password.into()))
+            }
+            None => Some((self.username?, self.password?)),
         }
-        let text = String::from_utf8(STANDARD.decode(self.auth?).ok()?).ok()?;
-        text.split_once(':').map(|(user, password)| (user.into(), password.into()))
     }
 }
 
@@ -80,21 +83,36 @@ mod tests {
     use super::*;
     use crate::registry::Keyring;
 
+    /// What nodes log in with at a registry by a Secret with this under `auths`.
+    fn pair_at(auths: &serde_json::Value, registry: &str) -> Option<(String, String)> {
+        let configuration = json!({"auths": auths}).to_string().into_bytes();
+        let data = BTreeMap::from([(KEY.to_owned(), ByteString(configuration))]);
+        let keyring = Keyring::only(logins(&Secret { data: Some(data), ..Secret::default() }));
+        keyring.find(registry).unwrap().map(|found| (found.user, found.password))
+    }
+
     #[test]
     fn what_a_secret_of_others_lets_in_is_read_as_nodes_read_it() {
-        let configuration = json!({"auths": {
+        let auths = json!({
             "https://index.docker.io/v1/": {"username": "me", "password": "secret"},
-            "r.example:5000": {"auth": STANDARD.encode("you:sec:ret")},
+            "r.example:5000": {"auth": STANDARD_PAD_INDIFFERENT.encode("you:sec:ret")},
             "broken.example": {"auth": "!"},
-        }});
-        let data = BTreeMap::from([(KEY.to_owned(), ByteString(configuration.to_string().into_bytes()))]);
-        let keyring = Keyring::only(logins(&Secret { data: Some(data), ..Secret::default() }));
-        let user_at =
-            |registry: &str| keyring.find(registry).unwrap().map(|found| (found.user, found.password));
-        assert_eq!(user_at("docker.io"), Some(("me".into(), "secret".into())));
-        assert_eq!(user_at("r.example:5000"), Some(("you".into(), "sec:ret".into())));
-        assert_eq!(user_at("broken.example"), None);
+        });
+        assert_eq!(pair_at(&auths, "docker.io"), Some(("me".into(), "secret".into())));
+        assert_eq!(pair_at(&auths, "r.example:5000"), Some(("you".into(), "sec:ret".into())));
+        assert_eq!(pair_at(&auths, "broken.example"), None);
         assert!(logins(&Secret::default()).is_empty());
+    }
+
+    #[test]
+    fn a_secrets_key_may_have_a_scheme_and_a_path_and_its_base64_no_padding() {
+        let auth = "bWU6c2VjcmV0IQ";
+        for key in ["https://r.example/v2/", "http://r.example", "r.example/team", "r.example"] {
+            let auths = json!({key: {"auth": auth, "username": "of before", "password": "stale"}});
+            assert_eq!(pair_at(&auths, "r.example"), Some(("me".into(), "secret!".into())), "{key}");
+        }
+        let padded = json!({"r.example": {"auth": format!("{auth}=="), "username": ""}});
+        assert_eq!(pair_at(&padded, "r.example"), Some(("me".into(), "secret!".into())));
     }
 
     #[test]

@@ -88,9 +88,17 @@ pub async fn ensure_image(host: &Host, docker: &Docker, reference: &str) -> Resu
     {
         return Ok(());
     }
-    let options = CreateImageOptions { from_image: Some(reference.into()), ..CreateImageOptions::default() };
-    // A login that is of no use is none: what is public comes without.
+    // A login that is of no use is none: what is public comes without, also where one is refused.
     let login = Registries::new(host)?.login(&registry::parse(reference)?).await.ok().flatten();
+    let Some(login) = login else { return pull(docker, reference, None).await };
+    match pull(docker, reference, Some(login)).await {
+        Ok(()) => Ok(()),
+        Err(with_login) => pull(docker, reference, None).await.map_err(|_| with_login),
+    }
+}
+
+async fn pull(docker: &Docker, reference: &str, login: Option<Credentials>) -> Result<()> {
+    let options = CreateImageOptions { from_image: Some(reference.into()), ..CreateImageOptions::default() };
     let pulled: Vec<_> = docker
         .create_image(Some(options), None, login.map(credentials))
         .try_collect()

@@ -71,12 +71,19 @@ impl Mirror {
         let _lock = self.store.lock(&host.events).await?;
         let step = host.events.step("mirror-import", format!("looking into {}", from.display()), None);
         let staged = self.store.stage()?;
-        let (_, items) = transfer::opened(from, staged.path()).await?;
+        let (source, items) = transfer::opened(from, staged.path()).await?;
         step.done();
         let (held, parts) = (self.held(), self.cluster_parts(host)?);
-        let plan = |item: &Item| {
+        let plan = |item: &Item| -> Result<String> {
             let name = &item.name;
-            match parts.iter().find(|part| part.name == *name) {
+            let part = parts.iter().find(|part| part.name == *name);
+            if part.is_none()
+                && !is_part(item)
+                && let Some(why) = self.of_no_use(&source, item)?
+            {
+                return Ok(format!("leave out {name}, which {why}"));
+            }
+            Ok(match part {
                 Some(part) if part.is_there() => format!("leave {name} as it is, which is there"),
                 None if is_part(item) => {
                     format!("leave out {name}, which is of another version of Platen or another processor")
@@ -85,9 +92,9 @@ impl Mirror {
                     format!("import {name}, in place of the one that is there")
                 }
                 _ => format!("import {name}"),
-            }
+            })
         };
-        Ok(items.iter().map(plan).collect())
+        items.iter().map(plan).collect()
     }
 }
 

@@ -9,6 +9,7 @@ use super::layout::{Item, Layout, Origin};
 use super::verify::Fault;
 use super::{Artifact, BUILD, CLUSTER, Mirror, STACK};
 use crate::error::{Error, Result};
+use crate::registry::{self, Reference};
 
 /// Images that the stack asks for and that cannot be built here: taken from an archive, or pulled.
 pub const NOT_BUILT: &[(&str, &str)] =
@@ -59,6 +60,15 @@ impl Mirror {
             }
         }
         held.into_values().collect()
+    }
+
+    /// Whether an image of this path and tag is held, of whatever host: in the registry that nodes ask it is by those.
+    pub fn holds(&self, image: &Reference) -> bool {
+        let is_it = |name: &str| {
+            registry::parse(name)
+                .is_ok_and(|held| held.repository() == image.repository() && held.tag() == image.tag())
+        };
+        self.held().iter().any(|(_, item)| is_it(&item.name))
     }
 
     /// The folders of items that cannot be read.

@@ -26,7 +26,7 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Imported {
     pub names: Vec<String>,
-    /// What a cluster of another version of Platen, or on another processor, is made of: of no use here.
+    /// What is for another processor, or what a cluster of another version of Platen is made of: of no use here.
     pub left_out: Vec<String>,
 }
 
@@ -47,15 +47,19 @@ impl Mirror {
                 imported.left_out.push(item.name.clone());
                 continue;
             }
-            imported.names.push(item.name.clone());
-            let built = self.built_with(item, &items);
+            let (name, built) = (item.name.clone(), self.built_with(item, &items));
             let (source, item, mirror) = (source.clone(), item.clone(), self.clone());
-            blocking(move || match (part, built) {
-                (Some(part), _) => mirror.take_part(&source, &item, &part),
-                (None, Some((folder, all))) => mirror.take_built(&source, &folder, &all),
-                (None, None) => mirror.take(&source, &item),
-            })
-            .await?;
+            let is_taken = blocking(move || {
+                match (part, built) {
+                    (Some(part), _) => mirror.take_part(&source, &item, &part)?,
+                    (None, Some((folder, all))) => mirror.take_built(&source, &folder, &all)?,
+                    (None, None) if mirror.of_no_use(&source, &item)?.is_some() => return Ok(false),
+                    (None, None) => mirror.take(&source, &item)?,
+                }
+                Ok(true)
+            });
+            let list = if is_taken.await? { &mut imported.names } else { &mut imported.left_out };
+            list.push(name);
         }
         step.done();
         Ok(imported)
@@ -114,26 +118,28 @@ impl Mirror {
         fault_in(&self.store.path(folder), &names).is_some()
     }
 
+    /// What an item is for, a phrase, where this machine could not run it.
+    pub(super) fn of_no_use(&self, source: &Layout, item: &Item) -> Result<Option<String>> {
+        let there = narrowed(source, item)?.or_else(|| source.manifest(&item.digest).ok());
+        Ok(there.and_then(|there| self.foreign(source, &there)))
+    }
+
     /// Takes one item over into a folder of its own.
     fn take(&self, source: &Layout, item: &Item) -> Result<()> {
         registry::parse(&item.name)?;
-        let narrowed = narrowed(source, item)?;
-        let taken = narrowed.clone().or_else(|| source.manifest(&item.digest).ok());
-        if let Some(why) = taken.and_then(|taken| self.foreign(source, &taken)) {
-            return Err(Error::usage(
-                format!("{} {why}", item.name),
-                format!("bring it for linux/{} from a machine that has it", self.names.arch()),
-            ));
-        }
         let staged = self.store.stage()?;
         let target = Layout::create(staged.path())?;
         let origin = if item.origin == Origin::Pulled { Origin::Pulled } else { Origin::Archive };
-        let digest = match narrowed {
+        let digest = match narrowed(source, item)? {
             None => {
                 copy(source, item, &target, origin)?;
                 item.digest.clone()
             }
             Some(narrowed) => {
+                for entry in narrowed.entries() {
+                    let entry = Item { digest: entry.digest.clone(), size: entry.size, ..item.clone() };
+                    must_be_whole(source, &entry)?;
+                }
                 copy_tree(source, &narrowed, &target)?;
                 target.add(&item.name, origin, &narrowed)?;
                 narrowed.digest
@@ -267,19 +273,15 @@ fn copy_blob(from: &Layout, to: &Layout, digest: &str, size: i64) -> Result<()> 
     std::fs::rename(&staged, &target).doing(doing())
 }
 
-/// `docker save` writes an image's whole index and the one platform that was there: an index of what is there, each
-/// whole; `None` where nothing is left out.
+/// `docker save` writes an image's whole index and the one platform that was there: an index of what is there; `None` where
+/// nothing is left out.
 fn narrowed(layout: &Layout, item: &Item) -> Result<Option<Manifest>> {
     let Ok(manifest) = layout.manifest(&item.digest) else { return Ok(None) };
     let there = |digest: &str| layout.blob_path(digest).is_file();
     if manifest.entries().iter().all(|entry| there(&entry.digest)) {
         return Ok(None);
     }
-    let Some(narrowed) = manifest.only(|entry| there(&entry.digest))? else { return Ok(None) };
-    for entry in narrowed.entries() {
-        must_be_whole(layout, &Item { digest: entry.digest.clone(), size: entry.size, ..item.clone() })?;
-    }
-    Ok(Some(narrowed))
+    manifest.only(|entry| there(&entry.digest))
 }
 
 /// An archive as a layout: one that holds a layout already, or one of `docker save`.

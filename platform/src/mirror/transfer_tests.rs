@@ -71,15 +71,27 @@ async fn what_was_built_and_is_damaged_is_brought_again_and_what_is_whole_stays(
 }
 
 #[tokio::test]
-async fn an_image_for_another_processor_is_refused() {
+async fn an_image_for_another_processor_is_left_out_and_the_others_are_taken() {
     let (dir, host, mirror) = mirror();
-    let image = Image { reference: NAME.into(), entries: vec![Entry::dir("etc")], ..Image::default() };
-    let path = dir.path().join("foreign.tar");
-    archive::write(&path, "arm64", &[image]).unwrap();
-    let error = mirror.import(&host, &path).await.unwrap_err();
-    assert_eq!(error.exit(), crate::Exit::Usage);
-    assert!(error.to_string().contains("is for arm64 and not for amd64"), "{error}");
+    let image =
+        |name: &str| Image { reference: name.into(), entries: vec![Entry::dir("etc")], ..Image::default() };
+    let (foreign, own) = (dir.path().join("foreign.tar"), dir.path().join("own"));
+    archive::write(&foreign, "arm64", &[image(NAME)]).unwrap();
+    let imported = mirror.import(&host, &foreign).await.unwrap();
+    assert_eq!((imported.names, imported.left_out), (Vec::new(), vec![NAME.to_owned()]));
+    let planned = mirror.plan_import(&host, &foreign).await.unwrap();
+    assert_eq!(planned.len(), 1);
+    assert!(planned[0].starts_with("leave out ") && planned[0].contains("is for arm64"), "{planned:?}");
     assert!(mirror.held().is_empty());
+
+    // In one folder with what runs here.
+    let other = "quay.io/a/c:v1";
+    let layout = with_image(&own, other);
+    let unpacked = tempfile::tempdir().unwrap();
+    let (given, items) = opened(&foreign, unpacked.path()).await.unwrap();
+    copy(&given, &items[0], &layout, Origin::Archive).unwrap();
+    let imported = mirror.import(&host, &own).await.unwrap();
+    assert_eq!((imported.names, imported.left_out), (vec![other.to_owned()], vec![NAME.to_owned()]));
 }
 
 #[tokio::test]

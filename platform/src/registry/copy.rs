@@ -42,8 +42,9 @@ impl Registries {
             let child = self.require(&at_digest(from, &entry.digest)).await?;
             let target = at_digest(to, &entry.digest);
             let there = self.exists(&target).await?;
+            // A registry may have lost a blob, and goes on telling the manifest.
+            self.copy_blobs(from, to, &child, tell).await?;
             if !there {
-                self.copy_blobs(from, to, &child, tell).await?;
                 self.push_manifest(&target, &child).await?;
             }
             tell(Copied { digest: child.digest, bytes: child.bytes.len() as u64, sent: !there });

@@ -36,20 +36,38 @@ impl fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// `server` as a registry is named anywhere: with or without a scheme.
+    /// `server` as a registry is named anywhere: with or without a scheme and a path.
     pub fn new(server: &str, user: String, password: String, email: Option<String>) -> Self {
         Self { server: bare(server).to_owned(), user, password, email }
     }
 
-    /// A login that was given without its password, which stands in `.env` or in the environment.
+    /// A login that was given without its password, which stands in `.env` or in the environment, and there for no other
+    /// registry.
     pub fn with_password_variable(
         host: &Host,
         server: &str,
         user: String,
         email: Option<String>,
     ) -> Result<Self> {
-        let password = variables(host)?(PASSWORD).filter(|password| !password.is_empty());
-        let password = password.ok_or_else(|| {
+        Self::with_password(variables(host)?, server, user, email)
+    }
+
+    fn with_password(
+        variable: impl Fn(&str) -> Option<String>,
+        server: &str,
+        user: String,
+        email: Option<String>,
+    ) -> Result<Self> {
+        let read = |name: &str| variable(name).filter(|value| !value.is_empty());
+        if let Some(other) = read(SERVER).filter(|other| hub(other) != hub(server)) {
+            return Err(Error::usage(
+                format!(
+                    "{PASSWORD} is for {other}, which {SERVER} names, and {user} is to log in at {server}"
+                ),
+                "pass this one on: --registry-password-stdin",
+            ));
+        }
+        let password = read(PASSWORD).ok_or_else(|| {
             Error::usage(
                 format!("{user} needs a password at the registry {server}"),
                 format!(
@@ -90,20 +108,32 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// Those of this machine: what the command was given, else `.env` and the environment (which goes before), then
-    /// Docker's configuration. Beside a login that was given the variables are not asked: the password among them may
-    /// belong to that one, and must go to no other registry.
+    /// Those of this machine: what the command was given, then `.env` and the environment (which goes before), then
+    /// Docker's configuration. Beside a login that was given half a one in the variables is none: its password belongs to
+    /// what was given.
     pub fn of(host: &Host) -> Result<Self> {
-        let named = match &host.login {
-            Some(given) => vec![given.clone()],
-            None => Credentials::of_variables(variables(host)?)?.into_iter().collect(),
-        };
+        let named = Self::named(host.login.as_ref(), variables(host)?)?;
         Ok(Self { named, docker: docker_configuration() })
+    }
+
+    fn named(
+        given: Option<&Credentials>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Vec<Credentials>> {
+        let set = Credentials::of_variables(variable);
+        let Some(given) = given else { return Ok(set?.into_iter().collect()) };
+        let other = set.ok().flatten().filter(|set| hub(&set.server) != hub(&given.server));
+        Ok([given.clone()].into_iter().chain(other).collect())
     }
 
     /// Only these.
     pub fn only(credentials: impl IntoIterator<Item = Credentials>) -> Self {
         Self { named: credentials.into_iter().collect(), docker: None }
+    }
+
+    /// How many were named for a registry; of several only the first is asked with.
+    pub fn named_at(&self, registry: &str) -> usize {
+        self.named.iter().filter(|named| hub(&named.server) == hub(registry)).count()
     }
 
     /// The login at a registry, by its `host[:port]`; `None`: it is asked without one. May run a credential helper, and
@@ -176,15 +206,15 @@ fn why(failure: &Failure) -> String {
 /// Docker Hub has several names.
 fn hub(registry: &str) -> &str {
     match bare(registry) {
-        "index.docker.io" | "registry-1.docker.io" | "docker.io" | "index.docker.io/v1" => "docker.io",
+        "index.docker.io" | "registry-1.docker.io" | "docker.io" => "docker.io",
         other => other,
     }
 }
 
-/// Without scheme and slash at the end.
+/// `host[:port]`, without the scheme before it and the path behind it.
 fn bare(server: &str) -> &str {
     let server = server.strip_prefix("https://").or_else(|| server.strip_prefix("http://")).unwrap_or(server);
-    server.trim_end_matches('/')
+    server.split_once('/').map_or(server, |(host, _)| host)
 }
 
 #[cfg(test)]
@@ -250,22 +280,44 @@ mod tests {
         assert_eq!(why(&failure), "docker-credential-x failed: the keychain is locked");
     }
 
+    /// Variables of which these are set.
+    fn set(set: &'static [(&str, &str)]) -> impl Fn(&str) -> Option<String> {
+        move |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+    }
+
     #[test]
     fn a_login_by_flags_needs_no_variables_but_its_password() {
-        let root = tempfile::tempdir().unwrap();
+        let only = || set(&[(PASSWORD, "secret")]);
         // To the variables alone this is half a login.
-        std::fs::write(root.path().join(".env"), "REGISTRY_PASSWORD=secret\n").unwrap();
-        let host = Host::bare(root.path());
-        let error = Keyring::of(&host).unwrap_err();
+        let error = Keyring::named(None, only()).unwrap_err();
         assert!(error.to_string().contains("REGISTRY_SERVER"), "{error}");
-        let given = Credentials::with_password_variable(&host, "r.example", "me".into(), None).unwrap();
+        let given = Credentials::with_password(only(), "r.example", "me".into(), None).unwrap();
         assert_eq!(given.password, "secret");
-        let keyring = Keyring::of(&Host { login: Some(given.clone()), ..host }).unwrap();
-        assert_eq!(keyring.find("r.example").unwrap(), Some(given));
-        let without = Host::bare(root.path().join("elsewhere"));
-        let error =
-            Credentials::with_password_variable(&without, "r.example", "me".into(), None).unwrap_err();
+        assert_eq!(Keyring::named(Some(&given), only()).unwrap(), [given]);
+        let error = Credentials::with_password(set(&[]), "r.example", "me".into(), None).unwrap_err();
         assert!(error.hint().unwrap().contains("REGISTRY_PASSWORD"), "{error}");
+    }
+
+    #[test]
+    fn the_password_of_one_registry_goes_to_no_other() {
+        let whole = || set(&[(SERVER, "https://r.example"), (USER, "me"), (PASSWORD, "secret")]);
+        let with = |server: &str| Credentials::with_password(whole(), server, "you".into(), None);
+        assert_eq!(with("r.example").unwrap().password, "secret");
+        let error = with("other.example").unwrap_err();
+        assert!(error.to_string().contains("is for https://r.example"), "{error}");
+        assert!(error.hint().unwrap().contains("--registry-password-stdin"), "{error}");
+    }
+
+    #[test]
+    fn beside_a_login_by_flags_the_variables_keep_theirs_of_another_registry() {
+        let whole = || set(&[(SERVER, "r.example"), (USER, "me"), (PASSWORD, "secret")]);
+        let servers = |given: &Credentials| -> Vec<(String, String)> {
+            let named = Keyring::named(Some(given), whole()).unwrap();
+            named.into_iter().map(|login| (login.server, login.user)).collect()
+        };
+        let pair = |server: &str, user: &str| (server.to_owned(), user.to_owned());
+        assert_eq!(servers(&login("other.example")), [pair("other.example", "u"), pair("r.example", "me")]);
+        assert_eq!(servers(&login("r.example")), [pair("r.example", "u")]);
     }
 
     #[test]

@@ -95,6 +95,22 @@ async fn a_copy_goes_to_another_registry_and_a_second_one_sends_nothing() {
 }
 
 #[tokio::test]
+async fn a_blob_that_the_target_has_lost_is_copied_again() {
+    let (from, to) = (Double::start(Login::None).await, Double::start(Login::None).await);
+    let registries = registries([]);
+    let source = parse(&format!("{}/platen/ocr:1", from.name())).unwrap();
+    let target = parse(&format!("{}/mine/ocr:1", to.name())).unwrap();
+    push_index(&registries, &source, &["amd64", "arm64"]).await;
+    registries.copy(&source, &target, &mut |_| {}).await.unwrap();
+    let lost = digest_of(b"layer of arm64");
+    to.content().blobs.remove(&("mine/ocr".to_owned(), lost.clone())).unwrap();
+    let mut sent = Vec::new();
+    let mut tell = |copied: Copied| sent.extend(copied.sent.then_some(copied.digest));
+    registries.copy(&source, &target, &mut tell).await.unwrap();
+    assert_eq!(sent, [lost]);
+}
+
+#[tokio::test]
 async fn an_interrupted_copy_leaves_no_tag_and_is_gone_on_with() {
     let (from, to) = (Double::start(Login::None).await, Double::start(Login::None).await);
     let registries = registries([]);

@@ -104,6 +104,7 @@ mod tests {
         let text = std::fs::read_to_string(root.join(".dockerignore")).unwrap();
         let admitted: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix('!')).collect();
         let files = source_files(root).unwrap();
+        assert!(text.ends_with("\n**/.*\n**/*~\n"), "what is no source goes out again, last: {text}");
         // Docker hands these over by itself.
         let by_itself = ["ocr-service/Dockerfile", ".dockerignore"].map(Path::new);
         for file in files.iter().filter(|file| !by_itself.contains(&file.as_path())) {

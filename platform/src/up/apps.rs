@@ -18,7 +18,6 @@ use super::spread;
 use crate::cluster::Endpoint;
 use crate::cluster::client::client;
 use crate::cluster::doors;
-use crate::cluster::objects::NodeFacts;
 use crate::config::ChartSource;
 use crate::diagnose::{self, Scope};
 use crate::error::{Doing, Error, Result};
@@ -26,10 +25,10 @@ use crate::event::Step;
 use crate::gitops::{self, GitOps, Owned};
 use crate::helm::{Chart, Helm, Release, Upgrade};
 use crate::host::Host;
-use crate::images::preflight;
+use crate::images::{Asking, preflight};
 use crate::manifests;
 use crate::observe::operator;
-use crate::registry::{Keyring, Reference, Registries};
+use crate::registry::Reference;
 use crate::tools::{self, Tool};
 
 /// Pods start within seconds once their image is there; three nodes on two cores take their time.
@@ -60,7 +59,7 @@ pub struct Apps {
     parts: Parts,
     pub(super) delivery: Delivery,
     /// The registry that the nodes ask for images of every host, as this machine reaches it.
-    mirror: Option<String>,
+    pub(super) mirror: Option<String>,
 }
 
 impl Apps {
@@ -72,12 +71,6 @@ impl Apps {
     #[must_use]
     pub fn behind(self, mirror: String) -> Self {
         Self { mirror: Some(mirror), ..self }
-    }
-
-    /// Images as the nodes find them, with no other login than theirs.
-    pub(super) async fn registries(&self, image: &Reference, client: &kube::Client) -> Result<Registries> {
-        let logins = Keyring::only(self.secrets().of_nodes(image, client).await?);
-        Ok(Registries::with_keyring(&self.host, logins).behind(self.mirror.as_deref()))
     }
 
     pub fn to_install(why: impl Into<String>) -> Action {
@@ -130,11 +123,10 @@ impl Apps {
     pub async fn deploy(&self, image: &Reference, set: Option<Value>, tell: &Step) -> Result<String> {
         let helm = self.helm(tools::ensure(&self.host, Tool::Helm).await?);
         let client = client(&self.context).await?;
-        let registries = self.registries(image, &client).await?;
         tell.message("comparing the images with the nodes");
         let upgrade = self.upgrade(image, &client, set.as_ref()).await?;
         self.delivery.check(&upgrade.values)?;
-        let manifests = preflight(&helm, &client, &registries, &upgrade).await?;
+        let (asking, manifests) = self.preflight(&helm, &client, image, &upgrade).await?;
         manifests::apply_namespaces(&client, &manifests::Params::default()).await?;
         self.secrets().give(&client, image).await?;
         let scope = Scope::ours(&NAMESPACES);
@@ -153,7 +145,7 @@ impl Apps {
             },
         };
         let version = diagnose::explained(&client, &scope, result).await?;
-        for stale in preflight::running_others(&client, &registries, &manifests, &NAMESPACES).await? {
+        for stale in preflight::running_others(&client, &asking, &manifests, &NAMESPACES).await? {
             self.host.events.warn(stale);
         }
         Ok(version)
@@ -202,13 +194,27 @@ impl Apps {
         }
     }
 
+    /// Stops before the cluster is touched where an image would not start on a node. Returns how images were asked for, and
+    /// the rendered manifests.
+    async fn preflight(
+        &self,
+        helm: &Helm,
+        client: &kube::Client,
+        image: &Reference,
+        upgrade: &Upgrade,
+    ) -> Result<(Asking, String)> {
+        let manifests = helm.template(&upgrade.release, &upgrade.chart, &upgrade.values).await?;
+        let given = self.secrets().login(image)?;
+        Ok((self.compare(client, image, given.as_ref(), &manifests).await?, manifests))
+    }
+
     /// Why a deploy would change something; `None` where it would not.
     async fn rehearse(&self, image: &Reference, set: Option<&Value>) -> Result<Option<String>> {
         let helm = self.helm(tools::ensure(&self.host, Tool::Helm).await?);
         let client = client(&self.context).await?;
         let upgrade = self.upgrade(image, &client, set).await?;
         self.delivery.check(&upgrade.values)?;
-        preflight(&helm, &client, &self.registries(image, &client).await?, &upgrade).await?;
+        self.preflight(&helm, &client, image, &upgrade).await?;
         self.differs(&self.brought(&helm, &client, &upgrade, set.cloned())).await
     }
 
@@ -299,7 +305,7 @@ impl Apps {
         Ok(())
     }
 
-    fn secrets(&self) -> ClusterSecrets<'_> {
+    pub(super) fn secrets(&self) -> ClusterSecrets<'_> {
         ClusterSecrets { host: &self.host, context: &self.context }
     }
 
@@ -362,27 +368,4 @@ async fn prefers_same_node(client: &kube::Client) -> Result<bool> {
     // Some providers put a plus behind it.
     let minor = version.minor.trim_end_matches('+').parse::<u32>().unwrap_or_default();
     Ok(version.major != "1" || minor >= KNOWS_SAME_NODE)
-}
-
-/// Stops before the cluster is touched where an image would not start on a node. Returns the rendered manifests.
-async fn preflight(
-    helm: &Helm,
-    client: &kube::Client,
-    registries: &Registries,
-    upgrade: &Upgrade,
-) -> Result<String> {
-    let manifests = helm.template(&upgrade.release, &upgrade.chart, &upgrade.values).await?;
-    check_images(client, registries, &manifests).await?;
-    Ok(manifests)
-}
-
-/// An error where an image of these manifests would not start on a node that may run it.
-pub(super) async fn check_images(
-    client: &kube::Client,
-    registries: &Registries,
-    manifests: &str,
-) -> Result<()> {
-    let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await;
-    let nodes: Vec<NodeFacts> = nodes.doing("listing the nodes")?.items.iter().map(NodeFacts::of).collect();
-    preflight::check(registries, manifests, &nodes).await
 }

@@ -132,27 +132,32 @@ pub(super) async fn choose_for(host: &Host, recorded: Option<UpRecord>) -> Resul
     let mut seen = Seen { recorded, docker_answers, minikube, supply: Supply::Source };
     let choice = choose(cluster.provider, cluster.context.as_deref(), &seen);
     // Only a new cluster asks whether images can be pulled, or one that is asked for otherwise than it was made.
-    let made = seen.recorded.as_ref().and_then(|recorded| recorded.choice.target.images());
+    let is_asked = host.config.images.source != ImageSource::Auto;
     let has_images = choice.as_ref().is_ok_and(|choice| choice.target.images().is_some());
-    seen.supply = match (made, host.config.images.source) {
-        (Some(images), ImageSource::Auto) => images,
-        (None, ImageSource::Auto) if !has_images => return choice,
-        _ => Supply::decide(host).await?,
+    seen.supply = match as_made(host, seen.recorded.as_ref()) {
+        Some(images) => images,
+        None if !is_asked && !has_images => return choice,
+        None => Supply::decide(host).await?,
     };
     choose(cluster.provider, cluster.context.as_deref(), &seen)
 }
 
-/// Where images come from: as the profile's cluster was made, where nothing else is asked for. To decide it anew, by what
-/// answers today, would replace the registry that its nodes ask, and the builder.
+/// Where images come from: as the profile's cluster was made, else decided.
 pub async fn supply(host: &Host) -> Result<Supply> {
-    let recorded = match host.config.images.source {
-        ImageSource::Auto => read_record(host, &host.config.cluster.profile)?,
-        ImageSource::Pull | ImageSource::Source | ImageSource::Mirror => None,
-    };
-    match recorded.and_then(|recorded| recorded.choice.target.images()) {
+    let recorded = read_record(host, &host.config.cluster.profile)?;
+    match as_made(host, recorded.as_ref()) {
         Some(made) => Ok(made),
         None => Supply::decide(host).await,
     }
+}
+
+/// Where the profile's cluster has its images from, where nothing is asked for. To decide it anew, by what answers today,
+/// would replace the registry that its nodes ask, and the builder.
+fn as_made(host: &Host, recorded: Option<&UpRecord>) -> Option<Supply> {
+    if host.config.images.source != ImageSource::Auto {
+        return None;
+    }
+    recorded?.choice.target.images()
 }
 
 #[cfg(test)]

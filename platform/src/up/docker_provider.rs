@@ -3,6 +3,8 @@
 
 use std::marker::PhantomData;
 
+use serde_json::Value;
+
 use super::apps::Apps;
 use super::delivery::Delivery;
 use super::deploy::{Deploy, Outcome};
@@ -272,9 +274,9 @@ impl<M: Maker> Provider for DockerProvider<M> {
     async fn deploy(&self, what: &Deploy, tell: &Step) -> Result<Outcome> {
         let ready = self.engine().await?;
         let outcome = self.apps().carry_out(what, &self.image, tell).await?;
-        // Who set another image knows where that comes from.
+        // Who set another image knows where that comes from; how it is pulled makes it no other.
         if let Deploy::Chart { set, .. } = what
-            && set.as_ref().is_none_or(|set| set["image"].is_null())
+            && !set.as_ref().is_some_and(names_image)
         {
             self.maker(&ready).ensure_image(&self.image, tell).await?;
         }
@@ -329,5 +331,25 @@ impl<M: Maker> Provider for DockerProvider<M> {
             engine::remove_network(&ready.docker, &M::network(&self.host.config)).await?;
         }
         Ok(())
+    }
+}
+
+/// Whether these values of the chart name another image.
+fn names_image(set: &Value) -> bool {
+    ["repository", "tag", "digest"].iter().any(|key| !set["image"][key].is_null())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_a_repository_a_tag_or_a_digest_makes_another_image() {
+        assert!(!names_image(&json!({"image": {"pullPolicy": "Always"}, "model": {"replicas": 3}})));
+        for key in ["repository", "tag", "digest"] {
+            assert!(names_image(&json!({"image": {key: "other"}})), "{key}");
+        }
     }
 }

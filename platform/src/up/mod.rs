@@ -3,6 +3,7 @@
 
 mod apps;
 mod choose;
+mod compare;
 mod delivery;
 mod deploy;
 mod docker_plan;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::apps::{Apps, NAMESPACES, READY_WITHIN, check_images, release};
+use super::apps::{Apps, NAMESPACES, READY_WITHIN, release};
 use super::source::repository_of;
 use crate::cluster::client::client;
 use crate::diagnose::{self, Scope};
@@ -10,23 +10,22 @@ use crate::error::{Error, Result};
 use crate::event::Step;
 use crate::gitops::{self, GitOps, Owned};
 use crate::helm::{Chart, Revision, before};
-use crate::registry::{Reference, Registries};
+use crate::registry::Reference;
 use crate::tools::{self, Tool};
 
 impl Apps {
-    /// Returns the version that serves again. What its images lack is told before anything changes; `image`: by whose
-    /// registry nodes have a login.
+    /// Returns the version that serves again. What its images lack is told before anything changes; `image`: what is built
+    /// of this checkout.
     pub async fn roll_back(&self, image: &Reference, tell: &Step) -> Result<String> {
         let client = client(&self.context).await?;
-        let registries = self.registries(image, &client).await?;
         let scope = Scope::ours(&NAMESPACES);
         if let Some(unseen) = gitops::refuse_sets(&client).await? {
             self.host.events.warn(unseen);
         }
         let rolled_back = match gitops::application(&client).await? {
-            Owned::There(_) => self.by_argocd(&client, &registries, &scope, tell).await,
+            Owned::There(_) => self.by_argocd(&client, image, &scope, tell).await,
             Owned::Absent => tokio::select! {
-                rolled_back = self.by_helm(&client, &registries, tell) => rolled_back,
+                rolled_back = self.by_helm(&client, image, tell) => rolled_back,
                 never = diagnose::heartbeat(&client, &scope, tell) => match never {},
             },
         };
@@ -36,7 +35,7 @@ impl Apps {
     async fn by_argocd(
         &self,
         client: &kube::Client,
-        registries: &Registries,
+        image: &Reference,
         scope: &Scope<'_>,
         tell: &Step,
     ) -> Result<String> {
@@ -47,7 +46,7 @@ impl Apps {
             ));
         };
         let source = GitOps::before(client).await?;
-        self.check_images_of(client, registries, &source).await?;
+        self.compare_if_possible(client, image, self.rendered_of(&source).await).await?;
         let repository = repository_of(&self.host, &source, registry).await?;
         GitOps::new(client.clone(), repository, Value::Null, None).point(&source).await?;
         GitOps::wait_for(client, &source, scope, READY_WITHIN, tell).await?;
@@ -56,25 +55,13 @@ impl Apps {
     }
 
     /// The chart of that source lies elsewhere; which images it takes is in its values, and this checkout's chart tells them.
-    async fn check_images_of(
-        &self,
-        client: &kube::Client,
-        registries: &Registries,
-        source: &Value,
-    ) -> Result<()> {
+    async fn rendered_of(&self, source: &Value) -> Result<String> {
         let helm = self.helm(tools::ensure(&self.host, Tool::Helm).await?);
         let chart = Chart::Path(self.host.root.join(gitops::CHART));
-        match helm.template(&release(), &chart, &source["helm"]["valuesObject"]).await {
-            Ok(manifests) => check_images(client, registries, &manifests).await,
-            Err(error) => {
-                // Values of another chart are no reason to stay with what does not serve.
-                self.host.events.warn(format!("its images are not looked at before: {error}"));
-                Ok(())
-            }
-        }
+        helm.template(&release(), &chart, &source["helm"]["valuesObject"]).await
     }
 
-    async fn by_helm(&self, client: &kube::Client, registries: &Registries, tell: &Step) -> Result<String> {
+    async fn by_helm(&self, client: &kube::Client, image: &Reference, tell: &Step) -> Result<String> {
         let helm = self.helm(tools::ensure(&self.host, Tool::Helm).await?);
         let release = release();
         let history = helm.settled_history(&release, READY_WITHIN).await?;
@@ -85,7 +72,7 @@ impl Apps {
             ));
         };
         tell.message("comparing the images with the nodes");
-        check_images(client, registries, &helm.manifest(&release, *revision).await?).await?;
+        self.compare_if_possible(client, image, helm.manifest(&release, *revision).await).await?;
         tell.message(format!("going back to revision {revision} of the {release}"));
         helm.roll_back(&release, *revision, READY_WITHIN).await?;
         self.host

@@ -1,6 +1,6 @@
 //! What this machine has of logins and settings, as Secrets of a cluster: what nodes pull with, and what roles read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Secret;
 
@@ -9,6 +9,7 @@ use super::env_secrets::{self, EnvSecrets};
 use crate::cluster::secrets::{self, Given, Place};
 use crate::error::Result;
 use crate::host::Host;
+use crate::images::preflight::Workload;
 use crate::images::pull_secret;
 use crate::registry::{Credentials, Reference, Registries, is_loopback};
 use crate::variables::variables;
@@ -71,33 +72,33 @@ impl ClusterSecrets<'_> {
         if is_loopback(image.registry()) {
             return Ok(None);
         }
-        if self.login(image)?.is_some() {
-            return Ok(Some(pull_secret::NAME));
-        }
-        for place in pull_secrets() {
-            if secrets::read(client, &place).await?.is_some() {
-                return Ok(Some(pull_secret::NAME));
-            }
-        }
-        Ok(None)
+        let is_there = self.login(image)?.is_some() || is_there(client).await?;
+        Ok(is_there.then_some(pull_secret::NAME))
     }
 
-    /// The logins that nodes have once [`ClusterSecrets::give`] is done, which may be fewer than this machine has: its own
-    /// for this image's registry, and what stands in a Secret that it does not write.
-    pub async fn of_nodes(&self, image: &Reference, client: &kube::Client) -> Result<Vec<Credentials>> {
-        if is_loopback(image.registry()) {
-            return Ok(Vec::new());
-        }
-        let own = self.login(image)?;
+    /// The logins that nodes have by the Secrets that these pods name, as far as this account may read them. `given`: this
+    /// machine's own, where [`ClusterSecrets::give`] is to follow.
+    pub async fn of_nodes(
+        &self,
+        workloads: &[Workload],
+        given: Option<&Credentials>,
+        client: &kube::Client,
+    ) -> Result<Vec<Credentials>> {
         let mut logins = Vec::new();
-        for place in pull_secrets() {
-            logins.extend(held(secrets::read(client, &place).await?.as_ref(), own.as_ref()));
+        for (namespace, name) in named(workloads) {
+            let there = secrets::read(client, namespace, name).await?;
+            let is_ours = pull_secrets().iter().any(|it| (it.namespace, it.name) == (namespace, name));
+            for login in held(there.as_ref(), given.filter(|_| is_ours)) {
+                if !logins.contains(&login) {
+                    logins.push(login);
+                }
+            }
         }
         Ok(logins)
     }
 
     /// What nodes need to pull the image; registries on loopback want nothing.
-    fn login(&self, image: &Reference) -> Result<Option<Credentials>> {
+    pub fn login(&self, image: &Reference) -> Result<Option<Credentials>> {
         if is_loopback(image.registry()) {
             return Ok(None);
         }
@@ -112,6 +113,26 @@ impl ClusterSecrets<'_> {
     pub async fn remove(client: &kube::Client) -> Result<()> {
         secrets::remove(client, &all()).await.map(drop)
     }
+}
+
+/// Whether nodes have a Secret to pull with, whosever it is.
+async fn is_there(client: &kube::Client) -> Result<bool> {
+    for place in pull_secrets() {
+        if secrets::read(client, place.namespace, place.name).await?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The Secrets that pods name, by namespace and name.
+fn named(workloads: &[Workload]) -> BTreeSet<(&str, &str)> {
+    let mut named = BTreeSet::new();
+    for workload in workloads {
+        let namespace = workload.namespace.as_deref().unwrap_or(NAMESPACES[0]);
+        named.extend(workload.pull_secrets.iter().map(|name| (namespace, name.as_str())));
+    }
+    named
 }
 
 /// The logins in a place: of what is there, unless that is Platen's and written anew.
@@ -135,6 +156,11 @@ fn all() -> Vec<Place> {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::extract::Request;
+    use axum::http::StatusCode;
+    use serde_json::json;
+
     use super::*;
 
     fn login(user: &str) -> Credentials {
@@ -154,5 +180,56 @@ mod tests {
         assert_eq!(held(Some(&ours), Some(&own)), only(&own));
         assert_eq!(held(Some(&ours), None), only(&before), "a login given once stays");
         assert_eq!(held(Some(&theirs), Some(&own)), only(&before), "it is not written over");
+    }
+
+    /// An API server with this Secret under these names, each a namespace and a name; in `closed` none may be read.
+    fn cluster(there: &'static [(&'static str, &'static str)], secret: &Secret) -> kube::Client {
+        let secret = serde_json::to_value(secret).unwrap();
+        let answer = move |request: Request| {
+            let path: Vec<&str> = request.uri().path().split('/').collect();
+            let (code, reason) = match (path[4], path[6]) {
+                ("closed", _) => (403, "Forbidden"),
+                found if there.contains(&found) => (200, ""),
+                _ => (404, "NotFound"),
+            };
+            let failure = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason,
+                                 "code": code, "message": reason});
+            let body = if code == 200 { secret.clone() } else { failure };
+            async move { (StatusCode::from_u16(code).unwrap(), axum::Json(body)) }
+        };
+        kube::Client::new(Router::new().fallback(answer), "default")
+    }
+
+    #[tokio::test]
+    async fn nodes_have_the_logins_of_the_secrets_that_their_pods_name() {
+        let (own, theirs) = (login("own"), login("theirs"));
+        let client = cluster(&[("ocr", "theirs")], &pull_secret::secret(&theirs).unwrap());
+        let host = Host::bare("/nowhere");
+        let secrets = ClusterSecrets { host: &host, context: "mine" };
+        let pods = |namespace: Option<&str>, name: &str| Workload {
+            namespace: namespace.map(ToOwned::to_owned),
+            pull_secrets: vec![name.to_owned()],
+            ..Workload::default()
+        };
+        let of = async |pods: &[Workload]| secrets.of_nodes(pods, Some(&own), &client).await.unwrap();
+        assert_eq!(of(&[]).await, []);
+        let given = [pods(Some("ocr"), "regcred"), pods(Some("backend"), "regcred")];
+        assert_eq!(of(&given).await, std::slice::from_ref(&own), "once");
+        assert_eq!(
+            of(&[pods(None, "theirs")]).await,
+            std::slice::from_ref(&theirs),
+            "in the release's namespace"
+        );
+        assert_eq!(of(&[pods(Some("closed"), "regcred"), pods(Some("ocr"), "none")]).await, []);
+        let without = secrets.of_nodes(&given, None, &client).await.unwrap();
+        assert_eq!(without, [], "nothing is given to them");
+    }
+
+    #[tokio::test]
+    async fn pods_are_told_of_a_secret_that_is_there_in_either_namespace() {
+        let secret = pull_secret::secret(&login("theirs")).unwrap();
+        assert!(is_there(&cluster(&[("ocr", "regcred")], &secret)).await.unwrap());
+        assert!(is_there(&cluster(&[("backend", "regcred")], &secret)).await.unwrap());
+        assert!(!is_there(&cluster(&[("ocr", "other")], &secret)).await.unwrap());
     }
 }

@@ -124,10 +124,11 @@ struct LimitArgs {
     /// The same as a multiple of the steady one [default: told beside 3, and no limit]
     #[arg(long, value_parser = rate, value_name = "NUMBER")]
     max_p99_ratio: Option<f64>,
-    /// End the run when more percent of the last ten seconds' requests fail [default: 60]
+    /// End the run when more percent of the latest requests fail or stay unanswered [default: 60]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100), value_name = "PERCENT")]
     abort_percent: Option<u32>,
-    /// End the run when their 99th percentile is above this
+    /// End the run when the 99th percentile of the latest requests is above this, or more than one in a hundred are
+    /// unanswered for as long
     #[arg(long, value_parser = duration, value_name = "TIME")]
     abort_p99: Option<Duration>,
 }
@@ -233,7 +234,7 @@ fn planned(plan: &ChaosPlan) -> String {
 
 fn victim(fault: &FaultReport) -> Vec<String> {
     let takes = if fault.takes.is_empty() { "nothing".into() } else { fault.takes.join(", ") };
-    vec![format!("{}: {}", fault.title, fault.why), format!("with it goes: {takes}")]
+    vec![format!("{}: {}", fault.title, fault.why), format!("to be replaced: {takes}")]
 }
 
 fn looked_at(preflight: &Preflight) -> Vec<String> {
@@ -340,4 +341,22 @@ fn phases(phases: &[Phase]) -> String {
         ]);
     }
     table.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_undoes_a_run_is_called_without_what_says_how_one_goes() {
+        let command = ChaosArgs::augment_args(clap::Command::new("chaos"));
+        let named = ["kill_node", "kill_pod", "hang_model", "recover", "dry_run"];
+        let of_a_run =
+            command.get_arguments().map(|it| it.get_id().as_str()).filter(|id| !named.contains(id));
+        let mut of_a_run: Vec<&str> = of_a_run.collect();
+        let mut listed = OF_A_RUN.to_vec();
+        of_a_run.sort_unstable();
+        listed.sort_unstable();
+        assert_eq!(of_a_run, listed);
+    }
 }

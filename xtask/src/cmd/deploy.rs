@@ -24,7 +24,8 @@ use crate::printer::Printer;
                         cargo xtask deploy --registry-server registry.example.org --registry-user me \
                         --registry-password-stdin < token\n  \
                         cargo xtask deploy --rollback\n  cargo xtask deploy --package /tmp/charts\n\nA login by \
-                        flags is what nodes pull with, too: it becomes the Secret regcred.")]
+                        flags: where it is of the registry in [images] registry, nodes pull with it too: it becomes the \
+                        Secret regcred, unless somebody else made one.")]
 pub struct DeployArgs {
     /// By Helm from this machine alone; the next `up` gives it back to Argo CD
     #[arg(long)]

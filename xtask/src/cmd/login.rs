@@ -11,7 +11,7 @@ use platform::{Error, Result};
 #[command(next_help_heading = "Private registry")]
 #[expect(clippy::struct_field_names, reason = "as the flags are called")]
 pub struct LoginArgs {
-    /// The registry, as in the image's name; where none is named, `build` takes that of --push
+    /// The registry, as in the image's name [build: default that of --push]
     #[arg(long, value_name = "HOST", requires = "registry_user")]
     registry_server: Option<String>,
     /// Whose login it is; without --registry-password-stdin the password comes from the variable REGISTRY_PASSWORD

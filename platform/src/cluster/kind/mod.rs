@@ -18,13 +18,14 @@ use state::judge;
 use super::containers::{self, ContainerState, labelled};
 use super::progress::{Progress, ProgressFile};
 use super::wiring::{self, RegistryWiring};
-use super::{ClusterState, Endpoint, HostTraits, Node, proxy, ready, shared};
+use super::{ClusterState, Endpoint, HostTraits, Node, ready, shared};
 use crate::config::{Config, ProfileName};
 use crate::engine;
 use crate::error::{Doing, Error, Result};
 use crate::event::Step;
 use crate::host::Host;
 use crate::process::Cmd;
+use crate::proxy;
 use crate::tools::{self, Tool};
 
 const CREATE_WITHIN: Duration = Duration::from_mins(6);

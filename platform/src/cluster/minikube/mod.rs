@@ -27,13 +27,14 @@ use tracker::Tracker;
 
 use super::progress::{Progress, ProgressFile};
 use super::wiring::{self, RegistryWiring};
-use super::{ClusterState, NODE_PORTS, containers, proxy, ready, shared};
+use super::{ClusterState, NODE_PORTS, containers, ready, shared};
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::event::Step;
 use crate::host::Host;
 use crate::mirror::{self, registry};
 use crate::process::{Cmd, Line, Output};
+use crate::proxy;
 use crate::registry::Reference;
 use crate::tools::{self, Tool};
 

@@ -71,7 +71,16 @@ fn text(measured: &Faults) -> String {
             figure(run.deviation_seconds),
         ]);
     }
+    let none = measured
+        .runs
+        .iter()
+        .filter_map(|run| Some(format!("! {}: {}", run.mode.as_str(), run.error.as_ref()?)));
     let changes = measured.changes.iter().map(|change| format!("! {change}"));
     let targets = super::table::targets(&measured.targets);
-    std::iter::once(format!("{table}\n")).chain(changes).chain([targets]).collect::<Vec<_>>().join("\n")
+    std::iter::once(format!("{table}\n"))
+        .chain(none)
+        .chain(changes)
+        .chain([targets])
+        .collect::<Vec<_>>()
+        .join("\n")
 }
