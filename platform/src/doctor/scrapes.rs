@@ -63,8 +63,9 @@ fn judge(targets: Vec<ScrapeTarget>, must_serve: bool) -> Verdict {
         findings.push(finding(sentence, "cargo xtask status"));
     }
     if ours == 0 && must_serve {
-        let sentence = "it scrapes nothing of the service, so that its panels stay empty";
-        findings.push(finding(sentence.into(), "cargo xtask up"));
+        // The operator takes about a minute to tell it of new pods; `verify` waits for that.
+        let sentence = "it scrapes nothing of the service: for a minute after `up` that is so, later its panels stay empty";
+        findings.push(finding(sentence.into(), "cargo xtask dashboards verify"));
     }
     Verdict::of(findings, format!("{count} targets, {ours} of them the service's"))
 }
@@ -106,7 +107,7 @@ mod tests {
     #[test]
     fn a_prometheus_that_does_not_know_the_service_is_told() {
         let Verdict::Found(found) = judge(vec![target("kubelet", "", "up")], true) else { panic!("found") };
-        assert_eq!((found[0].command.as_str(), found.len()), ("cargo xtask up", 1));
+        assert_eq!((found[0].command.as_str(), found.len()), ("cargo xtask dashboards verify", 1));
         assert!(matches!(judge(Vec::new(), false), Verdict::Passed(_)), "somebody else's Prometheus");
     }
 }
