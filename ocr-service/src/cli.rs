@@ -3,12 +3,13 @@
 //! Variables of the environment are PLATEN_LISTEN_… rather than PLATEN_…_PORT: Kubernetes sets NAME_PORT for every
 //! Service called NAME, and a Service called `platen` must not change a port here.
 
+use std::ffi::OsStr;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::capacity;
 use crate::duration;
@@ -36,6 +37,30 @@ pub struct Cli {
     /// What is logged: a level, or tracing's directives
     #[arg(long, env = "PLATEN_LOG", default_value = "info", global = true)]
     pub log: String,
+}
+
+/// Nothing is a list too: the image of the Jobs is given no first arguments.
+const MAY_BE_BLANK: &str = "PLATEN_JOB_FIRST_ARGS";
+
+impl Cli {
+    /// The process's own command line, completed from the environment; what is wrong with it ends the process. A
+    /// variable that is left blank counts as not set: that is how a template leaves one out.
+    pub fn of_process() -> Self {
+        let matches = without_variables(Self::command(), &is_left_blank).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+fn is_left_blank(variable: &OsStr) -> bool {
+    let value = std::env::var_os(variable);
+    variable != MAY_BE_BLANK && value.is_some_and(|value| value.to_string_lossy().trim().is_empty())
+}
+
+/// `command`, with those of its arguments that have such a variable as if they had none.
+fn without_variables(command: clap::Command, such: &dyn Fn(&OsStr) -> bool) -> clap::Command {
+    command
+        .mut_args(|arg| if arg.get_env().is_some_and(such) { arg.env(None::<&'static str>) } else { arg })
+        .mut_subcommands(|subcommand| without_variables(subcommand, such))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -188,7 +213,7 @@ pub struct LimitArgs {
     /// The largest upload, in MiB
     #[arg(long, env = "PLATEN_MAX_BODY_MIB", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub max_body_mib: u32,
-    /// Memory for the uploads of all requests that are under way, in MiB [default: a quarter of the memory limit, at most
+    /// Memory for all of a role's uploads that are under way, in MiB [default: a quarter of the memory limit, at most
     /// 512]
     #[arg(long, env = "PLATEN_MAX_BODIES_MIB", value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub max_bodies_mib: Option<u32>,
@@ -203,7 +228,7 @@ impl LimitArgs {
         bytes(self.max_body_mib)
     }
 
-    /// Bytes of all requests' bodies together: one of them at least.
+    /// Bytes of the bodies of all of a role's requests together: one of them at least.
     pub fn max_bodies(self) -> usize {
         self.max_bodies_mib.map_or_else(capacity::bodies, bytes).max(self.max_body())
     }
@@ -254,8 +279,6 @@ fn bytes(mib: u32) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -265,6 +288,16 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_variable_that_is_ignored_belongs_to_no_argument_and_the_others_stay() {
+        let command = without_variables(Cli::command(), &|variable| variable == "KSERVE_URL");
+        let gateway = command.find_subcommand("gateway").unwrap();
+        let variable = |id: &str| gateway.get_arguments().find(|arg| arg.get_id() == id).unwrap().get_env();
+        assert_eq!((variable("models"), variable("port")), (None, Some(OsStr::new("PLATEN_LISTEN_PORT"))));
+        let all = without_variables(Cli::command(), &|_| true);
+        assert!(all.get_arguments().all(|arg| arg.get_env().is_none()));
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod net;
 pub mod nutrition;
 pub mod openapi;
+pub mod random;
 pub mod role;
 pub mod secret;
 pub mod shutdown;

@@ -5,8 +5,8 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::Parser;
 use ocr_service::cli::Cli;
 use ocr_service::engine::child;
 use ocr_service::{app, env_file, logging, train};
@@ -15,6 +15,8 @@ use ocr_service::{app, env_file, logging, train};
 const USAGE: u8 = 2;
 /// The machine lacks something.
 const LACKING: u8 = 3;
+/// For what still runs when all that matters is done.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
     // Before anything that an engine has no use for: it is started again and again, and holds as little as it can.
@@ -28,7 +30,7 @@ fn main() -> ExitCode {
     {
         return fail(USAGE, &error);
     }
-    let cli = Cli::parse();
+    let cli = Cli::of_process();
     if let Err(error) = logging::start(cli.log_format, &cli.log) {
         return fail(USAGE, &format!("--log {:?} cannot be understood ({error}); try info", cli.log));
     }
@@ -38,7 +40,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(LACKING, &format!("cannot start threads: {error}")),
     };
-    match runtime.block_on(app::run(cli.command)) {
+    let ended = runtime.block_on(app::run(cli.command));
+    // Without a bound the end would wait for a name that is being resolved, which nobody wants to know any more.
+    runtime.shutdown_timeout(LAST_MOMENT);
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error.exit_code(), &error),
     }

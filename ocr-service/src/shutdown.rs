@@ -25,8 +25,8 @@ impl Signals {
     }
 }
 
-/// On the first signal: not ready, `delay` for callers to notice, then no new connections. Ends there: what runs is
-/// finished by the servers themselves.
+/// On the first signal: not ready, `delay` for callers to notice, then closing. Ends there: the servers take no new
+/// connections from then on and finish what runs, one behind the other.
 pub async fn drain(signals: &mut Signals, lifecycle: &Lifecycle, delay: Duration) {
     signals.next().await;
     tracing::info!(?delay, "draining: not ready any more");

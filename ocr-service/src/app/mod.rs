@@ -2,15 +2,14 @@
 
 mod build;
 mod doors;
+mod servers;
 
 use std::time::Duration;
 
-use tokio::task::JoinSet;
-
+use self::servers::Servers;
 use crate::cli::Command;
 use crate::engine::Pool;
 use crate::http::health::Lifecycle;
-use crate::http::serve::serve;
 use crate::net::ListenError;
 use crate::role::experiments::backend::{Settings, SettingsError};
 use crate::shutdown::{self, Signals};
@@ -71,10 +70,10 @@ pub async fn run(command: Command) -> Result<(), AppError> {
     let mut built = build::build(&command, experiments, &doors, &lifecycle)?;
     doors::announce(&doors, server)?;
 
-    let mut servers = JoinSet::new();
+    let mut servers = Servers::default();
     for door in doors {
         let router = built.routers.remove(door.role).ok_or(AppError::NotBuilt(door.role))?;
-        servers.spawn(serve(door.listener, router, lifecycle.clone(), server.header_timeout));
+        servers.start(door, router, server.header_timeout);
     }
     tokio::select! {
         () = shutdown::drain(&mut signals, &lifecycle, server.drain_delay) => {}
@@ -83,7 +82,7 @@ pub async fn run(command: Command) -> Result<(), AppError> {
     // Whatever was accepted ends by its own deadline; a little more is for writing the answers.
     let patience = server.deadline + Duration::from_secs(2);
     tokio::select! {
-        () = async { while servers.join_next().await.is_some() {} } => {}
+        () = servers.close() => {}
         () = tokio::time::sleep(patience) => return Err(AppError::DrainTimedOut(patience)),
         () = signals.next() => tracing::warn!("another signal: leaving at once"),
     }

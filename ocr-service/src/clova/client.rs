@@ -7,15 +7,13 @@ use reqwest::{Response, StatusCode};
 
 use super::wire::{self, Refusal, Reply, Request};
 use super::{ClovaError, Settings, format};
-use crate::http::Deadline;
+use crate::http::{Deadline, upstream};
 
 /// As CLOVA's documentation says.
 const MAX_IMAGE: usize = 50 * 1024 * 1024;
 /// Before the one repetition after a rate limit.
 pub const DEFAULT_PAUSE: Duration = Duration::from_millis(700);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Of a message that is passed on.
-const MAX_MESSAGE: usize = 300;
 
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -122,15 +120,14 @@ impl Client {
         }
     }
 
-    /// Their words as far as they are ours to repeat.
     fn shown(&self, text: &str) -> String {
-        self.settings.secret.kept_out_of(text).chars().filter(|c| !c.is_control()).take(MAX_MESSAGE).collect()
+        upstream::shown(text, Some(&self.settings.secret))
     }
 }
 
 /// Without the address: it names the account's domain.
 fn unreachable(error: reqwest::Error) -> ClovaError {
-    if error.is_timeout() && !error.is_connect() {
+    if upstream::is_late(&error) {
         return ClovaError::Deadline;
     }
     let mut why = error.without_url().to_string();

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Options, Pool, PoolError, Recognition};
 use crate::image::Image;
-use crate::metrics::CacheMetrics;
+use crate::metrics::{CacheMetrics, EngineMetrics};
 
 /// What a result needs beside its text: key, numbers, the maps' own.
 const OVERHEAD: usize = 256;
@@ -127,7 +127,7 @@ impl Cache {
                 if let Some(refused) = (!is_small).then(|| pool.refused()).flatten() {
                     return Err(refused);
                 }
-                self.one(images, options, deadline, read).await
+                self.one(images, options, deadline, pool.metrics(), read).await
             }
             _ => self.several(images, options, read).await,
         }
@@ -138,6 +138,7 @@ impl Cache {
         image: Vec<Image>,
         options: &Options,
         deadline: Instant,
+        metrics: &EngineMetrics,
         read: impl FnOnce(Vec<Image>) -> R,
     ) -> Result<Vec<Recognition>, PoolError>
     where
@@ -148,8 +149,9 @@ impl Cache {
         if let Some(known) = self.shared.hit(&key) {
             return Ok(vec![known]);
         }
-        let turn = Turn::new(&self.shared, key)?;
+        let turn = Turn::new(&self.shared, key).inspect_err(|_| metrics.refused.inc())?;
         let Ok(mut failure) = tokio::time::timeout_at(deadline.into(), turn.lock.lock()).await else {
+            metrics.expired.inc();
             return Err(PoolError::DeadlinePassed);
         };
         // Whoever was first may have read it meanwhile.

@@ -16,6 +16,7 @@ fn cache(limit: usize) -> Cache {
 struct Reader {
     started: AtomicUsize,
     gate: Option<Semaphore>,
+    metrics: EngineMetrics,
 }
 
 impl Reader {
@@ -46,7 +47,8 @@ async fn ask(
     word: &str,
     deadline: Instant,
 ) -> Result<Vec<Recognition>, PoolError> {
-    cache.one(vec![image(word)], &options("eng"), deadline, |images| reader.read(images)).await
+    let read = |images| reader.read(images);
+    cache.one(vec![image(word)], &options("eng"), deadline, &reader.metrics, read).await
 }
 
 #[tokio::test]
@@ -64,8 +66,8 @@ async fn another_language_is_another_result() {
     let (cache, reader) = (cache(1 << 20), Reader::default());
     for language in ["eng", "kor", "eng"] {
         let options = options(language);
-        let asked = cache.one(vec![image("word")], &options, soon(), |images| reader.read(images));
-        asked.await.unwrap();
+        let read = |images| reader.read(images);
+        cache.one(vec![image("word")], &options, soon(), &reader.metrics, read).await.unwrap();
     }
     assert_eq!(reader.times(), 2);
 }
@@ -99,6 +101,7 @@ async fn who_waits_for_another_still_has_its_own_deadline() {
     assert!(futures_util::poll!(&mut first).is_pending());
     let late = ask(&cache, &reader, "word", Instant::now()).await;
     assert_eq!((late, reader.times()), (Err(PoolError::DeadlinePassed), 1));
+    assert_eq!(reader.metrics.expired.get(), 1);
     reader.gate.as_ref().unwrap().add_permits(1);
     assert!(first.await.is_ok());
 }
@@ -175,6 +178,7 @@ async fn only_so_many_wait_for_somebody_elses_result() {
     let (answers, ()) = tokio::join!(asked, open);
     let refused = answers.iter().filter(|answer| matches!(answer, Err(PoolError::Full { .. }))).count();
     assert_eq!((refused, answers.iter().filter(|answer| answer.is_ok()).count()), (2, MOST_WAITING + 1));
+    assert_eq!(reader.metrics.refused.get(), 2);
     assert_eq!((reader.times(), cache.shared.results().waiting), (1, 0));
 }
 

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
@@ -31,7 +31,10 @@ impl PoolSize {
 /// Why the pool gave no text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PoolError {
-    #[error("all engines are busy and the queue is full; try again in {} s", retry_after.as_secs())]
+    #[error(
+        "all engines are busy and the queue is full, or longer than the request may wait; try again in {} s",
+        retry_after.as_secs()
+    )]
     Full { retry_after: Duration },
     #[error(
         "{asked} images in one request are more than this server ever takes at once ({capacity}); send fewer"
@@ -72,8 +75,10 @@ pub(super) struct Shared {
     pub metrics: EngineMetrics,
     size: PoolSize,
     warmth: watch::Sender<Warmth>,
-    /// Smoothed time of one recognition in microseconds, for Retry-After; 0 before the first.
+    /// Smoothed time of one recognition in microseconds; 0 before the first.
     typical_micros: AtomicU64,
+    /// How many recognitions that time was smoothed over.
+    readings: AtomicU64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -91,6 +96,7 @@ impl Pool {
             size,
             warmth: watch::Sender::new(Warmth::default()),
             typical_micros: AtomicU64::new(0),
+            readings: AtomicU64::new(0),
         });
         for _ in 0..size.engines.get() {
             tokio::spawn(supervisor::run(shared.clone(), launcher.clone()));
@@ -140,6 +146,11 @@ impl Pool {
         Some(PoolError::Full { retry_after: self.shared.retry_after(load) })
     }
 
+    /// The images that one request may have at most.
+    pub fn capacity(&self) -> usize {
+        self.shared.size.capacity()
+    }
+
     /// Takes no more images; those already taken are finished.
     pub fn close(&self) {
         self.shared.queue.close();
@@ -178,23 +189,27 @@ impl Pool {
         options: &Options,
         deadline: Instant,
     ) -> Result<Vec<Vec<Reply>>, PoolError> {
-        let (asked, capacity) = (images.len(), self.shared.size.capacity());
+        let (asked, capacity) = (images.len(), self.capacity());
         if asked > capacity {
             return Err(PoolError::NeverFits { asked, capacity });
         }
         let mut replies = Vec::with_capacity(asked);
+        let failed = Arc::new(AtomicBool::new(false));
         let jobs = |idle: usize| {
             let is_shared = asked == 1 && images.iter().all(|image| is_worth_sharing(image, options));
             let of = if is_shared { idle.clamp(1, MAX_SHARES) } else { 1 };
             let shares = |image: &Image| {
-                (0..of).map(|index| job(image, options, deadline, Share { index, of })).unzip()
+                (0..of).map(|index| job(image, options, deadline, Share { index, of }, &failed)).unzip()
             };
             let (jobs, answers) = images.iter().map(shares).unzip();
             replies = answers;
             jobs
         };
+        // A place that leads to nothing but a passed deadline is none: another model may still have time for it.
+        let soon_enough = |ahead| self.shared.known_wait(ahead) <= time_left(deadline);
         let discard = |job| drop(self.shared.still_wanted(job));
-        self.shared.queue.admit(asked, Job::abandoned, discard, jobs).map_err(|refused| match refused {
+        let admitted = self.shared.queue.admit(asked, soon_enough, Job::abandoned, discard, jobs);
+        admitted.map_err(|refused| match refused {
             Refused::Closed => PoolError::Closed,
             Refused::Full(load) => {
                 self.shared.metrics.refused.inc();
@@ -204,6 +219,9 @@ impl Pool {
         Ok(replies)
     }
 }
+
+/// Recognitions after which their typical time is known: the first counts for a hundredth of it then.
+const ENOUGH_READINGS: u64 = 32;
 
 /// Over how many idle engines one image is spread at most: each prepares the whole image before it reads its share.
 const MAX_SHARES: usize = 4;
@@ -216,12 +234,22 @@ fn is_worth_sharing(image: &Image, options: &Options) -> bool {
     image.pixels() >= LEAST_SHARED && options.segmentation.is_none() && options.preparation == Preparation::On
 }
 
+fn time_left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}
+
 type Reply = oneshot::Receiver<Result<Recognition, PoolError>>;
 
-fn job(image: &Image, options: &Options, deadline: Instant, share: Share) -> (Job, Reply) {
+fn job(
+    image: &Image,
+    options: &Options,
+    deadline: Instant,
+    share: Share,
+    failed: &Arc<AtomicBool>,
+) -> (Job, Reply) {
     let (reply, answer) = oneshot::channel();
-    let (image, options) = (image.clone(), options.clone());
-    (Job { image, options, share, deadline, admitted: Instant::now(), missed: 0, reply }, answer)
+    let (image, options, failed) = (image.clone(), options.clone(), failed.clone());
+    (Job { image, options, share, deadline, admitted: Instant::now(), missed: 0, failed, reply }, answer)
 }
 
 /// What the shares of one image say together.
@@ -260,7 +288,7 @@ impl Shared {
     /// The job, unless its caller has gone or its deadline has passed while it waited: then it is answered and counted.
     pub fn still_wanted(&self, job: Job) -> Option<Job> {
         if job.reply.is_closed() {
-            self.metrics.cancelled.inc();
+            self.count_given_up(&job);
             return None;
         }
         if Instant::now() >= job.deadline {
@@ -268,6 +296,13 @@ impl Shared {
             return None;
         }
         Some(job)
+    }
+
+    /// Counts a job that was given up, if that was because its caller has gone.
+    pub fn count_given_up(&self, job: &Job) {
+        if job.caller_has_gone() {
+            self.metrics.cancelled.inc();
+        }
     }
 
     /// Remembers how long one recognition took: an eighth of the new, seven of the old.
@@ -278,14 +313,29 @@ impl Shared {
         let smoothed = if old == 0 { new } else { old - old / 8 + new / 8 };
         // Two engines that finish together may lose one sample: good enough for a hint.
         self.typical_micros.store(smoothed, Ordering::Relaxed);
+        self.readings.fetch_add(1, Ordering::Relaxed);
     }
 
     /// About when a place will be free, in whole seconds as HTTP wants it, at least one.
     fn retry_after(&self, load: Load) -> Duration {
-        let ahead = u64::try_from(load.running + load.waiting).unwrap_or(u64::MAX);
-        let engines = u64::try_from(self.size.engines.get()).unwrap_or(1);
-        let micros = self.typical_micros.load(Ordering::Relaxed).saturating_mul(ahead) / engines;
+        let micros = self.typical_micros_of(load.running + load.waiting);
         Duration::from_secs(micros.div_ceil(1_000_000).clamp(1, 60))
+    }
+
+    /// How long the engines will be at what is ahead of a request, as far as is known; what they are at already is not
+    /// counted, because it may end at any moment. Nothing, until enough was read to know.
+    fn known_wait(&self, ahead: usize) -> Duration {
+        if self.readings.load(Ordering::Relaxed) < ENOUGH_READINGS {
+            return Duration::ZERO;
+        }
+        Duration::from_micros(self.typical_micros_of(ahead))
+    }
+
+    /// Of so many jobs on all engines together.
+    fn typical_micros_of(&self, jobs: usize) -> u64 {
+        let jobs = u64::try_from(jobs).unwrap_or(u64::MAX);
+        let engines = u64::try_from(self.size.engines.get()).unwrap_or(1);
+        self.typical_micros.load(Ordering::Relaxed).saturating_mul(jobs) / engines
     }
 }
 

@@ -13,8 +13,8 @@ use crate::engine::protocol::{Request, Started};
 use crate::engine::{Channel, frame};
 use crate::image::Limits;
 
-/// Engines that say what they were given, each time the test lets one. They die of "poison", find "torn" undecodable,
-/// hear nothing any more over "stubborn", and end after "farewell".
+/// Engines that say what they were given, each time the test lets one. They die of "poison", find "torn" undecodable
+/// and the first share of "half torn", hear nothing any more over "stubborn", and end after "farewell".
 struct Double {
     /// A permit for each recognition.
     gate: Arc<Semaphore>,
@@ -42,6 +42,7 @@ async fn live(mut socket: UnixStream, gate: Arc<Semaphore>) -> io::Result<()> {
             "poison" => return Ok(()),
             "stubborn" => std::future::pending().await,
             "torn" => Err(Failure::Undecodable),
+            "half torn" if task.share.index == 0 => Err(Failure::Undecodable),
             _ => tokio::select! {
                 permit = gate.acquire() => {
                     permit.unwrap().forget();
@@ -173,6 +174,41 @@ async fn a_refusal_says_when_to_come_back() {
     assert_eq!(refused, PoolError::Full { retry_after: Duration::from_secs(3) });
 }
 
+/// A pool of one engine that is at its first image, which has read so many others, in 10 s each.
+async fn at_work(readings: u64) -> (Pool, Gate) {
+    let (pool, gate) = pool(1, 9).await;
+    for _ in 0..readings {
+        pool.shared.served(Duration::from_secs(10));
+    }
+    send(&pool, "first").await;
+    until(|| pool.shared.queue.load().running == 1).await;
+    (pool, gate)
+}
+
+async fn hurried(pool: &Pool) -> Result<Vec<Recognition>, PoolError> {
+    let deadline = Instant::now() + Duration::from_millis(50);
+    pool.recognize(vec![image("hurried")], &options("eng"), deadline).await
+}
+
+#[tokio::test]
+async fn a_request_with_too_much_ahead_of_it_for_its_deadline_is_refused_at_once() {
+    let (pool, _gate) = at_work(ENOUGH_READINGS).await;
+    let _patient = [send(&pool, "second").await, send(&pool, "third").await];
+    assert!(matches!(hurried(&pool).await, Err(PoolError::Full { .. })));
+    assert_eq!((pool.metrics().refused.get(), pool.metrics().expired.get()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_request_is_not_refused_for_its_deadline_where_nobody_waits_or_too_little_is_known() {
+    let (pool, _gate) = at_work(ENOUGH_READINGS).await;
+    for _ in 0..2 {
+        assert_eq!(hurried(&pool).await, Err(PoolError::DeadlinePassed), "the one before waits no more");
+    }
+    let (pool, _gate) = at_work(ENOUGH_READINGS - 1).await;
+    let _patient = send(&pool, "second").await;
+    assert_eq!(hurried(&pool).await, Err(PoolError::DeadlinePassed));
+}
+
 #[tokio::test]
 async fn an_answer_frees_its_place_before_the_caller_has_it() {
     let (pool, gate) = pool(1, 0).await;
@@ -192,6 +228,7 @@ async fn a_request_whose_deadline_passes_while_it_waits_is_never_read() {
     running.await.unwrap().unwrap();
     until(|| pool.shared.queue.load() == Load { running: 0, waiting: 0 }).await;
     assert!(gate.is_used_up());
+    assert_eq!((pool.metrics().expired.get(), pool.metrics().cancelled.get()), (1, 0));
     gate.open();
     assert_eq!(texts(ask(&pool, "next").await), ["next"], "the late one did not use it up");
 }
@@ -316,6 +353,15 @@ async fn a_shared_image_uses_one_place_and_the_next_is_not_shared_with_busy_engi
     gate.0.add_permits(3);
     assert_eq!(texts(shared.await.unwrap()), ["shared 0/2 shared 1/2 "]);
     assert_eq!(texts(alone.await.unwrap()), ["shared"]);
+}
+
+#[tokio::test]
+async fn what_is_given_up_because_another_share_failed_has_no_caller_that_left() {
+    let (pool, _gate) = pool(2, 0).await;
+    until(|| pool.shared.queue.idle() == 2).await;
+    assert_eq!(ask(&pool, "half torn").await, Err(PoolError::Image(Failure::Undecodable)));
+    until(|| pool.shared.queue.load() == Load { running: 0, waiting: 0 }).await;
+    assert_eq!(pool.metrics().cancelled.get(), 0);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! endless loop or the system's killing for want of memory costs one request and one engine, never the service. The
 //! fork server loads the trained data once; its forks share them, because none writes to them.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as BlockingStream;
@@ -43,7 +44,7 @@ pub struct Channel {
     pub(super) process: Option<EngineProcess>,
 }
 
-/// What an engine's environment may hold of the service's: where libraries are, and nothing secret.
+/// What a child's environment may hold of the service's: where libraries are, and nothing secret.
 const PASSED_ON: [&str; 1] = ["LD_LIBRARY_PATH"];
 
 /// Forks engines from a server, which is started when first needed, and again when it has ended.
@@ -190,12 +191,11 @@ impl Line {
 fn spawn() -> io::Result<(Child, UnixStream)> {
     let (ours, theirs) = BlockingStream::pair()?;
     ours.set_nonblocking(true)?;
-    let passed_on = PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
     let process = Command::new(own_program()?)
         .arg0("ocr-service")
         .arg(SUBCOMMAND)
         .env_clear()
-        .envs(passed_on)
+        .envs(passed_on())
         // Tesseract's OpenMP threads fight over the CPUs as soon as two images are read at once: ten images took
         // 459 s with them and 9 s without (tesseract#3109). OpenMP reads this when the process is loaded. And a
         // process with threads cannot be forked safely.
@@ -216,6 +216,11 @@ fn spawn() -> io::Result<(Child, UnixStream)> {
         .kill_on_drop(true)
         .spawn()?;
     Ok((process, UnixStream::from_std(ours)?))
+}
+
+/// The part of this process's environment that its children get.
+pub fn passed_on() -> impl Iterator<Item = (&'static str, OsString)> {
+    PASSED_ON.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)))
 }
 
 /// This program, also when its file has been replaced or removed since it was started.

@@ -56,12 +56,14 @@ impl<T> Queue<T> {
         Self { state: Mutex::new(state), arrived: Notify::new(), capacity }
     }
 
-    /// Admits all of `requests` requests or none. `jobs` makes the jobs of each, told how many takers have nothing to
-    /// do at this moment. Only when there is no room are waiting jobs that nobody wants any more taken out to make some:
-    /// it keeps the common path short. `discard` gets them, and may answer them.
+    /// Admits all of `requests` requests or none; there is room where there are places, and where it is `soon_enough`
+    /// after so many jobs that wait for a taker. `jobs` makes the jobs of each, told how many takers have nothing to do
+    /// at this moment. Only when there is no room are waiting jobs that nobody wants any more taken out to make some: it
+    /// keeps the common path short. `discard` gets them, and may answer them.
     pub fn admit(
         &self,
         requests: usize,
+        soon_enough: impl Fn(usize) -> bool,
         abandoned: impl Fn(&T) -> bool,
         discard: impl Fn(T),
         jobs: impl FnOnce(usize) -> Vec<Vec<T>>,
@@ -70,7 +72,10 @@ impl<T> Queue<T> {
         if state.closed {
             return Err(Refused::Closed);
         }
-        let is_full = |state: &State<T>| state.places.len() + requests > self.capacity;
+        let is_full = |state: &State<T>| {
+            let ahead = state.waiting.len().saturating_sub(state.idle);
+            state.places.len() + requests > self.capacity || !soon_enough(ahead)
+        };
         let dropped = if is_full(&state) { state.drop_waiting(abandoned) } else { Vec::new() };
         let refused = is_full(&state).then(|| state.load());
         if refused.is_none() {

@@ -10,7 +10,12 @@ fn admit(queue: &Queue<u32>, jobs: &[u32]) -> Result<(), Refused> {
 }
 
 fn admit_unless(queue: &Queue<u32>, jobs: &[u32], abandoned: fn(&u32) -> bool) -> Result<(), Refused> {
-    queue.admit(jobs.len(), abandoned, drop, |_| jobs.iter().map(|job| vec![*job]).collect())
+    queue.admit(jobs.len(), |_| true, abandoned, drop, |_| jobs.iter().map(|job| vec![*job]).collect())
+}
+
+/// Admits `job`, unless more than `most` are ahead of it.
+fn admit_after(queue: &Queue<u32>, most: usize, job: u32) -> Result<(), Refused> {
+    queue.admit(1, |ahead| ahead <= most, |_| false, drop, |_| vec![vec![job]])
 }
 
 /// Takes what is there, without waiting.
@@ -56,6 +61,26 @@ fn an_abandoned_job_gives_its_place_to_a_new_one() {
 }
 
 #[test]
+fn with_too_much_ahead_of_it_a_request_is_refused_although_there_are_places() {
+    let queue = Queue::new(9);
+    admit(&queue, &[1]).unwrap();
+    admit_after(&queue, 1, 2).unwrap();
+    assert_eq!(admit_after(&queue, 1, 3), Err(Refused::Full(Load { running: 0, waiting: 2 })));
+    queue.admit(1, |ahead| ahead <= 1, |job| *job == 1, drop, |_| vec![vec![3]]).unwrap();
+    assert_eq!(queue.load().waiting, 2, "what nobody wants any more has made room");
+}
+
+#[tokio::test]
+async fn what_a_taker_is_about_to_take_is_not_ahead_of_anything() {
+    let queue = Queue::<u32>::new(9);
+    let mut taker = Box::pin(queue.take());
+    assert!(taker.as_mut().now_or_never().is_none());
+    admit(&queue, &[1]).unwrap();
+    admit_after(&queue, 0, 2).unwrap();
+    assert!(admit_after(&queue, 0, 3).is_err());
+}
+
+#[test]
 fn whether_one_more_would_be_refused_is_told_without_asking_for_a_place() {
     let queue = Queue::new(2);
     admit(&queue, &[1]).unwrap();
@@ -69,7 +94,7 @@ fn whether_one_more_would_be_refused_is_told_without_asking_for_a_place() {
 #[test]
 fn the_jobs_of_one_request_use_one_place_until_the_last_of_them_is_done() {
     let queue = Queue::new(2);
-    queue.admit(1, |_| false, drop, |_| vec![vec![1, 2]]).unwrap();
+    queue.admit(1, |_| true, |_| false, drop, |_| vec![vec![1, 2]]).unwrap();
     admit(&queue, &[3]).unwrap();
     assert!(admit(&queue, &[4]).is_err());
     let (first, second) = (take(&queue).unwrap(), take(&queue).unwrap());
@@ -88,7 +113,7 @@ async fn only_takers_with_nothing_to_do_count_as_idle() {
             seen = idle;
             Vec::new()
         };
-        queue.admit(0, |_| false, drop, look).unwrap();
+        queue.admit(0, |_| true, |_| false, drop, look).unwrap();
         seen
     };
     let (mut one, mut two) = (Box::pin(queue.take()), Box::pin(queue.take()));

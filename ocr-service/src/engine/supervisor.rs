@@ -1,6 +1,7 @@
 //! One engine's supervisor: gives it jobs, holds it to their deadlines, and replaces it when it dies or does not stop.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncReadExt;
@@ -30,6 +31,8 @@ pub(super) struct Job {
     pub admitted: Instant,
     /// Engines that ended before they had taken it.
     pub missed: usize,
+    /// Whether a job of its request has failed: then the request has, and nobody waits for the others.
+    pub failed: Arc<AtomicBool>,
     pub reply: oneshot::Sender<Result<Recognition, PoolError>>,
 }
 
@@ -37,6 +40,11 @@ impl Job {
     /// Nobody waits for the answer, or nobody may wait any longer.
     pub fn abandoned(&self) -> bool {
         self.reply.is_closed() || Instant::now() >= self.deadline
+    }
+
+    /// Nobody waits for the answer although there still could be one.
+    pub fn caller_has_gone(&self) -> bool {
+        self.reply.is_closed() && Instant::now() < self.deadline && !self.failed.load(Ordering::Relaxed)
     }
 }
 
@@ -93,10 +101,14 @@ async fn serve(shared: &Shared, engine: &mut Engine) -> Option<Lost> {
             slot.give_back(job);
             return Some(Lost::Absent);
         }
-        if outcome.as_ref().is_ok_and(Result::is_ok) {
-            shared.served(started.elapsed());
-        } else if job.reply.is_closed() && Instant::now() < job.deadline {
-            shared.metrics.cancelled.inc();
+        match &outcome {
+            Ok(Ok(_)) => shared.served(started.elapsed()),
+            Ok(Err(Failure::Stopped)) | Err(Lost::Stuck) => shared.count_given_up(&job),
+            Ok(Err(_)) | Err(_) => {}
+        }
+        // Before the answer: it ends the wait for the request's other jobs.
+        if !matches!(outcome, Ok(Ok(_))) && !job.reply.is_closed() {
+            job.failed.store(true, Ordering::Relaxed);
         }
         // Free before the answer goes out, so that a caller who has its answer can always send the next.
         drop(slot);

@@ -35,8 +35,17 @@ pub struct Intake {
     pub max: usize,
     /// Between two parts of a body.
     pub silence: Duration,
-    /// For all bodies together.
+    /// For all bodies of a role together.
     pub memory: BodyMemory,
+}
+
+impl Intake {
+    /// For one role, with memory of its own: where a role hands an upload on to another of the same process, both hold
+    /// it until the answer, and what the first has taken must not be missing to the second.
+    #[must_use]
+    pub fn of_a_role(&self) -> Self {
+        Self { memory: self.memory.another(), ..self.clone() }
+    }
 }
 
 /// What is known of a request's body beside its bytes; stands among each request's extensions.
@@ -81,12 +90,14 @@ fn too_large(max: usize) -> ApiError {
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
 }
 
-/// From now on the body may have `max` bytes at most.
+/// From now on the body may have `max` bytes at most, and no more than before.
 pub fn limit(request: &mut Request, max: usize) {
-    DefaultBodyLimit::max(max).apply(request);
+    let mut least = max;
     if let Some(incoming) = request.extensions_mut().get_mut::<Incoming>() {
-        incoming.max = max;
+        least = max.min(incoming.max);
+        incoming.max = least;
     }
+    DefaultBodyLimit::max(least).apply(request);
 }
 
 /// The whole body.

@@ -23,6 +23,13 @@ fn router(memory: BodyMemory, deadline: Duration) -> Router {
         .route("/read", post(read))
         .route("/unread", post(async || StatusCode::CONFLICT))
         .route(
+            "/limited",
+            post(async |mut request: Request| {
+                limit(&mut request, 2 * MAX);
+                whole(request).await.map(|body| body.len().to_string())
+            }),
+        )
+        .route(
             "/slow",
             post(async |request: Request| {
                 let length = whole(request).await.map(|body| body.len().to_string());
@@ -140,6 +147,17 @@ async fn a_body_that_nobody_reads_is_received_and_the_connection_goes_on() {
 async fn what_is_too_large_by_its_header_is_refused_before_it_comes() {
     let server = Server::start();
     let said = answer(&mut server.send(&head("/read", MAX + 1)).await).await;
+    assert!(said.starts_with("HTTP/1.1 413") && said.contains("limit of 98 KiB"), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_of_its_own_never_allows_a_request_more_than_the_servers() {
+    let server = Server::start();
+    let head = "POST /limited HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+    let mut stream = server.send(head).await;
+    let chunk = format!("{:x}\r\n{}\r\n0\r\n\r\n", MAX + 1, "x".repeat(MAX + 1));
+    stream.write_all(chunk.as_bytes()).await.unwrap();
+    let said = answer(&mut stream).await;
     assert!(said.starts_with("HTTP/1.1 413") && said.contains("limit of 98 KiB"), "{said}");
 }
 

@@ -23,6 +23,9 @@ pub const DEADLINE: HeaderName = HeaderName::from_static("x-platen-deadline-ms")
 /// body that does not arrive, is ended for them.
 const BACKSTOP: Duration = Duration::from_millis(250);
 
+/// As which a request is counted whose client left before there was an answer: no one was sent. As nginx has it.
+const CLIENT_LEFT: u16 = 499;
+
 /// When the answer must be out.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(pub Instant);
@@ -63,11 +66,13 @@ pub async fn around(State(context): State<Arc<Context>>, mut request: Request, n
     let span = tracing::info_span!("request", role = context.role, id = id.to_str().unwrap_or_default());
 
     let in_flight = InFlight::enter(&context.metrics);
+    let mut answered =
+        Answered { in_flight, span: span.clone(), method, route, status: CLIENT_LEFT, started };
     let answer = tokio::time::timeout_at(
         (deadline + BACKSTOP).into(),
         AssertUnwindSafe(next.run(request)).catch_unwind(),
     );
-    let mut response = match answer.instrument(span.clone()).await {
+    let mut response = match answer.instrument(span).await {
         Ok(Ok(response)) => response,
         Ok(Err(_panic)) => {
             let message = "the server failed on this request; its log says why";
@@ -80,11 +85,11 @@ pub async fn around(State(context): State<Arc<Context>>, mut request: Request, n
         }
     };
     response.headers_mut().insert(REQUEST_ID, id);
-    let status = response.status().as_u16();
-    tail::until_its_end(response, Answered { in_flight, span, method, route, status, started })
+    answered.status = response.status().as_u16();
+    tail::until_its_end(response, answered)
 }
 
-/// A response under way; logged and measured when its last byte is out, or its client has left.
+/// A request under way; logged and measured when its answer's last byte is out, or its client has left.
 struct Answered {
     in_flight: InFlight,
     span: tracing::Span,
@@ -122,12 +127,13 @@ fn label(method: &Method) -> &'static str {
 /// Probes and scrapes come every few seconds and are only worth a line to someone who debugs them.
 fn log(method: &str, route: &str, status: u16, took: Duration) {
     let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let end = if status == CLIENT_LEFT { "its client left" } else { "answered" };
     if route.starts_with("/healthz") || route.starts_with("/v2/health") || route == "/metrics" {
-        tracing::debug!(method, route, status, ms, "answered");
+        tracing::debug!(method, route, status, ms, "{end}");
     } else if status >= 500 {
-        tracing::warn!(method, route, status, ms, "answered");
+        tracing::warn!(method, route, status, ms, "{end}");
     } else {
-        tracing::info!(method, route, status, ms, "answered");
+        tracing::info!(method, route, status, ms, "{end}");
     }
 }
 

@@ -140,6 +140,18 @@ async fn every_route_is_counted_under_its_pattern_and_unknown_ones_under_one_nam
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_before_the_answer_is_counted_as_499() {
+    let metrics = HttpMetrics::default();
+    let context = Context { role: "test", metrics: metrics.clone(), deadline: Duration::from_secs(10) };
+    let layer = axum::middleware::from_fn_with_state(Arc::new(context), around);
+    let service = Router::new().route("/never", get(never)).layer(layer);
+    let request = Request::get("/never").body(Body::empty()).unwrap();
+    assert!(service.oneshot(request).now_or_never().is_none());
+    let labels = RouteLabels { route: "/never".into(), method: "GET".into(), status: 499 };
+    assert_eq!((metrics.in_flight.get(), metrics.requests.get_or_create(&labels).get()), (0, 1));
+}
+
+#[tokio::test]
 async fn a_stream_is_under_way_and_measured_until_its_end() {
     let metrics = HttpMetrics::default();
     let context = Context { role: "test", metrics: metrics.clone(), deadline: Duration::from_secs(10) };

@@ -1,4 +1,5 @@
-//! Memory for the bodies of all requests that are under way: bounded, so that a crowd is refused instead of held.
+//! Memory for the bodies of all of a role's requests that are under way: bounded, so that a crowd is refused instead of
+//! held.
 
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// What is counted: a smaller body counts as one of these.
 const UNIT: usize = 1 << 10;
 
-/// A process's share for bodies; clones are the same share.
+/// A role's share for bodies; clones are the same share.
 #[derive(Clone, Debug)]
 pub struct BodyMemory {
     free: Arc<Semaphore>,
@@ -22,6 +23,12 @@ impl BodyMemory {
     pub fn new(bytes: usize) -> Self {
         let units = u32::try_from((bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
         Self { free: Arc::new(Semaphore::new(units as usize)), units }
+    }
+
+    /// As much again, all of it free.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self { free: Arc::new(Semaphore::new(self.units as usize)), units: self.units }
     }
 
     /// A part for `bytes`, if so much is free at this moment. What is larger than all there is takes all of it.

@@ -10,6 +10,7 @@ pub mod reply;
 pub mod serve;
 pub mod service;
 mod tail;
+pub mod upstream;
 
 pub use context::Deadline;
 pub use error::ApiError;

@@ -8,8 +8,9 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::io::Errno;
+use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use super::health::Lifecycle;
@@ -18,6 +19,10 @@ use super::health::Lifecycle;
 const READ_AHEAD: usize = 256 << 10;
 /// After a connection that could not be taken for want of files or memory: some must be given back first.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Milliseconds after which a client that takes nothing of its answer, or is not there any more, is given up: as long as
+/// a request may take by default, and less than is waited for at the process's end.
+const NOT_TAKEN: u32 = 30_000;
 
 /// Answers with `router` until the process closes, and then until the last request is answered.
 pub async fn serve(listener: TcpListener, router: Router, lifecycle: Lifecycle, header_timeout: Duration) {
@@ -38,9 +43,7 @@ pub async fn serve(listener: TcpListener, router: Router, lifecycle: Lifecycle, 
             },
             () = &mut closing => break,
         };
-        // An answer is written whole; it must not wait for the acknowledgement of what came before. Where this fails the
-        // connection is gone, which is found below.
-        let _ = stream.set_nodelay(true);
+        set_options(&stream);
         let (router, lifecycle, alive) = (router.clone(), lifecycle.clone(), alive.clone());
         tokio::spawn(async move {
             connection(stream, router, lifecycle, header_timeout).await;
@@ -49,6 +52,13 @@ pub async fn serve(listener: TcpListener, router: Router, lifecycle: Lifecycle, 
     }
     drop((listener, alive));
     none_left.recv().await;
+}
+
+/// Where one of these fails the connection is gone, which is found when it is read.
+fn set_options(stream: &TcpStream) {
+    // An answer is written whole; it must not wait for the acknowledgement of what came before.
+    let _ = stream.set_nodelay(true);
+    let _ = sockopt::set_tcp_user_timeout(stream, NOT_TAKEN);
 }
 
 /// The next connection would fail as well (accept(2)); any other error is that of one connection, which is gone.
@@ -83,6 +93,16 @@ pub(super) async fn connection(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_of_its_answer_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        set_options(&stream);
+        assert_eq!(sockopt::tcp_user_timeout(&stream).unwrap(), NOT_TAKEN);
+        assert!(stream.nodelay().unwrap());
+    }
 
     #[test]
     fn only_a_shortage_is_waited_for() {

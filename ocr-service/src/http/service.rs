@@ -55,6 +55,7 @@ pub fn nothing() -> BeforeScrape {
 
 pub fn build(role: Role, lifecycle: &Lifecycle, config: &HttpConfig) -> Router {
     let context = Context { role: role.name, metrics: role.http_metrics, deadline: config.deadline };
+    let intake = Arc::new(config.intake.of_a_role());
     let (lifecycle, readiness) = (lifecycle.clone(), role.readiness);
     let (registry, before_scrape) = (role.registry, role.before_scrape);
     let ready = move || async move {
@@ -72,7 +73,7 @@ pub fn build(role: Role, lifecycle: &Lifecycle, config: &HttpConfig) -> Router {
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(config.intake.max))
-        .layer(middleware::from_fn_with_state(Arc::new(config.intake.clone()), body::around))
+        .layer(middleware::from_fn_with_state(intake, body::around))
         .layer(middleware::from_fn_with_state(Arc::new(context), context::around))
 }
 
@@ -83,4 +84,47 @@ async fn unknown_path(uri: Uri) -> impl IntoResponse {
 async fn wrong_method(method: Method, uri: Uri) -> impl IntoResponse {
     let message = format!("{} does not take {method}; the Allow header says what it takes", uri.path());
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, Bytes};
+    use axum::extract::State;
+    use axum::http::Request;
+    use axum::http::header::CONTENT_LENGTH;
+    use axum::routing::post;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::http::memory::BodyMemory;
+    use crate::role::frontend::AlwaysReady;
+
+    fn role(routes: Router) -> Role {
+        Role {
+            name: "test",
+            routes,
+            readiness: Arc::new(AlwaysReady),
+            registry: Arc::new(Registry::default()),
+            http_metrics: HttpMetrics::default(),
+            before_scrape: nothing(),
+        }
+    }
+
+    async fn upload(service: Router, body: Bytes) -> StatusCode {
+        let request = Request::post("/").header(CONTENT_LENGTH, body.len()).body(Body::from(body)).unwrap();
+        service.oneshot(request).await.unwrap().status()
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_takes_all_of_one_roles_memory_has_room_in_the_next() {
+        let mut config = HttpConfig::of(10, 4096);
+        config.intake.memory = BodyMemory::new(4096);
+        let lifecycle = Lifecycle::default();
+        let inner = Router::new().route("/", post(async |_: Bytes| ()));
+        let inner = build(role(inner), &lifecycle, &config);
+        let hand_on = async |State(inner): State<Router>, body: Bytes| upload(inner, body).await;
+        let outer = Router::new().route("/", post(hand_on)).with_state(inner);
+        let outer = build(role(outer), &lifecycle, &config);
+        assert_eq!(upload(outer, Bytes::from(vec![b'x'; 4096])).await, StatusCode::OK);
+    }
 }

@@ -153,7 +153,11 @@ impl Catalogue {
             "Time an engine took for an image or its share of one",
             metrics.recognition.clone(),
         );
-        self.add("ocr_refused_total", "Requests refused because the queue was full", metrics.refused.clone());
+        self.add(
+            "ocr_refused_total",
+            "Requests refused because the queue was full, or too long for their time",
+            metrics.refused.clone(),
+        );
         self.add("ocr_expired_total", "Requests whose deadline passed", metrics.expired.clone());
         self.add(
             "ocr_cancelled_total",

@@ -8,7 +8,7 @@ use super::token::Token;
 const MAX_LETTERS: usize = 24;
 /// Shares are printed in whole percent.
 const SHARE_ROUNDING: f64 = 0.6;
-/// From this many labels in a row they are a column, and the amounts behind them its neighbour.
+/// From this many labels in a row, and as many amounts behind them, both are columns.
 const COLUMN: usize = 3;
 
 /// Labels with their amounts, each in the label's own unit, in the text's order.
@@ -21,8 +21,8 @@ pub fn pairs(tokens: &[Token]) -> Vec<(Label, Amount)> {
                 if !run.amounts.is_empty() || run.bare.is_some() {
                     found.extend(std::mem::take(&mut run).resolve());
                 }
-                // The same name in another language.
-                if run.labels.last() != Some(&label) {
+                // The same name in another language; of names that are not listed nobody knows.
+                if label == Label::Other || run.labels.last() != Some(&label) {
                     run.labels.push(label);
                 }
                 (run.letters, run.unit, run.bare) = (0, None, None);
@@ -97,12 +97,14 @@ impl Run {
 
     fn resolve(self) -> Vec<(Label, Amount)> {
         let Self { labels, amounts, .. } = self;
-        if labels.len() >= COLUMN && labels.len() == amounts.len() {
-            let column: Option<Vec<_>> =
-                labels.iter().zip(&amounts).map(|(label, amount)| fit(*label, *amount)).collect();
-            if let Some(column) = column {
-                return column;
-            }
+        // Names that are not listed may be a table's headings, which have no amounts: however many, they are one.
+        let mut names = labels.clone();
+        names.dedup();
+        if names.len() >= COLUMN && amounts.len() >= COLUMN {
+            let column = labels.iter().zip(&amounts).map(|(label, amount)| fit(*label, *amount));
+            let column = column.collect::<Option<Vec<_>>>().filter(|_| labels.len() == amounts.len());
+            // One that was not read moves all others to their neighbours.
+            return column.unwrap_or_default();
         }
         // Those before it have no amount that could be told apart.
         let Some(label) = labels.last() else { return Vec::new() };

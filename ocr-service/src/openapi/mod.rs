@@ -77,7 +77,7 @@ fn operation(endpoint: &Endpoint) -> Value {
         let error = content(&[("application/json", "Error")]);
         let mut response = json!({ "description": cause, "content": error });
         if *status == 503 {
-            let seconds = json!({ "description": "seconds until it is worth asking again", "schema": { "type": "integer" } });
+            let seconds = json!({ "description": "seconds until it is worth asking again, where that is known", "schema": { "type": "integer" } });
             response["headers"] = json!({ "Retry-After": seconds });
         }
         responses.insert(status.to_string(), response);

@@ -1,7 +1,7 @@
 //! The model server: the Open Inference Protocol over the pool of engines.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
@@ -107,13 +107,14 @@ async fn infer(
     Extension(deadline): Extension<Deadline>,
     request: Request,
 ) -> Response {
-    let started = Instant::now();
+    let mut inference = Inference::begin(&model.metrics);
     let answer = async {
         target.check()?;
         recognize(&model, deadline, request).await
     };
     let answer = answer.await;
-    record(&model.metrics, started.elapsed(), answer.is_ok());
+    inference.failed = answer.is_err();
+    drop(inference);
     let mut response = answer.unwrap_or_else(IntoResponse::into_response);
     if let Some(instance) = model.identity.instance() {
         response.headers_mut().insert(INSTANCE, instance);
@@ -131,7 +132,7 @@ async fn recognize(model: &Model, deadline: Deadline, request: Request) -> Resul
     let length = request.headers().get(HEADER_LENGTH).cloned();
     let length = length.as_ref().map(|value| value.to_str().unwrap_or("not text"));
     let body = body::whole(request).await?;
-    let request = OcrRequest::new(codec::decode_request(length, &body)?)?;
+    let request = OcrRequest::new(codec::decode_request(length, &body, model.pool.capacity())?)?;
     let options = model.allowed.choose(&request.asked)?;
     let limits = model.limits;
     let images = request.images.iter().map(|bytes| Image::check(bytes.clone(), limits));
@@ -169,11 +170,27 @@ fn internal(error: impl std::fmt::Display) -> ApiError {
     ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
 }
 
-fn record(metrics: &InferenceMetrics, took: Duration, well: bool) {
-    metrics.requests.get_or_create(&LABELS).inc();
-    metrics.duration.get_or_create(&LABELS).observe(took.as_secs_f64());
-    if !well {
-        metrics.errors.get_or_create(&LABELS).inc();
+/// An inference under way; counted and measured when it ends. One whose caller leaves before has not failed: a gateway
+/// leaves the slower of two models that it asked.
+struct Inference<'a> {
+    metrics: &'a InferenceMetrics,
+    started: Instant,
+    failed: bool,
+}
+
+impl<'a> Inference<'a> {
+    fn begin(metrics: &'a InferenceMetrics) -> Self {
+        Self { metrics, started: Instant::now(), failed: false }
+    }
+}
+
+impl Drop for Inference<'_> {
+    fn drop(&mut self) {
+        self.metrics.requests.get_or_create(&LABELS).inc();
+        self.metrics.duration.get_or_create(&LABELS).observe(self.started.elapsed().as_secs_f64());
+        if self.failed {
+            self.metrics.errors.get_or_create(&LABELS).inc();
+        }
     }
 }
 
@@ -184,5 +201,31 @@ impl From<v2::Error> for ApiError {
             _ => StatusCode::BAD_REQUEST,
         };
         Self::new(status, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn an_inference_whose_caller_leaves_is_counted_and_is_no_error() {
+        let metrics = InferenceMetrics::new(&LABELS);
+        let abandoned = async {
+            let _inference = Inference::begin(&metrics);
+            std::future::pending::<()>().await;
+        };
+        assert!(abandoned.now_or_never().is_none());
+        let counted = || {
+            let (requests, errors) = (&metrics.requests, &metrics.errors);
+            (requests.get_or_create(&LABELS).get(), errors.get_or_create(&LABELS).get())
+        };
+        assert_eq!(counted(), (1, 0));
+        let mut failed = Inference::begin(&metrics);
+        failed.failed = true;
+        drop(failed);
+        assert_eq!(counted(), (2, 1));
     }
 }

@@ -8,7 +8,6 @@ mod input;
 mod network;
 mod optimizer;
 mod output;
-pub mod random;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +18,8 @@ pub use args::TrainArgs;
 use ndarray::{Array2, Axis};
 use network::Autoencoder;
 use optimizer::Adam;
-use random::Random;
+
+use crate::random::Random;
 
 /// Images in a step.
 const BATCH: usize = 16;

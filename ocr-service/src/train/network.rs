@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, Array2, Axis};
 
-use super::random::Random;
+use crate::random::Random;
 
 /// Weights and bias; of the same shape, their gradients and the optimiser's moments.
 #[derive(Clone, Debug)]

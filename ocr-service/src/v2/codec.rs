@@ -3,10 +3,12 @@
 use bytes::{Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
+use serde_json::value::to_raw_value;
 
 use super::wire::{InferRequest, InferResponse, Parameters, RequestedOutput, Tensor};
 use super::{Error, tensor};
+use crate::engine::PoolError;
 
 const BINARY_SIZE: &str = "binary_data_size";
 const BYTES: &str = "BYTES";
@@ -41,19 +43,37 @@ impl Encoded {
     }
 }
 
-/// A request's body; `header_length` is the value of `Inference-Header-Content-Length`, if sent.
-pub fn decode_request(header_length: Option<&str>, body: &Bytes) -> Result<Decoded, Error> {
+/// A request's body; `header_length` is the value of `Inference-Header-Content-Length`, if sent, and `most` the number of
+/// elements that its tensors may have together.
+pub fn decode_request(header_length: Option<&str>, body: &Bytes, most: usize) -> Result<Decoded, Error> {
     let (json, mut raw) = parts(header_length, body)?;
     let request: InferRequest = parse(&json)?;
+    let mut room = Room { most, taken: 0 };
     let mut inputs = Vec::with_capacity(request.inputs.len());
     for input in request.inputs {
-        let elements = input_elements(&input, &mut raw)?;
+        let elements = input_elements(&input, &mut raw, &mut room)?;
         inputs.push(Elements { name: input.name, elements });
     }
     if !raw.is_empty() {
         return Err(Error::Trailing(raw.len()));
     }
     Ok(Decoded { id: request.id, parameters: request.parameters, inputs, outputs: request.outputs })
+}
+
+/// How many elements a request may have, and how many its tensors so far say that they have.
+struct Room {
+    most: usize,
+    taken: usize,
+}
+
+impl Room {
+    fn take(&mut self, elements: usize) -> Result<(), Error> {
+        self.taken = self.taken.saturating_add(elements);
+        if self.taken > self.most {
+            return Err(Error::TooMany(PoolError::NeverFits { asked: self.taken, capacity: self.most }));
+        }
+        Ok(())
+    }
 }
 
 /// A request with one image, its bytes raw behind the JSON: no base64, and no copy but into the body.
@@ -105,7 +125,8 @@ pub fn encode_response(mut response: InferResponse, outputs: &[Texts]) -> Result
             tensor.parameters = Some(size_parameter(&data));
             raw.push(data);
         } else {
-            tensor.data = Some(Value::from(output.elements.as_slice()));
+            // Strings can always be written.
+            tensor.data = to_raw_value(&output.elements).ok();
         }
         response.outputs.push(tensor);
     }
@@ -120,8 +141,8 @@ pub fn decode_outputs(body: &Bytes) -> Result<Vec<(String, Vec<String>)>, Error>
     let response: InferResponse = parse(body)?;
     let texts = response.outputs.into_iter().map(|tensor| {
         let data = tensor.data.ok_or_else(|| Error::tensor(&tensor.name, "has no data"))?;
-        let texts =
-            serde_json::from_value(data).map_err(|error| Error::tensor(&tensor.name, error.to_string()))?;
+        let texts = serde_json::from_str(data.get());
+        let texts = texts.map_err(|error| Error::tensor(&tensor.name, error.to_string()))?;
         Ok((tensor.name, texts))
     });
     texts.collect()
@@ -139,12 +160,17 @@ fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(json).map_err(|error| Error::Json(error.to_string()))
 }
 
-fn input_elements(input: &Tensor, raw: &mut Bytes) -> Result<Vec<Bytes>, Error> {
+fn input_elements(input: &Tensor, raw: &mut Bytes, room: &mut Room) -> Result<Vec<Bytes>, Error> {
     let fault = |detail: String| Error::tensor(&input.name, detail);
     if input.datatype != BYTES {
         return Err(fault(format!("datatype is {:?}; this model takes BYTES", input.datatype)));
     }
     refuse_extensions(input.parameters.as_ref())?;
+    let expected = tensor::elements(&input.shape);
+    let expected =
+        expected.ok_or_else(|| fault(format!("shape is {:?}, which is too large", input.shape)))?;
+    // Before any of them is made: elements of no bytes cost a body next to nothing.
+    room.take(expected)?;
     let size = input.parameters.as_ref().and_then(|parameters| parameters.get(BINARY_SIZE));
     let elements = match (size, &input.data) {
         (Some(size), None) => {
@@ -153,13 +179,13 @@ fn input_elements(input: &Tensor, raw: &mut Bytes) -> Result<Vec<Bytes>, Error> 
             if size > raw.len() {
                 return Err(Error::TensorBeyondBody { tensor: input.name.clone() });
             }
-            tensor::split(raw.split_to(size)).map_err(fault)?
+            tensor::split(raw.split_to(size), expected).map_err(fault)?
         }
-        (None, Some(data)) => tensor::from_base64(data).map_err(fault)?,
+        (None, Some(data)) => tensor::from_base64(data, expected).map_err(fault)?,
         (Some(_), Some(_)) => return Err(fault("has both data and binary_data_size; send one".into())),
         (None, None) => return Err(fault("has neither data nor binary_data_size".into())),
     };
-    if tensor::elements(&input.shape) != Some(elements.len()) {
+    if elements.len() != expected {
         return Err(fault(format!("shape is {:?}, but it carries {} elements", input.shape, elements.len())));
     }
     Ok(elements)

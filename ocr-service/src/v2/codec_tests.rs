@@ -3,10 +3,19 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use serde_json::Value;
+
 use super::*;
+
+/// Of a request's elements.
+const MOST: usize = 4;
 
 fn json_body(value: &Value) -> Bytes {
     serde_json::to_vec(value).unwrap().into()
+}
+
+fn tensor(elements: usize, data: &str) -> Value {
+    json!({ "name": "image", "shape": [elements], "datatype": "BYTES", "data": vec![data; elements] })
 }
 
 fn one_image(tensor: &Value) -> Value {
@@ -14,13 +23,13 @@ fn one_image(tensor: &Value) -> Value {
 }
 
 fn error(value: &Value) -> String {
-    decode_request(None, &json_body(value)).unwrap_err().to_string()
+    decode_request(None, &json_body(value), MOST).unwrap_err().to_string()
 }
 
 #[test]
 fn base64_in_a_list_is_an_image_for_each_element() {
     let tensor = json!({ "name": "image", "shape": [2], "datatype": "BYTES", "data": ["SGVsbG8=", "eW91"] });
-    let decoded = decode_request(None, &json_body(&one_image(&tensor))).unwrap();
+    let decoded = decode_request(None, &json_body(&one_image(&tensor)), MOST).unwrap();
     assert_eq!(decoded.id.as_deref(), Some("42"));
     assert_eq!(decoded.inputs[0].elements, ["Hello", "you"]);
 }
@@ -31,6 +40,14 @@ fn each_way_a_tensor_can_be_wrong_is_named() {
         (json!({ "name": "image", "shape": [1], "datatype": "BYTES" }), "neither data nor binary_data_size"),
         (json!({ "name": "image", "shape": [1], "datatype": "FP32", "data": [1.0] }), "takes BYTES"),
         (json!({ "name": "image", "shape": [2], "datatype": "BYTES", "data": ["eW91"] }), "shape is [2]"),
+        (
+            json!({ "name": "image", "shape": [1], "datatype": "BYTES", "data": ["eW91", ""] }),
+            "than the 1 of",
+        ),
+        (
+            json!({ "name": "image", "shape": [1_u64 << 40, 1_u64 << 40], "datatype": "BYTES", "data": [] }),
+            "too large",
+        ),
         (json!({ "name": "image", "shape": [1], "datatype": "BYTES", "data": "eW91" }), "list of base64"),
         (json!({ "name": "image", "shape": [1], "datatype": "BYTES", "data": ["~"] }), "not base64"),
         (json!({ "name": "image", "shape": [1], "datatype": "BYTES", "data": [7] }), "not a string"),
@@ -38,6 +55,19 @@ fn each_way_a_tensor_can_be_wrong_is_named() {
         let message = error(&one_image(&tensor));
         assert!(message.contains(expected), "{message} for {tensor}");
     }
+}
+
+#[test]
+fn more_elements_than_there_may_be_are_refused_undecoded_in_one_tensor_and_in_several() {
+    let too_many = |asked| Err(Error::TooMany(PoolError::NeverFits { asked, capacity: MOST }));
+    let decoded = |inputs: Value| decode_request(None, &json_body(&json!({ "inputs": inputs })), MOST);
+    assert_eq!(decoded(json!([tensor(MOST, "")])).unwrap().inputs[0].elements.len(), MOST);
+    assert_eq!(decoded(json!([tensor(MOST + 1, "~")])), too_many(MOST + 1));
+    assert_eq!(decoded(json!([tensor(3, ""), tensor(2, "~")])), too_many(5));
+    let raw = json!({ "name": "image", "shape": [5], "datatype": "BYTES", "parameters": { "binary_data_size": 20 } });
+    let header = json_body(&json!({ "inputs": [raw] }));
+    let body: Bytes = [&header[..], &[0; 20]].concat().into();
+    assert_eq!(decode_request(Some(&header.len().to_string()), &body, MOST), too_many(5));
 }
 
 #[test]
@@ -49,7 +79,7 @@ fn a_body_that_is_no_request_is_an_error() {
 #[test]
 fn a_header_length_beyond_the_body_or_no_number_is_an_error() {
     for length in ["99", "-1", "ten", ""] {
-        let error = decode_request(Some(length), &Bytes::from_static(b"{}")).unwrap_err();
+        let error = decode_request(Some(length), &Bytes::from_static(b"{}"), MOST).unwrap_err();
         assert_eq!(error, Error::HeaderLength(length.into()));
     }
 }
@@ -60,7 +90,7 @@ fn raw_bytes_that_no_tensor_claims_are_an_error() {
     let mut body = encoded.body.to_vec();
     body.push(0);
     let length = encoded.json_length.unwrap().to_string();
-    assert_eq!(decode_request(Some(&length), &body.into()), Err(Error::Trailing(1)));
+    assert_eq!(decode_request(Some(&length), &body.into(), MOST), Err(Error::Trailing(1)));
 }
 
 #[test]
@@ -89,14 +119,14 @@ proptest! {
         let image = Bytes::from(image);
         let encoded = encode_request(id.clone(), parameters.clone(), "image", &image).unwrap();
         let length = encoded.json_length.unwrap().to_string();
-        let decoded = decode_request(Some(&length), &encoded.body).unwrap();
+        let decoded = decode_request(Some(&length), &encoded.body, MOST).unwrap();
         let inputs = vec![Elements { name: "image".into(), elements: vec![image] }];
         prop_assert_eq!(decoded, Decoded { id, parameters: Some(parameters), inputs, outputs: None });
     }
 
     #[test]
     fn no_body_and_no_header_make_it_panic(length in proptest::option::of("[0-9]{1,3}"), body in vec(any::<u8>(), 0..99)) {
-        let _ = decode_request(length.as_deref(), &body.into());
+        let _ = decode_request(length.as_deref(), &body.into(), MOST);
     }
 
     #[test]
@@ -106,6 +136,6 @@ proptest! {
         });
         let json = serde_json::to_vec(&one_image(&tensor)).unwrap();
         let length = json.len().to_string();
-        let _ = decode_request(Some(&length), &[json, raw].concat().into());
+        let _ = decode_request(Some(&length), &[json, raw].concat().into(), MOST);
     }
 }

@@ -11,6 +11,8 @@ pub mod wire;
 
 use axum::http::HeaderName;
 
+use crate::engine::PoolError;
+
 /// Bytes of JSON at the start of a body that goes on with raw tensors.
 pub const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
@@ -36,8 +38,13 @@ pub enum Error {
     UnknownInput(String),
     #[error("output {0:?} is not known; this model gives text, words, hocr and tsv")]
     UnknownOutput(String),
+    #[error("output {0:?} is listed twice")]
+    RepeatedOutput(String),
     #[error("the request has no input image")]
     NoImage,
+    /// As the pool refuses them, but before they are decoded.
+    #[error(transparent)]
+    TooMany(PoolError),
     #[error("{0} is not implemented by this server; send tensors in the request")]
     Unimplemented(&'static str),
     #[error("parameter {name} must be {expected}")]

@@ -40,9 +40,11 @@ impl OcrRequest {
         let raw = flag(decoded.parameters.as_ref(), "binary_data_output")?.unwrap_or(false);
         let outputs = wanted(&decoded, raw)?;
         let mut asked = asked(decoded.parameters.as_ref())?;
-        if asked.output.is_none() {
-            let beside = outputs.iter().find(|wanted| wanted.output != Output::Text);
-            asked.output = beside.map(|wanted| wanted.output.name().to_owned());
+        // What is listed has to be recognised, also beside `output=text`. A name that is none stays, to be refused.
+        let beside = outputs.iter().find(|wanted| wanted.output != Output::Text);
+        let named = asked.output.as_deref().map(str::parse);
+        if let (Some(beside), None | Some(Ok(Output::Text))) = (beside, named) {
+            asked.output = Some(beside.output.name().to_owned());
         }
         let mut images = None;
         for input in decoded.inputs {
@@ -82,14 +84,18 @@ impl OcrRequest {
 
 /// An output's own `binary_data` goes before the request's `binary_data_output`.
 fn wanted(decoded: &Decoded, raw: bool) -> Result<Vec<Wanted>, Error> {
-    let listed = decoded.outputs.iter().flatten();
-    let wanted = listed.map(|listed| {
+    let mut wanted: Vec<Wanted> = Vec::new();
+    for listed in decoded.outputs.iter().flatten() {
         let output = listed.name.parse().map_err(|_| Error::UnknownOutput(listed.name.clone()))?;
+        // Each is made once for every time that it is listed.
+        if wanted.iter().any(|before| before.output == output) {
+            return Err(Error::RepeatedOutput(listed.name.clone()));
+        }
         codec::refuse_extensions(listed.parameters.as_ref())?;
         let own = flag(listed.parameters.as_ref(), "binary_data")?;
-        Ok(Wanted { output, raw: own.unwrap_or(raw) })
-    });
-    wanted.collect()
+        wanted.push(Wanted { output, raw: own.unwrap_or(raw) });
+    }
+    Ok(wanted)
 }
 
 /// The options among the request's parameters; others are other people's.
@@ -140,7 +146,8 @@ mod tests {
         let mut request =
             json!({ "inputs": [{ "name": "image", "shape": [1], "datatype": "BYTES", "data": ["eW91"] }] });
         request.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-        OcrRequest::new(codec::decode_request(None, &serde_json::to_vec(&request).unwrap().into()).unwrap())
+        let body = serde_json::to_vec(&request).unwrap().into();
+        OcrRequest::new(codec::decode_request(None, &body, 1).unwrap())
     }
 
     #[test]
@@ -170,9 +177,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_listed_is_recognised_whatever_else_is_named_as_a_parameter() {
+        let recognised = |named: &str, listed: &str| {
+            let both = json!({ "parameters": { "output": named }, "outputs": [{ "name": listed }] });
+            read(&both).unwrap().asked.output.unwrap()
+        };
+        assert_eq!(recognised("text", "words"), "words");
+        assert_ne!(recognised("words", "tsv"), "text");
+        assert_eq!(recognised("pdf", "words"), "pdf", "it is left to be refused");
+    }
+
+    #[test]
     fn unknown_inputs_and_outputs_are_named() {
         let error = read(&json!({ "outputs": [{ "name": "boxes" }] })).unwrap_err();
         assert_eq!(error, Error::UnknownOutput("boxes".into()));
+        let twice = json!({ "outputs": [{ "name": "text" }, { "name": "tsv" }, { "name": "text" }] });
+        assert_eq!(read(&twice).unwrap_err(), Error::RepeatedOutput("text".into()));
         let input = json!({ "name": "img", "shape": [1], "datatype": "BYTES", "data": ["eW91"] });
         assert_eq!(read(&json!({ "inputs": [input] })).unwrap_err(), Error::UnknownInput("img".into()));
         assert_eq!(read(&json!({ "inputs": [] })).unwrap_err(), Error::NoImage);

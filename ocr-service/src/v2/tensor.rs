@@ -1,14 +1,23 @@
 //! Elements of BYTES tensors: raw (each behind its length in four bytes, little-endian) and in JSON.
 
+use std::borrow::Cow;
+use std::fmt;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use serde_json::Value;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer as _};
+use serde_json::Deserializer;
+use serde_json::value::RawValue;
 
-/// Splits a raw tensor into its elements without copying them.
-pub fn split(mut raw: Bytes) -> Result<Vec<Bytes>, String> {
+/// Splits a raw tensor into its elements, `most` at most, without copying them.
+pub fn split(mut raw: Bytes, most: usize) -> Result<Vec<Bytes>, String> {
     let mut elements = Vec::new();
     while raw.has_remaining() {
+        if elements.len() == most {
+            return Err(beyond(most));
+        }
         let length = raw.try_get_u32_le().map_err(|_| "the raw data end within an element's length")?;
         let length = usize::try_from(length).map_err(|error| error.to_string())?;
         if length > raw.len() {
@@ -31,17 +40,56 @@ pub fn join<Element: AsRef<[u8]>>(elements: &[Element]) -> Result<Bytes, String>
     Ok(raw.freeze())
 }
 
-/// The elements of a JSON tensor whose data are a list of base64 strings.
-pub fn from_base64(data: &Value) -> Result<Vec<Bytes>, String> {
-    let list = data.as_array().ok_or("data must be a list of base64 strings")?;
-    list.iter().enumerate().map(|(index, element)| decode(index, element)).collect()
+/// The elements, `most` at most, of a JSON tensor whose data are a list of base64 strings.
+pub fn from_base64(data: &RawValue, most: usize) -> Result<Vec<Bytes>, String> {
+    let list = Deserializer::from_str(data.get()).deserialize_seq(Base64List { most });
+    list.map_err(|_| "data must be a list of base64 strings")?
 }
 
-fn decode(index: usize, element: &Value) -> Result<Bytes, String> {
-    let text = element.as_str().ok_or_else(|| format!("element {index} of data is not a string"))?;
-    let text = text.trim_end_matches('=');
-    let decoded = BASE64_STANDARD_NO_PAD.decode(text);
+/// Reads a list element by element: what is beyond `most` is passed over, not kept.
+struct Base64List {
+    most: usize,
+}
+
+impl<'de> Visitor<'de> for Base64List {
+    /// What is wrong with an element stands inside, without serde's position, which nobody knows outside of the list.
+    type Value = Result<Vec<Bytes>, String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of base64 strings")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut elements = Ok(Vec::new());
+        // To its end also after a fault: a list that is left in the middle is none to serde.
+        while let Some(element) = list.next_element::<&RawValue>()? {
+            if let Ok(known) = &mut elements {
+                match decode(known.len(), self.most, element) {
+                    Ok(decoded) => known.push(decoded),
+                    Err(fault) => elements = Err(fault),
+                }
+            }
+        }
+        Ok(elements)
+    }
+}
+
+/// A string of JSON, copied only where it has escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+fn decode(index: usize, most: usize, element: &RawValue) -> Result<Bytes, String> {
+    if index == most {
+        return Err(beyond(most));
+    }
+    let text = serde_json::from_str::<Text<'_>>(element.get());
+    let Text(text) = text.map_err(|_| format!("element {index} of data is not a string"))?;
+    let decoded = BASE64_STANDARD_NO_PAD.decode(text.trim_end_matches('='));
     decoded.map(Bytes::from).map_err(|error| format!("element {index} of data is not base64: {error}"))
+}
+
+fn beyond(most: usize) -> String {
+    format!("it carries more elements than the {most} of its shape")
 }
 
 /// How many elements `shape` holds, if that number exists.
@@ -58,32 +106,52 @@ mod tests {
 
     use super::*;
 
+    fn raw(list: &[&str]) -> Box<RawValue> {
+        serde_json::value::to_raw_value(list).unwrap()
+    }
+
     proptest! {
         #[test]
         fn what_is_joined_splits_into_the_same(elements in vec(vec(any::<u8>(), 0..40), 0..8)) {
             let raw = join(&elements).unwrap();
-            prop_assert_eq!(split(raw).unwrap(), elements);
+            prop_assert_eq!(split(raw, elements.len()).unwrap(), elements);
         }
 
         #[test]
         fn no_bytes_make_split_panic(raw in vec(any::<u8>(), 0..64)) {
-            let _ = split(Bytes::from(raw));
+            let _ = split(Bytes::from(raw), 8);
         }
 
         #[test]
         fn base64_comes_back_with_and_without_padding(bytes in vec(any::<u8>(), 0..40)) {
-            let padded = Value::from(BASE64_STANDARD.encode(&bytes));
-            let bare = Value::from(padded.as_str().unwrap().trim_end_matches('='));
+            let padded = BASE64_STANDARD.encode(&bytes);
+            let bare = padded.trim_end_matches('=');
             let expected = vec![Bytes::from(bytes)];
-            prop_assert_eq!(from_base64(&Value::from(vec![padded])).unwrap(), expected.clone());
-            prop_assert_eq!(from_base64(&Value::from(vec![bare])).unwrap(), expected);
+            prop_assert_eq!(from_base64(&raw(&[&padded]), 1).unwrap(), expected.clone());
+            prop_assert_eq!(from_base64(&raw(&[bare]), 1).unwrap(), expected);
         }
     }
 
     #[test]
     fn an_element_longer_than_the_data_is_an_error() {
-        assert!(split(Bytes::from_static(&[5, 0, 0, 0, 1])).is_err());
-        assert!(split(Bytes::from_static(&[5, 0])).is_err());
+        assert!(split(Bytes::from_static(&[5, 0, 0, 0, 1]), 8).is_err());
+        assert!(split(Bytes::from_static(&[5, 0]), 8).is_err());
+    }
+
+    #[test]
+    fn no_more_elements_are_decoded_than_there_may_be() {
+        let zeros = Bytes::from_static(&[0; 12]);
+        assert_eq!(split(zeros.clone(), 3).unwrap().len(), 3);
+        assert_eq!(split(zeros, 2), Err(beyond(2)));
+        assert_eq!(from_base64(&raw(&["eW91", "", ""]), 3).unwrap(), ["you", "", ""]);
+        // The fourth is not looked at.
+        assert_eq!(from_base64(&raw(&["eW91", "", "", "~"]), 2), Err(beyond(2)));
+    }
+
+    #[test]
+    fn a_string_with_escapes_is_base64_too() {
+        let escaped = RawValue::from_string(r#"["\/\/8="]"#.to_owned()).unwrap();
+        assert_eq!(from_base64(&escaped, 1).unwrap(), [b"\xff\xff".as_slice()]);
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! The protocol's JSON objects, field for field.
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 pub type Parameters = Map<String, Value>;
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct InferRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
@@ -17,16 +18,17 @@ pub struct InferRequest {
 }
 
 /// An input of a request or an output of a response.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Tensor {
     pub name: String,
     pub shape: Vec<u64>,
     pub datatype: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters: Option<Parameters>,
-    /// Missing when the tensor follows the JSON in binary.
+    /// Missing when the tensor follows the JSON in binary. As it is written: as values, many short elements would take
+    /// many times the body's memory before anybody has counted them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub data: Option<Value>,
+    pub data: Option<Box<RawValue>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,7 +38,7 @@ pub struct RequestedOutput {
     pub parameters: Option<Parameters>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct InferResponse {
     pub model_name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,7 +50,7 @@ pub struct InferResponse {
     pub outputs: Vec<Tensor>,
 }
 
-/// Parameter `name` as a boolean; absent is false.
+/// Parameter `name` as a boolean; None where it is absent.
 pub fn flag(parameters: Option<&Parameters>, name: &'static str) -> Result<Option<bool>, super::Error> {
     match parameters.and_then(|parameters| parameters.get(name)) {
         None => Ok(None),

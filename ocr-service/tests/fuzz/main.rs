@@ -12,7 +12,7 @@ mod v2_body;
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
-use ocr_service::train::random::Random;
+use ocr_service::random::Random;
 
 /// Without a time.
 const CASES: usize = 1000;

@@ -4,6 +4,9 @@ use bytes::Bytes;
 use ocr_service::v2::codec;
 use ocr_service::v2::ocr::{self, OcrRequest};
 
+/// Elements of one request.
+const MOST: usize = 64;
+
 pub fn run(data: &[u8]) {
     // The first two bytes are the header's length of JSON; 0xffff stands for no header.
     let Some((length, body)) = data.split_first_chunk::<2>() else { return };
@@ -11,7 +14,7 @@ pub fn run(data: &[u8]) {
     let length = (length != u16::MAX).then(|| length.to_string());
     let body = Bytes::copy_from_slice(body);
     let _ = ocr::first_image(&body);
-    let Ok(decoded) = codec::decode_request(length.as_deref(), &body) else { return };
+    let Ok(decoded) = codec::decode_request(length.as_deref(), &body, MOST) else { return };
     let Ok(request) = OcrRequest::new(decoded) else { return };
     assert!(!request.images.is_empty());
     let image = &request.images[0];
@@ -20,7 +23,8 @@ pub fn run(data: &[u8]) {
         return;
     };
     let length = encoded.json_length.map(|length| length.to_string());
-    let again = codec::decode_request(length.as_deref(), &encoded.body).expect("what was written is read");
+    let again = codec::decode_request(length.as_deref(), &encoded.body, MOST);
+    let again = again.expect("what was written is read");
     let again = OcrRequest::new(again).expect("what was asked can be asked again");
     assert_eq!((&again.id, &again.asked, &again.images[0]), (&request.id, &request.asked, image));
 }

@@ -82,6 +82,18 @@ async fn without_settings_the_error_is_the_users_and_tesseract_is_there_for_who_
 }
 
 #[tokio::test]
+async fn a_label_that_tesseract_has_read_before_is_not_read_again() {
+    let service = Service::role("ocr-server", &["--engines=1"]).await;
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        answers.push(ask(&service, "/ocr/nutrition?engine=tesseract", label()).await);
+    }
+    assert_eq!((answers[0].status, &answers[0].body), (StatusCode::OK, &answers[1].body));
+    let metrics = service.get("ocr-server", "/metrics").await.text().await.unwrap();
+    assert!(metrics.lines().any(|line| line == "ocr_cache_hits_total 1"), "{metrics}");
+}
+
+#[tokio::test]
 async fn a_form_without_its_file_is_refused_as_everywhere() {
     let service = Service::role("ocr-server", &["--engines=1"]).await;
     let other = ask(&service, "/ocr/nutrition", Form::new().text("photo", "x")).await;

@@ -9,7 +9,7 @@ use reqwest::{Client, StatusCode};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use super::engines::{engines, go_on};
+use super::engines::{engines, fork_server, go_on};
 use super::harness::{Answer, Service, binary, data, kill, post, until};
 
 fn run(command: &mut Command) -> (Option<i32>, String) {
@@ -53,6 +53,18 @@ fn a_setting_of_the_environment_goes_before_the_env_file() {
     std::fs::write(folder.path().join(".env"), "PLATEN_DEADLINE=5s\n").unwrap();
     let (_, message) = run(binary("gateway").current_dir(folder.path()).env("PLATEN_DEADLINE", "later"));
     assert!(message.contains("later"), "{message}");
+}
+
+#[tokio::test]
+async fn variables_that_are_left_blank_count_as_not_set() {
+    for (role, blank) in [
+        ("gateway", &[("KSERVE_URL", ""), ("PLATEN_NO_RETRY", ""), ("PLATEN_LOG_FORMAT", "")][..]),
+        ("translate", &[("LIBRETRANSLATE_URL", ""), ("PLATEN_TRANSLATE_BACKEND", "")]),
+        ("experiments", &[("DB_IP", ""), ("DB_PORT", ""), ("DB_PASSWORD", "")]),
+    ] {
+        let service = Service::unready(role, &[], blank).await;
+        assert_eq!(service.get(role, "/healthz/live").await.status(), StatusCode::OK);
+    }
 }
 
 /// Whether the role's metrics have this line.
@@ -113,10 +125,32 @@ async fn what_runs_is_finished_after_the_signal_and_the_exit_code_is_0() {
     let engine = engines(&service).remove(0);
     let running = send_some(&service, &engine).await;
     service.signal("TERM");
+    // As of a machine that shuts down, which asks every process to end.
+    for process in [&fork_server(&service), &engine] {
+        kill("TERM", process);
+    }
     go_on(&engine);
     for answer in running {
         assert_eq!(answer.await.unwrap().status, StatusCode::OK);
     }
+    let (status, log) = service.end().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+}
+
+#[tokio::test]
+async fn a_letter_under_way_is_read_and_translated_after_the_signal() {
+    let service = Service::serve(&["--engines=1", "--cache-mib=0", "--mock-translate-delay=0s"]).await;
+    let engine = engines(&service).remove(0);
+    kill("STOP", &engine);
+    let letter = tokio::spawn(post(service.url("frontend", "/api/translate"), "file", data("letter.jpg")));
+    until("a busy engine", async || has_metric(&service, "model", "ocr_engines_busy 1").await).await;
+    service.signal("TERM");
+    let page = service.url("frontend", "/healthz/live");
+    until("no new connections", async || Client::new().get(&page).send().await.is_err()).await;
+    go_on(&engine);
+    let answer = letter.await.unwrap();
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    assert!(answer.body["translation"].is_string(), "{answer:?}");
     let (status, log) = service.end().await;
     assert_eq!(status.code(), Some(0), "{log}");
 }

@@ -8,6 +8,7 @@ mod fork;
 mod fork_server;
 mod recogniser;
 mod shares;
+mod signals;
 mod tesseract;
 
 use std::io;
@@ -45,6 +46,7 @@ pub fn run() -> ExitCode {
 }
 
 fn serve() -> io::Result<()> {
+    signals::leave_the_end_to_the_service()?;
     let mut control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let Some((settings, _)) = frame::read::<Settings>(&mut control)? else { return Ok(()) };
     let recogniser = match Recogniser::warm(settings) {

@@ -12,7 +12,7 @@ use super::lines;
 const MOST_LINES: usize = 400;
 
 /// Areas that together hold all lines of text; each belongs to its block alone, the white around the text included.
-/// None when `stop` says so before all are found.
+/// Without lines of text, or when `stop` says so before all are found, there are none.
 pub fn find(ink: &Ink, height: usize, stop: &dyn Fn() -> bool) -> Vec<Area> {
     let page = ink.whole();
     let lines = lines::find(ink, &page, height);

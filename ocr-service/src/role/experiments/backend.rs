@@ -208,7 +208,7 @@ pub async fn look(ready: &Ready, experiment: Experiment) -> Result<Experiment, L
     if experiment.status.state.is_final() || is_being_created(&experiment) {
         return Ok(experiment);
     }
-    let status = ready.jobs.status(&experiment.id).await?.unwrap_or_else(|| {
+    let status = ready.jobs.status(&experiment.id, &experiment.status).await?.unwrap_or_else(|| {
         Status::failed(
             "NoJob",
             "there is no Job of this experiment any more, and nobody saw its end; look for its results, or start it again under another experiment_id",

@@ -156,7 +156,7 @@ async fn start(
 /// Records it first: of two requests with the same name only one gets further.
 async fn create(backend: Backend, asked: Asked) -> Result<Experiment, ApiError> {
     let ready = reach(&backend)?;
-    ready.store.record(&asked).await.map_err(|error| match error {
+    let recorded = ready.store.record(&asked).await.map_err(|error| match error {
         StoreError::Used => used(&asked.id, "an experiment of that name is recorded"),
         other => other.into(),
     })?;
@@ -164,9 +164,23 @@ async fn create(backend: Backend, asked: Asked) -> Result<Experiment, ApiError> 
         return Err(not_started(ready, &asked.id, error).await);
     }
     tracing::info!(experiment = %asked.id, "Job created");
-    ready.store.update(asked.id.as_str(), &Status::of(State::Pending)).await?;
-    let recorded = ready.store.get(asked.id.as_str()).await?;
-    recorded.ok_or_else(|| used(&asked.id, "its record was removed"))
+    Ok(pending(ready, recorded).await)
+}
+
+/// The experiment whose Job was just created. A database that fails only now fails no request: asked again it would be
+/// told that its name is used, and the next look at the Job brings the record up to date.
+async fn pending(ready: &Ready, recorded: Experiment) -> Experiment {
+    let status = Status::of(State::Pending);
+    let known = async {
+        ready.store.update(&recorded.id, &status).await?;
+        ready.store.get(&recorded.id).await
+    }
+    .await;
+    let known = known.unwrap_or_else(|error| {
+        tracing::warn!(%error, experiment = recorded.id, "the record of an experiment is not up to date yet");
+        None
+    });
+    known.unwrap_or(Experiment { status, ..recorded })
 }
 
 /// Whoever gave no answer may have created the Job all the same: the record stays, and a look says which it was.

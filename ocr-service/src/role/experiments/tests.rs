@@ -13,12 +13,13 @@ use super::jobs::Jobs;
 use super::store::{Store, Target};
 use super::*;
 
-/// Answers as its cell says, and notes what was started.
+/// Answers as its cell says, and notes what was started and how it was last seen.
 #[derive(Clone)]
 struct Told {
     start: Arc<Mutex<Result<(), JobsError>>>,
     status: Arc<Mutex<Option<Status>>>,
     started: Arc<Mutex<Vec<Asked>>>,
+    last: Arc<Mutex<Option<Status>>>,
 }
 
 #[async_trait::async_trait]
@@ -28,8 +29,24 @@ impl Jobs for Told {
         self.start.lock().unwrap().clone()
     }
 
-    async fn status(&self, _id: &str) -> Result<Option<Status>, JobsError> {
+    async fn status(&self, _id: &str, last: &Status) -> Result<Option<Status>, JobsError> {
+        *self.last.lock().unwrap() = Some(last.clone());
         Ok(self.status.lock().unwrap().clone())
+    }
+}
+
+/// Creates a Job while the database goes away.
+struct WithoutDatabase(Store);
+
+#[async_trait::async_trait]
+impl Jobs for WithoutDatabase {
+    async fn start(&self, _asked: &Asked) -> Result<(), JobsError> {
+        self.0.close().await;
+        Ok(())
+    }
+
+    async fn status(&self, _id: &str, _last: &Status) -> Result<Option<Status>, JobsError> {
+        Ok(None)
     }
 }
 
@@ -48,6 +65,7 @@ impl Lab {
             start: Arc::new(Mutex::new(Ok(()))),
             status: Arc::new(Mutex::new(Some(Status::of(State::Pending)))),
             started: Arc::default(),
+            last: Arc::default(),
         };
         let backend = Backend::with(store.clone(), Box::new(jobs.clone()));
         Self { routes: routes(backend), store, jobs, _folder: folder }
@@ -174,6 +192,30 @@ async fn a_job_of_which_it_is_not_known_whether_it_was_created_keeps_its_record(
     let later = Experiment { created_ms: recorded.created_ms - 60_000, ..recorded };
     let ready = Ready { store: lab.store.clone(), jobs: Box::new(lab.jobs.clone()) };
     assert_eq!(backend::look(&ready, later).await.unwrap().status.state, State::Running);
+}
+
+#[tokio::test]
+async fn a_job_that_was_created_is_told_also_when_the_database_fails_after_it() {
+    let lab = Lab::new().await;
+    let backend = Backend::with(lab.store.clone(), Box::new(WithoutDatabase(lab.store.clone())));
+    let lab = Lab { routes: routes(backend), ..lab };
+    let (status, body) = lab.post(FORM).await;
+    assert_eq!(status, StatusCode::CREATED, "{body}");
+    assert_eq!((&body["experiment_id"], &body["state"]), (&"run-1".into(), &"pending".into()));
+    assert_eq!((&body["epoch"], &body["completions"]), (&20.into(), &"0/1".into()));
+    assert!(body["created_at"].as_str().unwrap().starts_with("20"), "{body}");
+}
+
+#[tokio::test]
+async fn a_job_is_looked_at_with_how_it_was_last_seen() {
+    let lab = Lab::new().await;
+    lab.post(FORM).await;
+    let waits = Status { reason: Some("ImagePullBackOff".into()), ..Status::of(State::Pending) };
+    *lab.jobs.status.lock().unwrap() = Some(waits.clone());
+    lab.get("/test/run-1").await;
+    *lab.jobs.status.lock().unwrap() = Some(Status::failed("DeadlineExceeded", "it took too long"));
+    lab.get("/test/run-1").await;
+    assert_eq!(*lab.jobs.last.lock().unwrap(), Some(waits));
 }
 
 #[tokio::test]

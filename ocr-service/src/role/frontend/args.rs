@@ -22,7 +22,8 @@ pub struct FrontendArgs {
     /// The gateway that reads letters
     #[arg(long, env = "PLATEN_GATEWAY_URL", value_parser = GATEWAY_URL, hide_env_values = true, default_value = "http://127.0.0.1:8001")]
     pub gateway_url: Url,
-    /// The server that translates them, of this service or any other that speaks LibreTranslate's interface
+    /// The server that translates them, of this service or any other that speaks LibreTranslate's interface; no proxy is
+    /// used on the way to it, for behind one it is the translate role's to ask
     #[arg(long, env = "PLATEN_TRANSLATE_URL", value_parser = TRANSLATE_URL, hide_env_values = true, default_value = "http://127.0.0.1:8002")]
     pub translate_url: Url,
     #[command(flatten)]

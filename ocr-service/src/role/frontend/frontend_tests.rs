@@ -176,7 +176,10 @@ async fn what_fails_behind_the_page_is_told_with_its_stage_and_reason() {
         serde_json::from_str::<Value>(last).unwrap(),
         json!({ "stage": "ocr", "status": 503, "error": "busy" })
     );
-    for (theirs, ours) in [(422, 422), (503, 503), (504, 504), (500, 502)] {
+    let passed_on = [400, 408, 413, 422, 429, 503, 504].map(|status| (status, status));
+    // The page's user did not choose whom this server asks, nor with which key.
+    let not_the_callers = [401, 403, 404, 405, 500].map(|status| (status, 502));
+    for (theirs, ours) in passed_on.into_iter().chain(not_the_callers) {
         let translation = (theirs, json!({ "error": "no" }));
         let router = real((200, json!({ "text": "Hello" })), translation).await;
         let (status, answer) = json_of(&router, &[("sample", "letter")]).await;

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, RequestBuilder, Url};
@@ -13,7 +12,7 @@ use super::args::{Mode, PageArgs};
 use super::event::{Event, Recognition, Stage, Took, Translated};
 use super::upload::{Language, Letter};
 use crate::http::context::{DEADLINE, REQUEST_ID};
-use crate::http::{ApiError, Deadline};
+use crate::http::{ApiError, Deadline, upstream};
 use crate::image::Image;
 use crate::role::translate::backend::MOCK_TEXT;
 use crate::role::url_arg::under;
@@ -46,7 +45,7 @@ impl Pipeline {
             Mode::Mock => Self::Mock { ocr: page.mock_ocr_delay, translate: mock_translate },
             Mode::Real => {
                 let http = Client::builder()
-                    // Both are our own; a proxy is for the way out.
+                    // A proxy is for the way out, which is the translate role's.
                     .no_proxy()
                     .redirect(reqwest::redirect::Policy::none())
                     .connect_timeout(CONNECT_TIMEOUT)
@@ -141,26 +140,31 @@ async fn ask(request: RequestBuilder, call: &Call, who: &str) -> Result<Value, A
         .timeout(remaining);
     let response = request.send().await.map_err(|error| lost(&error, who))?;
     let status = response.status();
-    let retry_after = response.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
+    let retry_after = upstream::retry_after(response.headers());
     let body = response.bytes().await.map_err(|error| lost(&error, who))?;
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     if status.is_success() {
         return Ok(body);
     }
     let message = body["error"].as_str().map_or_else(|| format!("{who} answered {status}"), str::to_owned);
-    // The caller's fault, backpressure and lost patience are passed on; the rest is a fault behind this server.
+    // The letter's fault, backpressure and lost patience are passed on; the rest is a fault behind this server, such as
+    // an address of something else, or a key that is missing.
     Err(match status {
-        status if status.is_client_error() => ApiError::new(status, message),
+        StatusCode::BAD_REQUEST
+        | StatusCode::REQUEST_TIMEOUT
+        | StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::UNPROCESSABLE_ENTITY
+        | StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::GATEWAY_TIMEOUT => ApiError::new(status, message),
         StatusCode::SERVICE_UNAVAILABLE => {
-            ApiError::unavailable(message, Duration::from_secs(retry_after.unwrap_or(1)))
+            ApiError::unavailable(message, retry_after.unwrap_or(Duration::from_secs(1)))
         }
-        StatusCode::GATEWAY_TIMEOUT => ApiError::new(status, message),
         _ => ApiError::new(StatusCode::BAD_GATEWAY, message),
     })
 }
 
 fn lost(error: &reqwest::Error, who: &str) -> ApiError {
-    if error.is_timeout() && !error.is_connect() {
+    if upstream::is_late(error) {
         return too_late(who);
     }
     ApiError::unavailable(format!("{who} cannot be reached; try again in a moment"), Duration::from_secs(1))

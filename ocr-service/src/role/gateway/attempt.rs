@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use bytes::Bytes;
 use reqwest::Client;
@@ -12,7 +12,7 @@ use super::endpoint::Endpoint;
 use crate::engine::Output;
 use crate::http::context::{DEADLINE, REQUEST_ID};
 use crate::http::error::{REASON, REASON_IMAGE};
-use crate::http::{ApiError, Deadline};
+use crate::http::{ApiError, Deadline, upstream};
 use crate::role::{INSTANCE, NODE};
 use crate::v2::codec::Encoded;
 use crate::v2::{HEADER_LENGTH, ocr};
@@ -143,7 +143,7 @@ fn name(endpoint: &Endpoint, headers: &HeaderMap) -> String {
 /// No whole response: only running out of the caller's time is final, since another attempt has none left.
 fn unreachable(endpoint: &Endpoint, error: &reqwest::Error) -> Failure {
     let at = &endpoint.name;
-    if error.is_timeout() && !error.is_connect() {
+    if upstream::is_late(error) {
         let message = format!("the model at {at} did not answer before the request's deadline");
         return Failure::Final(ApiError::new(StatusCode::GATEWAY_TIMEOUT, message));
     }
@@ -167,13 +167,13 @@ fn innermost(error: &reqwest::Error) -> String {
 
 /// A response that is no success. Backpressure is 503 with Retry-After.
 fn refusal(endpoint: &Endpoint, status: StatusCode, headers: &HeaderMap, body: &Bytes) -> Failure {
-    let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let retry_after = upstream::retry_after(headers);
     let message =
         error_text(body).unwrap_or_else(|| format!("the model at {} answered {status}", endpoint.name));
     let passed_on = ApiError {
         status: caller_status(status, headers),
         message,
-        retry_after: retry_after.map(Duration::from_secs),
+        retry_after,
         image: headers.get(REASON) == Some(&REASON_IMAGE),
     };
     match status {

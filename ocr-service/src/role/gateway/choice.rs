@@ -65,19 +65,12 @@ fn of_two(candidates: &[Candidate], fits: impl Fn(&Candidate) -> bool, random: u
     [fitting[first], fitting[second]].into_iter().min_by_key(|index| load(*index))
 }
 
-/// Numbers that look random, from numbers that count (splitmix64): the choice needs no more.
-pub fn scatter(counter: u64) -> u64 {
-    let mut z = counter.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::random;
 
     const FREE: Candidate =
         Candidate { load: 0, chosen: 0, is_out: false, is_tried: false, is_shared: false };
@@ -86,7 +79,7 @@ mod tests {
 
     /// All that can be chosen.
     fn possible(candidates: &[Candidate], wanted: Wanted) -> Vec<usize> {
-        let mut found: Vec<_> = (0..200).filter_map(|n| choose(candidates, wanted, scatter(n))).collect();
+        let mut found: Vec<_> = (0..200).filter_map(|n| choose(candidates, wanted, random::nth(n))).collect();
         found.sort_unstable();
         found.dedup();
         found

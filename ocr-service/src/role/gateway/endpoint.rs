@@ -8,6 +8,7 @@ use reqwest::{Client, Url};
 
 use super::ejection::Ejection;
 use crate::metrics::Counter;
+use crate::role::url_arg::under;
 
 /// Health is never behind recognition in a model: one that has not answered by then does not work.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -59,8 +60,9 @@ impl Endpoint {
         }
     }
 
-    pub fn path(&self, path: &str) -> String {
-        format!("{}{path}", self.url.as_str().trim_end_matches('/'))
+    /// The address of `path` there.
+    pub fn path(&self, path: &str) -> Url {
+        under(&self.url, path)
     }
 
     pub fn pending(&self) -> usize {

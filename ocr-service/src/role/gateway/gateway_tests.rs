@@ -137,7 +137,7 @@ async fn the_image_travels_raw_and_the_answer_says_who_gave_it() {
     assert_eq!(headers["x-request-id"], "letter-7");
     let (headers, body) = seen.lock().unwrap()[0].clone();
     let length = headers[&HEADER_LENGTH].to_str().unwrap();
-    let asked = codec::decode_request(Some(length), &body).unwrap();
+    let asked = codec::decode_request(Some(length), &body, 1).unwrap();
     assert_eq!(asked.inputs[0].elements, [PNG]);
     assert_eq!(asked.id.as_deref(), Some("letter-7"));
     assert_eq!(asked.parameters.unwrap()["psm"], "6");

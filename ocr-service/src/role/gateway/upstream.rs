@@ -21,6 +21,7 @@ use crate::http::health::Readiness;
 use crate::http::{ApiError, Deadline};
 use crate::image::Image;
 use crate::metrics::upstream::{EndpointLabels, ReasonLabels, UpstreamMetrics};
+use crate::random;
 use crate::v2::codec;
 use crate::v2::ocr;
 
@@ -107,7 +108,7 @@ impl Upstream {
     pub(super) fn choose(&self, tried: &[Arc<Endpoint>], wanted: Wanted) -> Option<(Arc<Endpoint>, u64)> {
         let endpoints = self.directory.endpoints();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) + 1;
-        let chosen = choice::choose(&candidates(&endpoints, tried), wanted, choice::scatter(turn))?;
+        let chosen = choice::choose(&candidates(&endpoints, tried), wanted, random::nth(turn))?;
         Some((endpoints[chosen].clone(), turn))
     }
 

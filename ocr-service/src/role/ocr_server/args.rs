@@ -15,7 +15,7 @@ pub struct NutritionArgs {
     pub nutrition_engine: NutritionEngine,
     /// The invoke URL of a CLOVA OCR domain, from the environment or .env
     #[arg(long, env = "NAVER_OCR_APIGW_URL", value_parser = INVOKE_URL, hide_env_values = true)]
-    clova_url: Option<MaybeUrl>,
+    clova_url: Option<Url>,
     /// The CLOVA OCR domain's secret: environment or .env only, for a command line is seen by everybody on the machine
     #[arg(skip = secret_of_environment())]
     clova_secret: Option<Secret>,
@@ -34,20 +34,11 @@ pub enum NutritionEngine {
 impl NutritionArgs {
     /// Where and how to ask CLOVA; nothing while one of both is missing.
     pub fn clova(&self) -> Option<Settings> {
-        let url = self.clova_url.clone()?.0?;
-        Some(Settings { url, secret: self.clova_secret.clone()? })
+        Some(Settings { url: self.clova_url.clone()?, secret: self.clova_secret.clone()? })
     }
 }
 
-const INVOKE_URL: UrlArg<MaybeUrl> = UrlArg { names: "--clova-url, NAVER_OCR_APIGW_URL", parse: invoke_url };
-
-/// A variable that is set to nothing is as good as none.
-#[derive(Clone, Debug)]
-struct MaybeUrl(Option<Url>);
-
-fn invoke_url(text: &str) -> Result<MaybeUrl, String> {
-    if text.trim().is_empty() { Ok(MaybeUrl(None)) } else { general_url(text).map(Some).map(MaybeUrl) }
-}
+const INVOKE_URL: UrlArg<Url> = UrlArg { names: "--clova-url, NAVER_OCR_APIGW_URL", parse: general_url };
 
 fn secret_of_environment() -> Option<Secret> {
     secret(std::env::var("NAVER_OCR_SECRET_KEY").ok())
@@ -74,8 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_address_or_secret_is_none() {
-        assert!(parse(&["--clova-url="]).clova().is_none());
+    fn an_empty_secret_is_none() {
         assert!(secret(Some("  ".into())).is_none() && secret(None).is_none());
     }
 

@@ -10,7 +10,7 @@ use super::args::NutritionEngine;
 use super::{FILE, OcrServer};
 use crate::clova;
 use crate::http::form::{self, Upload};
-use crate::http::{ApiError, Deadline};
+use crate::http::{ApiError, Deadline, body};
 use crate::image::{Format, Image, Limits};
 use crate::nutrition;
 
@@ -43,6 +43,12 @@ pub async fn read(
 ) -> Result<Json<Value>, ApiError> {
     let Query(choice) = Query::<Choice>::try_from_uri(request.uri())
         .map_err(|rejection| ApiError::bad_request(rejection.body_text()))?;
+    // A field of the form could still name another engine; who names two is refused like all others.
+    let is_tesseract = matches!(server.nutrition.reader(choice.engine.as_deref()), Ok(Reader::Tesseract));
+    let length = body::length(request.headers());
+    if let Some(refused) = is_tesseract.then(|| server.cache.refused_unread(&server.pool, length)).flatten() {
+        return Err(refused.into());
+    }
     let upload = form::read(request, FILE).await?;
     let asked = upload.engine.as_deref().or(choice.engine.as_deref());
     match server.nutrition.reader(asked)? {
@@ -94,7 +100,7 @@ fn for_clova(file: Bytes, limits: Limits) -> Result<Bytes, ApiError> {
 async fn by_tesseract(server: &OcrServer, upload: Upload, deadline: Deadline) -> Result<String, ApiError> {
     let options = server.allowed.choose(&upload.asked)?;
     let image = Image::check(upload.file, server.limits)?;
-    let texts = server.pool.recognize(vec![image], &options, deadline.0).await?;
+    let texts = server.cache.recognize(&server.pool, vec![image], &options, deadline.0).await?;
     let words = texts.iter().flat_map(|recognition| recognition.text.split_whitespace());
     // In one line, as CLOVA's words are.
     Ok(words.collect::<Vec<_>>().join(" "))
@@ -102,8 +108,18 @@ async fn by_tesseract(server: &OcrServer, upload: Upload, deadline: Deadline) ->
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use axum::body::Body;
+
     use super::*;
     use crate::clova::{Client, DEFAULT_PAUSE, Settings, general_url};
+    use crate::engine::options::{Allowed, Asked};
+    use crate::engine::prepare::Preparation;
+    use crate::engine::{Cache, Channel, Failure, Launcher, Pool, PoolSize};
+    use crate::metrics::{CacheMetrics, EngineMetrics};
     use crate::secret::Secret;
 
     fn nutrition(engine: NutritionEngine, configured: bool) -> Nutrition {
@@ -145,5 +161,58 @@ mod tests {
         assert_eq!(chosen(Tesseract, true, Some("clova")), Err(400));
         assert_eq!(chosen(Auto, true, Some("gpt")), Err(400));
         assert_eq!(chosen(Tesseract, false, None), Ok("tesseract"));
+    }
+
+    /// Engines that never start: whatever is asked of them keeps its place.
+    struct Starting;
+
+    #[async_trait::async_trait]
+    impl Launcher for Starting {
+        async fn launch(&self) -> Result<Channel, Failure> {
+            std::future::pending().await
+        }
+    }
+
+    /// A server of which the one place is free.
+    fn server(engine: NutritionEngine) -> OcrServer {
+        let launcher: Arc<dyn Launcher> = Arc::new(Starting);
+        let size = PoolSize { engines: NonZeroUsize::MIN, places: 0 };
+        let allowed = Allowed::new("eng".parse().unwrap(), Vec::new(), None, Preparation::On);
+        OcrServer {
+            pool: Pool::start(&launcher, size, EngineMetrics::default()),
+            cache: Cache::new(0, CacheMetrics::default()),
+            allowed: Arc::new(allowed),
+            limits: Limits { max_pixels: 1 },
+            nutrition: Arc::new(nutrition(engine, true)),
+        }
+    }
+
+    /// The status for a request without a form.
+    async fn status(server: &OcrServer, uri: &str, deadline: Deadline) -> u16 {
+        let request = Request::post(uri).body(Body::empty()).unwrap();
+        let answer = read(State(server.clone()), Extension(deadline), request).await;
+        answer.unwrap_err().status.as_u16()
+    }
+
+    #[tokio::test]
+    async fn what_tesseract_has_no_place_for_is_refused_unread() {
+        use NutritionEngine::{Auto, Tesseract};
+        let deadline = Deadline(Instant::now() + Duration::from_mins(1));
+        let cases = [
+            (Tesseract, "/", 503),
+            (Auto, "/?engine=tesseract", 503),
+            (Auto, "/?engine=clova", 400),
+            (Auto, "/", 400),
+        ];
+        for (engine, uri, when_full) in cases {
+            let server = server(engine);
+            assert_eq!(status(&server, uri, deadline).await, 400, "{engine:?} {uri}");
+            let png = Bytes::from_static(b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01\x01\0");
+            let images = vec![Image::check(png, server.limits).unwrap()];
+            let options = server.allowed.choose(&Asked::default()).unwrap();
+            let mut first = Box::pin(server.pool.recognize(images, &options, deadline.0));
+            assert!(futures_util::poll!(&mut first).is_pending());
+            assert_eq!(status(&server, uri, deadline).await, when_full, "{engine:?} {uri}");
+        }
     }
 }

@@ -3,13 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde_json::{Value, json};
 
 use super::backend::BackendError;
 use super::wire::{Ask, Query};
-use crate::http::Deadline;
+use crate::http::{Deadline, upstream};
 use crate::role::url_arg::under;
 use crate::secret::Secret;
 
@@ -17,7 +16,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// LibreTranslate's limits are counted by the minute and named without a time.
 const BUSY_PAUSE: Duration = Duration::from_secs(10);
-const MAX_MESSAGE: usize = 300;
 
 pub struct Libre {
     http: Client,
@@ -81,7 +79,7 @@ impl Libre {
 
     async fn refusal(&self, response: Response) -> BackendError {
         let status = response.status();
-        let seconds = response.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
+        let retry_after = upstream::retry_after(response.headers());
         let body: Value =
             serde_json::from_slice(&response.bytes().await.unwrap_or_default()).unwrap_or_default();
         let message = self.shown(body["error"].as_str().unwrap_or("no message"));
@@ -89,20 +87,19 @@ impl Libre {
             StatusCode::BAD_REQUEST => BackendError::Asked(message),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => BackendError::Key,
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                BackendError::Busy { retry_after: seconds.map_or(BUSY_PAUSE, Duration::from_secs) }
+                BackendError::Busy { retry_after: retry_after.unwrap_or(BUSY_PAUSE) }
             }
             _ => BackendError::Failed { status: status.as_u16(), message },
         }
     }
 
     fn shown(&self, text: &str) -> String {
-        let text = self.key.as_ref().map_or_else(|| text.to_owned(), |key| key.kept_out_of(text));
-        text.chars().filter(|c| !c.is_control()).take(MAX_MESSAGE).collect()
+        upstream::shown(text, self.key.as_ref())
     }
 }
 
 fn lost(error: reqwest::Error) -> BackendError {
-    if error.is_timeout() && !error.is_connect() {
+    if upstream::is_late(&error) {
         return BackendError::Deadline;
     }
     BackendError::Unreachable(error.without_url().to_string())

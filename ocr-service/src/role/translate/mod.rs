@@ -36,8 +36,8 @@ async fn translated(
     Extension(deadline): Extension<Deadline>,
     request: Request,
 ) -> Result<Json<Value>, ApiError> {
-    let ask = wire::read(request).await?;
-    let length: usize = ask.texts().iter().map(|text| text.chars().count()).sum();
+    let ask = wire::read(request, translate.max_chars).await?;
+    let length = ask.length();
     if length > translate.max_chars {
         let limit = translate.max_chars;
         return Err(ApiError::bad_request(format!(

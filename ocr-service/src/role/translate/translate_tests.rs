@@ -30,7 +30,7 @@ fn service(backend: Backend) -> Router {
         http_metrics: HttpMetrics::default(),
         before_scrape: service::nothing(),
     };
-    let config = HttpConfig::of(10, 10_000);
+    let config = HttpConfig::of(10, 100_000);
     service::build(role, &Lifecycle::default(), &config)
 }
 
@@ -119,6 +119,25 @@ async fn a_text_beyond_the_limit_is_refused_with_the_limit() {
         ask(&mock(), &json!({ "q": "가".repeat(101), "source": "ko", "target": "en" })).await;
     assert_eq!(status, 400);
     assert!(answer["error"].as_str().unwrap().contains("(101) exceeds text limit (100)"), "{answer}");
+}
+
+#[tokio::test]
+async fn empty_texts_are_counted() {
+    for (count, expected) in [(100, 200), (101, 400)] {
+        let texts = json!({ "q": vec![""; count], "source": "en", "target": "ko" });
+        assert_eq!(ask(&mock(), &texts).await.0, expected, "{count}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_larger_than_any_text_within_the_limit_is_not_received() {
+    let widest = "\\ud83d\\ude00".repeat(100);
+    let widest = format!(r#"{{"q":"{widest}","source":"en","target":"ko"}}"#);
+    assert_eq!(send(&mock(), "application/json", &widest).await.0, 200);
+    let many = json!({ "q": vec![""; 10_000], "source": "en", "target": "ko" });
+    let (status, _, answer) = ask(&mock(), &many).await;
+    assert_eq!(status, 413);
+    assert!(answer["error"].as_str().unwrap().contains("limit of 18 KiB"), "{answer}");
 }
 
 #[tokio::test]

@@ -7,6 +7,11 @@ use crate::http::ApiError;
 use crate::http::body;
 use crate::http::form::{self, Kind};
 
+/// Of a character as JSON (`\ud83d\ude00`) or a form (`%F0%9F%98%80`) writes it, with what stands around a text of one.
+const CHARACTER_BYTES: usize = 16;
+/// For the other fields, and for what stands around a form's parts.
+const OTHER_BYTES: usize = 16 << 10;
+
 /// What is to be translated. A key (`api_key`) is taken and not used: this server asks for none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
@@ -31,6 +36,11 @@ impl Ask {
             Query::Many(texts) => texts,
         }
     }
+
+    /// Characters of all texts together; an empty one counts too, for it is translated like any other.
+    pub fn length(&self) -> usize {
+        self.texts().iter().map(|text| text.chars().count().max(1)).sum()
+    }
 }
 
 /// The fields as they came, any of them missing.
@@ -42,7 +52,9 @@ struct Fields {
     format: Option<String>,
 }
 
-pub async fn read(request: Request) -> Result<Ask, ApiError> {
+/// A body that holds more than `max_chars` characters could need is not received.
+pub async fn read(mut request: Request, max_chars: usize) -> Result<Ask, ApiError> {
+    body::limit(&mut request, max_chars.saturating_mul(CHARACTER_BYTES).saturating_add(OTHER_BYTES));
     let fields = if let Some(kind) = Kind::of(request.headers()) {
         let texts = form::texts(request, kind).await?;
         texts.into_iter().fold(Fields::default(), |fields, (name, value)| fields.with(&name, value))

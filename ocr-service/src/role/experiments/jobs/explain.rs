@@ -18,13 +18,14 @@ const STUCK: &[(&str, &str)] = &[
     ("StartError", "its container cannot be started; is its program in the image?"),
 ];
 
-pub fn status(job: &Job, pods: &[Pod]) -> Status {
+/// `last`: how the Job was last seen, for what its pods tell no more.
+pub fn status(job: &Job, pods: &[Pod], last: &Status) -> Status {
     if condition(job, "Complete").is_some() {
         return Status { exit_code: Some(0), ..Status::of(State::Succeeded) };
     }
     // Said before the last pod is gone, and decided then.
     if let Some(failed) = condition(job, "Failed").or_else(|| condition(job, "FailureTarget")) {
-        return failure(failed, pods);
+        return failure(failed, pods, last);
     }
     let Some(pod) = newest(pods) else {
         return Status {
@@ -45,7 +46,7 @@ fn condition<'a>(job: &'a Job, kind: &str) -> Option<&'a JobCondition> {
     conditions.iter().find(|condition| condition.type_ == kind && condition.status == "True")
 }
 
-fn newest(pods: &[Pod]) -> Option<&Pod> {
+pub(super) fn newest(pods: &[Pod]) -> Option<&Pod> {
     pods.iter().max_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0))
 }
 
@@ -53,10 +54,14 @@ fn container_state(pod: &Pod) -> Option<ContainerState> {
     pod.status.as_ref()?.container_statuses.as_ref()?.first()?.state.clone()
 }
 
-fn failure(condition: &JobCondition, pods: &[Pod]) -> Status {
+fn failure(condition: &JobCondition, pods: &[Pod], last: &Status) -> Status {
     let reason = condition.reason.clone().unwrap_or_else(|| "Failed".into());
     if reason == "DeadlineExceeded" {
-        return Status::failed(&reason, "it took longer than a Job may; ask for fewer epochs");
+        let message = match why_it_waited(pods, last) {
+            Some(why) => format!("it took longer than a Job may, and waited when it was last seen: {why}"),
+            None => "it took longer than a Job may; ask for fewer epochs".into(),
+        };
+        return Status::failed(&reason, message);
     }
     let terminated = newest(pods).and_then(container_state).and_then(|state| state.terminated);
     let Some(terminated) = terminated else {
@@ -71,6 +76,24 @@ fn failure(condition: &JobCondition, pods: &[Pod]) -> Status {
     };
     let reason = terminated.reason.as_deref().unwrap_or(&reason);
     Status { exit_code: Some(terminated.exit_code), ..Status::failed(reason, message) }
+}
+
+/// What kept a Job from running until its time was over, which counts from its creation: its pod says so, and once that
+/// is removed, how it was last seen.
+fn why_it_waited(pods: &[Pod], last: &Status) -> Option<String> {
+    let pod = newest(pods);
+    let state = pod.and_then(container_state);
+    // A container that is given up before it was started ends as well, but was started at no time.
+    let has_run = state.as_ref().is_some_and(|state| {
+        state.running.is_some() || state.terminated.as_ref().is_some_and(|end| end.started_at.is_some())
+    });
+    if has_run {
+        return None;
+    }
+    let now = pod.map(|pod| waiting(pod, state.as_ref())).filter(|now| now.reason.is_some());
+    let seen = now.as_ref().unwrap_or(last);
+    let reason = seen.reason.as_deref().filter(|_| seen.state == State::Pending)?;
+    Some(seen.message.as_ref().map_or_else(|| reason.to_owned(), |message| format!("{reason}: {message}")))
 }
 
 /// Why a pod does not run yet.

@@ -4,6 +4,11 @@ use serde_json::{Value, json};
 
 use super::*;
 
+/// Of a Job that was not looked at before.
+fn status(job: &Job, pods: &[Pod]) -> Status {
+    super::status(job, pods, &Status::of(State::Creating))
+}
+
 fn job(conditions: &Value) -> Job {
     serde_json::from_value(json!({"metadata": {"name": "j"}, "status": {"conditions": conditions}})).unwrap()
 }
@@ -50,8 +55,40 @@ fn a_container_that_needed_too_much_memory_is_told_to_have_more() {
 
 #[test]
 fn a_job_that_took_too_long_says_so() {
-    let status = status(&failed("DeadlineExceeded"), &[]);
-    assert_eq!((status.state, status.reason.as_deref()), (State::Failed, Some("DeadlineExceeded")));
+    let started = json!({"exitCode": 137, "startedAt": EARLY});
+    let waited = Status { reason: Some("ContainerCreating".into()), ..Status::of(State::Pending) };
+    for (pods, last) in [
+        (vec![], Status::of(State::Creating)),
+        (vec![], Status::of(State::Running)),
+        (vec![with(&json!({"terminated": started}))], waited.clone()),
+        (vec![with(&json!({"running": {}}))], waited),
+    ] {
+        let status = super::status(&failed("DeadlineExceeded"), &pods, &last);
+        assert_eq!((status.state, status.reason.as_deref()), (State::Failed, Some("DeadlineExceeded")));
+        assert!(status.message.unwrap().contains("fewer epochs"));
+    }
+}
+
+#[test]
+fn a_job_that_waited_until_its_time_was_over_says_for_what() {
+    let waited = Status {
+        reason: Some("ImagePullBackOff".into()),
+        message: Some("its image cannot be pulled".into()),
+        ..Status::of(State::Pending)
+    };
+    let waits = json!({"waiting": {"reason": "ImagePullBackOff", "message": "its image cannot be pulled"}});
+    let given_up = json!({"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown"}});
+    for (pods, last) in [
+        (vec![], waited.clone()),
+        (vec![with(&given_up)], waited),
+        (vec![with(&waits)], Status::of(State::Creating)),
+    ] {
+        let status = super::status(&failed("DeadlineExceeded"), &pods, &last);
+        assert_eq!((status.state, status.reason.as_deref()), (State::Failed, Some("DeadlineExceeded")));
+        let message = status.message.unwrap();
+        assert!(message.contains("ImagePullBackOff: its image cannot be pulled"), "{message}");
+        assert!(!message.contains("epochs"), "{message}");
+    }
 }
 
 #[test]

@@ -48,8 +48,8 @@ impl Kubernetes {
     }
 
     /// The end of what the pod has logged, where its status does not have it.
-    async fn last_log_line(&self, pods: &[Pod]) -> Option<String> {
-        let name = pods.first()?.metadata.name.as_deref()?;
+    async fn last_log_line(&self, pod: &Pod) -> Option<String> {
+        let name = pod.metadata.name.as_deref()?;
         let params = LogParams { tail_lines: Some(5), limit_bytes: Some(4096), ..LogParams::default() };
         let text = self.pods.logs(name, &params).await.ok()?;
         explain::last_line(&text).map(str::to_owned)
@@ -69,17 +69,17 @@ impl Jobs for Kubernetes {
         }
     }
 
-    async fn status(&self, id: &str) -> Result<Option<Status>, JobsError> {
+    async fn status(&self, id: &str, last: &Status) -> Result<Option<Status>, JobsError> {
         let name = format!("{JOB_PREFIX}{id}");
         let Some(job) = self.jobs.get_opt(&name).await.map_err(refused_or_unavailable)? else {
             return Ok(None);
         };
         let pods = self.pods_of(&name).await.map_err(refused_or_unavailable)?;
-        let mut status = explain::status(&job, &pods);
-        let silent = status.exit_code.is_some() && !said_something(&pods);
+        let mut status = explain::status(&job, &pods, last);
         if status.state == State::Failed
-            && silent
-            && let Some(line) = self.last_log_line(&pods).await
+            && status.exit_code.is_some()
+            && let Some(pod) = explain::newest(&pods).filter(|pod| !said_something(pod))
+            && let Some(line) = self.last_log_line(pod).await
         {
             status.message = Some(line);
         }
@@ -87,9 +87,11 @@ impl Jobs for Kubernetes {
     }
 }
 
-fn said_something(pods: &[Pod]) -> bool {
-    let statuses = pods.iter().filter_map(|pod| pod.status.as_ref()?.container_statuses.as_ref()).flatten();
+fn said_something(pod: &Pod) -> bool {
+    let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
     statuses
+        .into_iter()
+        .flatten()
         .filter_map(|status| status.state.as_ref()?.terminated.as_ref())
         .any(|end| end.message.is_some() || end.reason.as_deref() == Some("OOMKilled"))
 }

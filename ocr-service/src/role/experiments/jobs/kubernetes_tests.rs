@@ -37,6 +37,11 @@ fn asked() -> Asked {
     }
 }
 
+/// Of the experiment, as if it had not been looked at before.
+async fn status(cluster: &Kubernetes) -> Result<Option<Status>, JobsError> {
+    cluster.status("run-1", &Status::of(State::Creating)).await
+}
+
 /// What a request was: method, path with query, body.
 type Seen = (Method, String, Value);
 
@@ -191,7 +196,7 @@ async fn an_api_server_that_is_gone_may_be_asked_again() {
 async fn a_job_that_is_not_there_is_nothing() {
     let (cluster, server) = cluster();
     let server = script(server, vec![refusal(404, "NotFound", "jobs.batch \"experiment-run-1\" not found")]);
-    assert_eq!(cluster.status("run-1").await.unwrap(), None);
+    assert_eq!(status(&cluster).await.unwrap(), None);
     assert_eq!(server.await.unwrap()[0].1.split('?').next().unwrap(), format!("{JOBS}/experiment-run-1"));
 }
 
@@ -205,7 +210,7 @@ async fn the_pods_of_the_job_are_asked_for_by_its_name() {
         }]},
     }]);
     let server = script(server, vec![job(&json!({"active": 1})), pods(&running)]);
-    assert_eq!(cluster.status("run-1").await.unwrap(), Some(Status::of(State::Running)));
+    assert_eq!(status(&cluster).await.unwrap(), Some(Status::of(State::Running)));
     let uri = server.await.unwrap().remove(1).1;
     assert!(uri.starts_with("/api/v1/namespaces/lab/pods?"), "{uri}");
     assert!(uri.contains("labelSelector=batch.kubernetes.io%2Fjob-name%3Dexperiment-run-1"), "{uri}");
@@ -225,8 +230,35 @@ async fn of_a_failure_whose_status_says_nothing_the_log_is_read() {
     }]);
     let log = (200, "epoch 3\nerror: the loss diverged\n".to_owned());
     let server = script(server, vec![job(&failed), pods(&ended), log]);
-    let status = cluster.status("run-1").await.unwrap().unwrap();
+    let status = status(&cluster).await.unwrap().unwrap();
     assert_eq!(status, Status { exit_code: Some(1), ..Status::failed("Error", "the loss diverged") });
     let uri = server.await.unwrap().remove(2).1;
     assert!(uri.starts_with("/api/v1/namespaces/lab/pods/experiment-run-1-abcde/log?"), "{uri}");
+}
+
+#[tokio::test]
+async fn of_two_pods_the_newer_ones_end_is_told_and_its_log_read() {
+    let (cluster, server) = cluster();
+    let failed =
+        json!({"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]});
+    let ended = |name: &str, created: &str, end: Value| {
+        json!({
+            "metadata": {"name": name, "creationTimestamp": created},
+            "status": {"containerStatuses": [{
+                "name": "train", "image": "x", "imageID": "", "ready": false, "restartCount": 0,
+                "state": {"terminated": end},
+            }]},
+        })
+    };
+    let lost = json!({"exitCode": 137, "reason": "Error", "message": "the node was drained"});
+    let both = json!([
+        ended("older", "2026-11-21T08:00:00Z", lost),
+        ended("newer", "2026-11-21T09:00:00Z", json!({"exitCode": 1, "reason": "Error"})),
+    ]);
+    let log = (200, "error: the loss diverged\n".to_owned());
+    let server = script(server, vec![job(&failed), pods(&both), log]);
+    let status = status(&cluster).await.unwrap().unwrap();
+    assert_eq!(status, Status { exit_code: Some(1), ..Status::failed("Error", "the loss diverged") });
+    let uri = server.await.unwrap().remove(2).1;
+    assert!(uri.starts_with("/api/v1/namespaces/lab/pods/newer/log?"), "{uri}");
 }

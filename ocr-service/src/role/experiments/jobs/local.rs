@@ -14,10 +14,8 @@ use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
 
 use super::{Jobs, JobsError};
+use crate::engine::process::passed_on;
 use crate::role::experiments::experiment::{Asked, State, Status};
-
-/// What a training's environment may hold of the service's: where libraries are, and nothing secret.
-const PASSED_ON: [&str; 1] = ["LD_LIBRARY_PATH"];
 
 #[derive(Clone, Debug)]
 pub struct LocalConfig {
@@ -81,7 +79,7 @@ impl Jobs for Local {
         Ok(())
     }
 
-    async fn status(&self, id: &str) -> Result<Option<Status>, JobsError> {
+    async fn status(&self, id: &str, _last: &Status) -> Result<Option<Status>, JobsError> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
         Ok(Some(known.unwrap_or_else(|| after_restart(&self.config.output.join(id)))))
     }
@@ -113,12 +111,11 @@ async fn run(config: &LocalConfig, asked: &Asked) -> Status {
 }
 
 fn spawn(config: &LocalConfig, asked: &Asked, log: &Path) -> std::io::Result<Child> {
-    let passed_on = PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
     Command::new(&config.program)
         .args(super::manifest::train_args(asked, &config.input, &config.output))
         .arg("--end-with-parent")
         .env_clear()
-        .envs(passed_on)
+        .envs(passed_on())
         .env("PLATEN_LOG", "info")
         .env("PLATEN_LOG_FORMAT", "text")
         .stdin(Stdio::piped())

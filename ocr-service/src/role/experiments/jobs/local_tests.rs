@@ -38,11 +38,15 @@ fn asked(id: &str) -> Asked {
     Asked { id: id.parse().unwrap(), learning_rate: "0.001".parse().unwrap(), epochs: "1".parse().unwrap() }
 }
 
+async fn status(jobs: &Local, id: &str) -> Status {
+    jobs.status(id, &Status::of(State::Pending)).await.unwrap().unwrap()
+}
+
 async fn until(jobs: &Local, id: &str, wanted: impl Fn(&Status) -> bool) -> Status {
     let give_up = Instant::now() + Duration::from_mins(1);
     let mut ticks = tokio::time::interval(Duration::from_millis(5));
     loop {
-        let status = jobs.status(id).await.unwrap().unwrap();
+        let status = status(jobs, id).await;
         if wanted(&status) {
             return status;
         }
@@ -92,7 +96,7 @@ async fn one_runs_and_the_next_waits() {
     jobs.start(&asked("first")).await.unwrap();
     until(&jobs, "first", |status| status.state == State::Running).await;
     jobs.start(&asked("second")).await.unwrap();
-    assert_eq!(jobs.status("second").await.unwrap().unwrap().state, State::Pending);
+    assert_eq!(status(&jobs, "second").await.state, State::Pending);
     fs::write(place.0.path().join("go"), "").unwrap();
     until(&jobs, "second", |status| status.state == State::Succeeded).await;
 }
@@ -124,7 +128,7 @@ async fn what_an_earlier_process_has_started_is_known_by_its_results() {
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("result.json"), text).unwrap();
     }
-    let of = async |id| jobs.status(id).await.unwrap().unwrap();
+    let of = async |id| status(&jobs, id).await;
     assert_eq!(of("good").await.state, State::Succeeded);
     assert!(of("bad").await.message.unwrap().contains("diverged"));
     assert_eq!(of("none").await.reason.as_deref(), Some("Interrupted"));

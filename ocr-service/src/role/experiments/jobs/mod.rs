@@ -25,6 +25,7 @@ pub trait Jobs: Send + Sync + 'static {
     /// Creates the Job, and does not wait for it.
     async fn start(&self, asked: &Asked) -> Result<(), JobsError>;
 
-    /// The Job of the experiment called `id`; nothing if there is none.
-    async fn status(&self, id: &str) -> Result<Option<Status>, JobsError>;
+    /// The Job of the experiment called `id`; nothing if there is none. `last` is how it was last seen, for what it
+    /// cannot tell itself any more.
+    async fn status(&self, id: &str, last: &Status) -> Result<Option<Status>, JobsError>;
 }

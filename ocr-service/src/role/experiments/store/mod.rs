@@ -59,18 +59,26 @@ impl Store {
     }
 
     /// A name can be recorded once, whoever else records at the same time.
-    pub async fn record(&self, asked: &Asked) -> Result<(), StoreError> {
+    pub async fn record(&self, asked: &Asked) -> Result<Experiment, StoreError> {
+        let experiment = Experiment {
+            id: asked.id.to_string(),
+            learning_rate: asked.learning_rate.get(),
+            epoch: i64::from(asked.epochs.get()),
+            status: Status::of(State::Creating),
+            created_ms: now_ms(),
+            finished_ms: None,
+        };
         let insert = sqlx::query(
             "INSERT INTO experiments (experiment_id, learning_rate, epoch, state, created_ms) VALUES (?, ?, ?, ?, ?)",
         );
         let values = insert
             .bind(asked.id.as_str())
-            .bind(asked.learning_rate.get())
-            .bind(i64::from(asked.epochs.get()))
-            .bind(State::Creating.name())
-            .bind(now_ms());
+            .bind(experiment.learning_rate)
+            .bind(experiment.epoch)
+            .bind(experiment.status.state.name())
+            .bind(experiment.created_ms);
         match values.execute(&self.0).await {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(experiment),
             Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(StoreError::Used),
             Err(error) => Err(error.into()),
         }
@@ -102,6 +110,12 @@ impl Store {
             .execute(&self.0)
             .await?;
         Ok(())
+    }
+
+    /// As if the database had gone away.
+    #[cfg(test)]
+    pub async fn close(&self) {
+        self.0.close().await;
     }
 
     pub async fn get(&self, id: &str) -> Result<Option<Experiment>, StoreError> {

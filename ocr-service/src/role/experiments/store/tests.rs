@@ -23,10 +23,11 @@ async fn get(store: &Store, id: &str) -> Experiment {
 #[tokio::test]
 async fn a_record_is_what_was_asked_for_and_is_there_after_a_restart() {
     let (folder, store) = store().await;
-    store.record(&asked("run-1")).await.unwrap();
+    let recorded = store.record(&asked("run-1")).await.unwrap();
     drop(store);
     let store = Store::open(&file(&folder)).await.unwrap();
     let found = get(&store, "run-1").await;
+    assert_eq!(found, recorded);
     assert_eq!((found.id.as_str(), found.epoch), ("run-1", 20));
     assert!((found.learning_rate - 0.001).abs() < f64::EPSILON);
     assert_eq!((found.status, found.finished_ms), (Status::of(State::Creating), None));

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use reqwest::Url;
 
 use super::directory::Directory;
+use crate::role::url_arg;
 
 /// The port of a model where none is given.
 const MODEL_PORT: u16 = 8080;
@@ -54,10 +55,12 @@ impl Source {
         match kind {
             "dns" => {
                 let name = url.host_str().unwrap_or_default().to_owned();
-                Ok(Self::Dns { name, port: url.port().unwrap_or(MODEL_PORT) })
+                // As http, :80 is told no differently from none; a scheme of our own has no default port.
+                let port = text.parse().ok().and_then(|own: Url| own.port());
+                Ok(Self::Dns { name, port: port.unwrap_or(MODEL_PORT) })
             }
             "k8s" => Service::parse(text.trim_start_matches("k8s://")).map(Self::Slices),
-            _ => Ok(Self::Fixed(base(url))),
+            _ => base(text).map(Self::Fixed),
         }
     }
 
@@ -106,11 +109,12 @@ impl fmt::Display for Source {
 }
 
 /// The base address, also of a full one: `http://model:8080/v2/models/ocr-model/infer` is what some settings hold.
-fn base(mut url: Url) -> Url {
+fn base(text: &str) -> Result<Url, String> {
+    let mut url = url_arg::base(text)?;
     let path = url.path().to_owned();
     let base = path.find("/v2/").map_or(path.as_str(), |protocol| &path[..protocol]);
     url.set_path(base);
-    url
+    Ok(url)
 }
 
 #[cfg(test)]
@@ -123,6 +127,26 @@ mod tests {
             assert_eq!(Source::parse(text).unwrap().to_string(), "http://a:8080/");
         }
         assert_eq!(Source::parse("http://a/models/v2/x").unwrap().to_string(), "http://a/models");
+    }
+
+    #[test]
+    fn a_query_and_a_fragment_are_no_part_of_the_base() {
+        for text in ["http://a:8080/?x=1", "http://a:8080#x", "http://a:8080/v2/models/ocr-model/infer?x=1"] {
+            assert_eq!(Source::parse(text).unwrap().to_string(), "http://a:8080/");
+        }
+    }
+
+    #[test]
+    fn a_names_port_is_the_one_that_is_written_also_where_it_is_that_of_http() {
+        for (text, port) in [
+            ("dns+http://a:80", 80),
+            ("dns+http://a:80/", 80),
+            ("dns+http://a:9000", 9000),
+            ("dns+http://a", MODEL_PORT),
+            ("dns+http://a/", MODEL_PORT),
+        ] {
+            assert_eq!(Source::parse(text), Ok(Source::Dns { name: "a".into(), port }), "{text}");
+        }
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Random numbers that are the same on every machine and in every version: SplitMix64 (Steele, Lea, Flood 2014).
 
+/// Between two states.
+const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+
 pub struct Random(u64);
 
 impl Random {
@@ -9,11 +12,8 @@ impl Random {
 
     /// Any number as likely as any other.
     pub fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
+        self.0 = self.0.wrapping_add(STEP);
+        mixed(self.0)
     }
 
     /// Evenly between -`bound` and `bound`.
@@ -32,6 +32,17 @@ impl Random {
     }
 }
 
+/// The `n`th number of the sequence that is seeded with 0: numbers that look random, from numbers that count.
+pub fn nth(n: u64) -> u64 {
+    mixed(n.wrapping_mul(STEP))
+}
+
+fn mixed(mut state: u64) -> u64 {
+    state = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    state = (state ^ (state >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    state ^ (state >> 31)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,6 +52,14 @@ mod tests {
         let mut random = Random::new(1_234_567);
         assert_eq!(random.number(), 6_457_827_717_110_365_317);
         assert_eq!(random.number(), 3_203_168_211_198_807_973);
+    }
+
+    #[test]
+    fn a_number_of_the_sequence_is_known_without_those_before_it() {
+        let mut random = Random::new(0);
+        for n in 1..10 {
+            assert_eq!(nth(n), random.number());
+        }
     }
 
     #[test]
