@@ -18,8 +18,8 @@ pub fn engines() -> NonZeroUsize {
 /// Where no limit is set, or a generous one.
 const MOST_FOR_BODIES: u64 = 512 << 20;
 
-/// Bytes for the bodies of all of a role's requests together: a quarter, since a body is copied on its way, and more than bodies
-/// is in memory.
+/// Bytes for all requests' bodies together: a quarter, since a body is copied on its way, and more than bodies is in
+/// memory.
 pub fn bodies() -> usize {
     quarter(memory_limit(Path::new("/sys/fs/cgroup")))
 }

@@ -213,8 +213,8 @@ pub struct LimitArgs {
     /// The largest upload, in MiB
     #[arg(long, env = "PLATEN_MAX_BODY_MIB", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub max_body_mib: u32,
-    /// Memory for all of a role's uploads that are under way, in MiB [default: a quarter of the memory limit, at most
-    /// 512]
+    /// Memory for the uploads of all requests that are under way, in MiB, for each role of `serve` its part of it
+    /// [default: a quarter of the memory limit, at most 512]
     #[arg(long, env = "PLATEN_MAX_BODIES_MIB", value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub max_bodies_mib: Option<u32>,
     /// The largest image, in millions of pixels
@@ -228,9 +228,9 @@ impl LimitArgs {
         bytes(self.max_body_mib)
     }
 
-    /// Bytes of the bodies of all of a role's requests together: one of them at least.
-    pub fn max_bodies(self) -> usize {
-        self.max_bodies_mib.map_or_else(capacity::bodies, bytes).max(self.max_body())
+    /// Bytes of all requests' bodies together, where this is one of so many roles of the process: one of them at least.
+    pub fn max_bodies_of_a_role(self, roles: usize) -> usize {
+        (self.max_bodies_mib.map_or_else(capacity::bodies, bytes) / roles).max(self.max_body())
     }
 
     pub fn of_images(self) -> Limits {

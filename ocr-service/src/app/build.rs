@@ -65,38 +65,38 @@ pub fn build(
     let settings = experiments.ok_or(AppError::NotBuilt("experiments"));
     match command {
         Command::Gateway(args) => {
-            let builder = Builder::new(&args.server, args.limits, lifecycle);
+            let builder = Builder::new(&args.server, args.limits, doors.len(), lifecycle);
             let gateway = builder.gateway(args.models.clone(), &args.upstream)?;
             Ok(Built::new([gateway], None))
         }
         Command::Model(args) => {
-            let builder = Builder::new(&args.server, args.limits, lifecycle);
+            let builder = Builder::new(&args.server, args.limits, doors.len(), lifecycle);
             let engines = Engines::start(&args.engine);
             Ok(Built::new([builder.model(&engines)], Some(engines.pool)))
         }
         Command::OcrServer(args) => {
-            let builder = Builder::new(&args.server, args.limits, lifecycle);
+            let builder = Builder::new(&args.server, args.limits, doors.len(), lifecycle);
             let engines = Engines::start(&args.engine);
             let catalogue = engines.catalogue();
             let ocr_server = builder.ocr_server(&engines, catalogue, &args.nutrition)?;
             Ok(Built::new([ocr_server], Some(engines.pool)))
         }
         Command::Translate(args) => {
-            let builder = Builder::new(&args.server, args.limits, lifecycle);
+            let builder = Builder::new(&args.server, args.limits, doors.len(), lifecycle);
             Ok(Built::new([builder.translate(&args.backend)?], None))
         }
         Command::Frontend(args) => {
-            let builder = Builder::new(&args.server, args.limits, lifecycle);
+            let builder = Builder::new(&args.server, args.limits, doors.len(), lifecycle);
             let (gateway, translate) = (args.gateway_url.clone(), args.translate_url.clone());
             let pipeline = Pipeline::new(args.page, args.mock.mock_translate_delay, gateway, translate)?;
             Ok(Built::new([builder.frontend(pipeline)], None))
         }
         Command::Experiments(args) => {
-            let builder = Builder::new(&args.server, args.limits, lifecycle);
+            let builder = Builder::new(&args.server, args.limits, doors.len(), lifecycle);
             Ok(Built::new([builder.experiments(settings?)], None))
         }
         Command::Serve(args) => {
-            let builder = Builder::new(&args.server, args.limits, lifecycle);
+            let builder = Builder::new(&args.server, args.limits, doors.len(), lifecycle);
             let engines = Engines::start(&args.engine);
             let model = Source::Fixed(own_url(doors, "model")?);
             let gateway = builder.gateway(vec![model], &args.upstream)?;
@@ -154,14 +154,14 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(server: &ServerArgs, limits: LimitArgs, lifecycle: &'a Lifecycle) -> Self {
+    fn new(server: &ServerArgs, limits: LimitArgs, roles: usize, lifecycle: &'a Lifecycle) -> Self {
         Self {
             http: HttpConfig {
                 deadline: server.deadline,
                 intake: Intake {
                     max: limits.max_body(),
                     silence: server.body_timeout,
-                    memory: BodyMemory::new(limits.max_bodies()),
+                    memory: BodyMemory::new(limits.max_bodies_of_a_role(roles)),
                 },
             },
             limits: limits.of_images(),

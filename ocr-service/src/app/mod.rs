@@ -82,8 +82,7 @@ pub async fn run(command: Command) -> Result<(), AppError> {
     // Whatever was accepted ends by its own deadline; a little more is for writing the answers.
     let patience = server.deadline + Duration::from_secs(2);
     tokio::select! {
-        () = servers.close() => {}
-        () = tokio::time::sleep(patience) => return Err(AppError::DrainTimedOut(patience)),
+        closed = servers.close(patience) => closed.map_err(|_| AppError::DrainTimedOut(patience))?,
         () = signals.next() => tracing::warn!("another signal: leaving at once"),
     }
     if let Some(pool) = built.pool {

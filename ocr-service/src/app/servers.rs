@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use axum::Router;
 use tokio::task::JoinSet;
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 use super::doors::Door;
 use crate::http::health::{Lifecycle, Phase};
@@ -28,12 +30,13 @@ impl Servers {
         stage.running.spawn(serve(door.listener, router, stage.lifecycle.clone(), header_timeout));
     }
 
-    /// Ends with the last request of the last of them.
-    pub async fn close(self) {
+    /// Ends with the last request of the last of them; in vain where those of one turn are not done within `patience`.
+    pub async fn close(self, patience: Duration) -> Result<(), Elapsed> {
         for mut stage in self.0.into_values() {
             stage.lifecycle.enter(Phase::Closing);
-            while stage.running.join_next().await.is_some() {}
+            timeout(patience, async { while stage.running.join_next().await.is_some() {} }).await?;
         }
+        Ok(())
     }
 }
 
@@ -92,10 +95,10 @@ mod tests {
         servers.start(outer, Router::new().route("/", get(handler)), Duration::from_secs(10));
         let answer = tokio::spawn(ask(outside));
         arrived.notified().await;
-        let closed = tokio::spawn(servers.close());
+        let closed = tokio::spawn(servers.close(Duration::from_secs(10)));
         until_refused(outside).await;
         go_on.notify_one();
-        closed.await.unwrap();
+        closed.await.unwrap().unwrap();
         until_refused(inside).await;
         answer.await.unwrap()
     }

@@ -206,7 +206,7 @@ impl Pool {
             jobs
         };
         // A place that leads to nothing but a passed deadline is none: another model may still have time for it.
-        let soon_enough = |ahead| self.shared.known_wait(ahead) <= time_left(deadline);
+        let soon_enough = |ahead| self.shared.known_wait(ahead) / UNEVEN <= time_left(deadline);
         let discard = |job| drop(self.shared.still_wanted(job));
         let admitted = self.shared.queue.admit(asked, soon_enough, Job::abandoned, discard, jobs);
         admitted.map_err(|refused| match refused {
@@ -220,6 +220,8 @@ impl Pool {
     }
 }
 
+/// Images differ, and what waits may be smaller than what was read: only who would wait so many times too long is refused.
+const UNEVEN: u32 = 2;
 /// Recognitions after which their typical time is known: the first counts for a hundredth of it then.
 const ENOUGH_READINGS: u64 = 32;
 

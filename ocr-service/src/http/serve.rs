@@ -21,7 +21,7 @@ const READ_AHEAD: usize = 256 << 10;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Milliseconds after which a client that takes nothing of its answer, or is not there any more, is given up: as long as
-/// a request may take by default, and less than is waited for at the process's end.
+/// a request may take by default.
 const NOT_TAKEN: u32 = 30_000;
 
 /// Answers with `router` until the process closes, and then until the last request is answered.

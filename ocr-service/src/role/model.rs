@@ -188,7 +188,8 @@ impl Drop for Inference<'_> {
     fn drop(&mut self) {
         self.metrics.requests.get_or_create(&LABELS).inc();
         self.metrics.duration.get_or_create(&LABELS).observe(self.started.elapsed().as_secs_f64());
-        if self.failed {
+        // A panic is answered beyond this role, and ends this as a caller does that leaves.
+        if self.failed || std::thread::panicking() {
             self.metrics.errors.get_or_create(&LABELS).inc();
         }
     }

@@ -42,7 +42,7 @@ pub enum Error {
     RepeatedOutput(String),
     #[error("the request has no input image")]
     NoImage,
-    /// As the pool refuses them, but before they are decoded.
+    /// As the pool refuses them, but before they are decoded, and also where the texts of some are kept.
     #[error(transparent)]
     TooMany(PoolError),
     #[error("{0} is not implemented by this server; send tensors in the request")]

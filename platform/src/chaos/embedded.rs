@@ -45,6 +45,10 @@ fn full_name(node: &str, role: Role) -> String {
     format!("{node}/{}", role.name())
 }
 
+fn name_of(role: &RoleStatus) -> String {
+    full_name(&role.node, role.role)
+}
+
 fn signal(process: Started, group: bool, signal: Signal) -> Result<()> {
     let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw);
     let Some(pid) = pid.filter(|_| process.is_alive()) else { return Ok(()) };
@@ -85,7 +89,7 @@ impl Ground for Processes {
             free_to_reserve: Resources::default(),
         });
         let pods = roles.iter().map(|role| PodFacts {
-            name: full_name(&role.node, role.role),
+            name: name_of(role),
             node: role.node.clone(),
             component: role.role.name().into(),
             ours: true,
@@ -174,9 +178,7 @@ impl Ground for Processes {
 
     async fn follow(&self, _: &Survey, victim: &Victim, timeline: &Timeline) {
         let before: Vec<RoleStatus> = self.embedded.roles().await;
-        let pid = |name: &str| {
-            before.iter().find(|role| full_name(&role.node, role.role) == name).and_then(|role| role.pid)
-        };
+        let pid = |name: &str| before.iter().find(|role| name_of(role) == name).and_then(|role| role.pid);
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -187,7 +189,7 @@ impl Ground for Processes {
             for role in
                 self.embedded.roles_where(|node, role| victim.hits(node, &full_name(node, role))).await
             {
-                let name = full_name(&role.node, role.role);
+                let name = name_of(&role);
                 if !role.ready {
                     timeline.note(MomentKind::EndpointsUnready, &name);
                 }
@@ -220,8 +222,7 @@ impl Ground for Processes {
 
     async fn missing(&self, before: &Survey, _: Timestamp) -> Result<Vec<String>> {
         let roles = self.embedded.roles().await;
-        let ready: Vec<String> =
-            roles.iter().filter(|role| role.ready).map(|role| full_name(&role.node, role.role)).collect();
+        let ready: Vec<String> = roles.iter().filter(|role| role.ready).map(name_of).collect();
         let missing = before.pods.iter().filter(|pod| pod.ready && !ready.contains(&pod.name));
         Ok(missing.map(|pod| format!("{} to be ready", pod.name)).collect())
     }

@@ -129,22 +129,22 @@ mod tests {
     use crate::chaos::journal::{Journal, UndoStep};
     use crate::event::Recorded;
 
-    /// A journal with a node to be started, of a run that was killed a moment ago.
-    fn left_behind(host: &Host) -> Undoing {
+    /// A journal with a node to be started, of a run that was killed a moment ago, and where it lies.
+    fn left_behind() -> (tempfile::TempDir, Host, Undoing) {
+        let root = tempfile::tempdir().unwrap();
+        let host = Host::bare(root.path());
         let journal = Journal::new(String::new(), String::new(), Vec::new());
-        let mut undoing = Undoing::new(host, Place::take(host).unwrap(), journal);
+        let mut undoing = Undoing::new(&host, Place::take(&host).unwrap(), journal);
         undoing
             .add("node c-worker2 stopped", vec![UndoStep::StartContainer { container: "w".into() }])
             .unwrap();
-        undoing
+        (root, host, undoing)
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_a_killed_run_began_is_undone_also_where_it_ends_later() {
-        let root = tempfile::tempdir().unwrap();
-        let host = Host::bare(root.path());
+        let (_root, host, mut undoing) = left_behind();
         let ground = Double::new(Blow::Works, false, Recorded::default());
-        let mut undoing = left_behind(&host);
         let due_within = undoing.due_within();
         let docker = async {
             tokio::time::sleep(Duration::from_secs(15)).await;
@@ -161,10 +161,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_sick_of_something_else_keeps_no_journal() {
-        let root = tempfile::tempdir().unwrap();
-        let host = Host::bare(root.path());
+        let (_root, host, mut undoing) = left_behind();
         let ground = Double::new(Blow::Works, false, Recorded::default());
-        let mut undoing = left_behind(&host);
         let sick = async || -> Result<Option<String>> { Ok(Some("ocr/other to be ready".into())) };
         let late = see_well(&host.events, &mut undoing, &ground, Duration::ZERO, sick).await.unwrap_err();
         assert!(late.to_string().contains("ocr/other"), "{late}");
@@ -173,10 +171,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_cannot_be_undone_is_an_error_and_leaves_the_journal() {
-        let root = tempfile::tempdir().unwrap();
-        let host = Host::bare(root.path());
+        let (_root, host, mut undoing) = left_behind();
         let ground = Double::new(Blow::Works, true, Recorded::default());
-        let mut undoing = left_behind(&host);
         let well = async || -> Result<Option<String>> { Ok(None) };
         let refused = see_well(&host.events, &mut undoing, &ground, Duration::ZERO, well).await.unwrap_err();
         assert!(refused.to_string().contains("docker start: no"), "{refused}");

@@ -108,9 +108,8 @@ fn answered(report: &ChaosReport, limits: &Limits) -> Point {
     let Some(load) = &report.load else {
         return point("errors", Standing::Noted, "what became of the requests is not known".into());
     };
-    // What a machine that is too slow did not send, the service did not fail.
-    let own = if load.generator_was_slow { load.dropped } else { 0 };
-    let (faults, lost) = (load.counts.faults().saturating_sub(own), load.lost_tries.len());
+    let (faults, lost) = (load.errors_of_service(), load.lost_tries.len());
+    let own = load.counts.faults() - faults;
     if faults == 0 && own == 0 && report.fault.at.is_some() && nothing_was_asked(report) {
         return point("errors", Standing::Noted, "no request was sent during the outage".into());
     }

@@ -2,17 +2,24 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::Api;
+
 use super::report::{Finding, Severity, Verdict};
 use super::world::World;
 use crate::cluster::ClusterState;
 use crate::cluster::embedded::Embedded;
-use crate::error::Result;
+use crate::diagnose;
+use crate::error::{Doing, Result};
 use crate::observe::prometheus::ScrapeTarget;
 use crate::observe::{JOB, Prometheus};
 use crate::up::{self, Target};
 
 /// Prometheus may be starting; within the time that a check has.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(4);
+/// Within so long its operator has told it of the service.
+const TOLD_WITHIN: Duration = Duration::from_mins(2);
 
 pub async fn check(world: &World) -> Result<Verdict> {
     let Some(made) = &world.made else {
@@ -37,8 +44,26 @@ pub async fn check(world: &World) -> Result<Verdict> {
     };
     let targets = Prometheus::new(&address)?.targets().await?;
     let all_ours = is_embedded || world.owns_the_cluster();
+    let is_new = match world.cluster() {
+        Ok((client, _)) => all_ours && is_new(client).await?,
+        Err(_) => false,
+    };
     // What else somebody's own Prometheus scrapes, and whether it is to scrape the service, is for them.
-    Ok(judge(targets.into_iter().filter(|target| all_ours || target.job() == JOB).collect(), all_ours))
+    let targets = targets.into_iter().filter(|target| all_ours || target.job() == JOB).collect();
+    Ok(judge(targets, all_ours && !is_new))
+}
+
+/// Whether the service was installed so lately that Prometheus may not have been told of it.
+async fn is_new(client: &kube::Client) -> Result<bool> {
+    let [namespace, _] = up::NAMESPACES;
+    let pods = Api::<Pod>::namespaced(client.clone(), namespace).list(&diagnose::ours()).await;
+    Ok(all_young(pods.doing("listing the service's pods")?.items, Timestamp::now()))
+}
+
+/// One pod that is older has been there all the while: the others replaced what Prometheus knows.
+fn all_young(pods: Vec<Pod>, now: Timestamp) -> bool {
+    let made = pods.into_iter().filter_map(|pod| pod.metadata.creation_timestamp);
+    made.map(|made| made.0).min().is_some_and(|first| now < first + TOLD_WITHIN)
 }
 
 /// Of one node that died many targets are down at once: it is one finding, with the first of them.
@@ -63,8 +88,7 @@ fn judge(targets: Vec<ScrapeTarget>, must_serve: bool) -> Verdict {
         findings.push(finding(sentence, "cargo xtask status"));
     }
     if ours == 0 && must_serve {
-        // The operator takes about a minute to tell it of new pods; `verify` waits for that.
-        let sentence = "it scrapes nothing of the service: for a minute after `up` that is so, later its panels stay empty";
+        let sentence = "it scrapes nothing of the service: the panels of its dashboards stay empty";
         findings.push(finding(sentence.into(), "cargo xtask dashboards verify"));
     }
     Verdict::of(findings, format!("{count} targets, {ours} of them the service's"))
@@ -109,5 +133,17 @@ mod tests {
         let Verdict::Found(found) = judge(vec![target("kubelet", "", "up")], true) else { panic!("found") };
         assert_eq!((found[0].command.as_str(), found.len()), ("cargo xtask dashboards verify", 1));
         assert!(matches!(judge(Vec::new(), false), Verdict::Passed(_)), "somebody else's Prometheus");
+    }
+
+    #[test]
+    fn a_service_is_new_for_two_minutes() {
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        let pod = |made: &str| -> Pod {
+            serde_json::from_value(json!({"metadata": {"creationTimestamp": made}})).unwrap()
+        };
+        let (young, old) = (|| pod("2026-11-22T11:58:01Z"), || pod("2026-11-22T11:58:00Z"));
+        assert!(all_young(vec![young(), young()], now));
+        assert!(!all_young(vec![young(), old()], now), "a pod was replaced");
+        assert!(!all_young(Vec::new(), now), "nothing is there, and that is told");
     }
 }

@@ -18,7 +18,7 @@ impl InputsHash {
         let mut parts = Parts::default();
         match chart {
             Chart::Path(path) => hash_path(&mut parts, path)?,
-            Chart::Oci { url, version, .. } => parts.add(format!("{url}@{version}")),
+            Chart::Oci { url, version } => parts.add(format!("{url}@{version}")),
         }
         // serde_json keeps the keys of its maps sorted, so equal values give equal bytes.
         parts.add(values.to_string());

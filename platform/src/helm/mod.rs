@@ -33,14 +33,6 @@ const HISTORY: &str = "10";
 pub(crate) const CORRECT_THE_CHART: &str =
     "correct the chart where it says; cargo xtask test --only chart checks it";
 
-/// Which cluster helm talks to. Always named: never the context that happens to be current.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// `None` reads the user's own kubeconfig.
-    pub kubeconfig: Option<PathBuf>,
-    pub context: String,
-}
-
 /// A release by name and the namespace that its record lies in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release {
@@ -66,20 +58,14 @@ pub enum Chart {
     /// A folder or a packaged chart on this machine.
     Path(PathBuf),
     /// A chart in a registry: `oci://host/path` at one version.
-    Oci { url: String, version: String, plain_http: bool },
+    Oci { url: String, version: String },
 }
 
 impl Chart {
     fn args(&self) -> Vec<String> {
         match self {
             Self::Path(path) => vec![path.display().to_string()],
-            Self::Oci { url, version, plain_http } => {
-                let mut args = vec![url.clone(), "--version".into(), version.clone()];
-                if *plain_http {
-                    args.push("--plain-http".into());
-                }
-                args
-            }
+            Self::Oci { url, version } => vec![url.clone(), "--version".into(), version.clone()],
         }
     }
 }
@@ -113,33 +99,30 @@ pub enum Applied {
 pub struct Helm {
     processes: Processes,
     program: PathBuf,
-    target: Option<Target>,
+    /// The cluster that helm talks to, by the user's own kubeconfig. Always named: never the context that happens to be
+    /// current. None for what needs no cluster.
+    context: Option<String>,
     /// Held by a helm that changes a release, which is never cut off.
     lock: Option<PathBuf>,
     events: Events,
 }
 
 impl Helm {
-    pub fn new(
-        processes: Processes,
-        program: impl Into<PathBuf>,
-        target: Target,
-        lock: impl Into<PathBuf>,
-        events: Events,
-    ) -> Self {
-        Self { processes, program: program.into(), target: Some(target), lock: Some(lock.into()), events }
-    }
-
-    /// For the cluster of this context, by the user's own kubeconfig. One helm at a time changes a profile's releases.
+    /// For the cluster of this context. One helm at a time changes a profile's releases.
     pub fn of_cluster(host: &Host, program: PathBuf, context: &str) -> Self {
-        let target = Target { kubeconfig: None, context: context.to_owned() };
         let lock = host.state_dir().join("locks").join(format!("{}.helm", host.config.cluster.profile));
-        Self::new(host.processes.clone(), program, target, lock, host.events.clone())
+        Self {
+            processes: host.processes.clone(),
+            program,
+            context: Some(context.to_owned()),
+            lock: Some(lock),
+            events: host.events.clone(),
+        }
     }
 
     /// For what needs no cluster: template, lint, package.
     pub fn offline(processes: Processes, program: impl Into<PathBuf>) -> Self {
-        Self { processes, program: program.into(), target: None, lock: None, events: Events::silent() }
+        Self { processes, program: program.into(), context: None, lock: None, events: Events::silent() }
     }
 
     /// Makes the release what `upgrade` says; whether its objects become ready is for the caller to see. A release that
@@ -356,11 +339,8 @@ impl Helm {
 
     fn cmd(&self, args: &[&str]) -> Cmd {
         let mut cmd = Cmd::new(&self.program).args(args);
-        if let Some(target) = &self.target {
-            cmd = cmd.args(["--kube-context", &target.context]);
-            if let Some(kubeconfig) = &target.kubeconfig {
-                cmd = cmd.arg("--kubeconfig").arg(kubeconfig);
-            }
+        if let Some(context) = &self.context {
+            cmd = cmd.args(["--kube-context", context]);
         }
         cmd
     }

@@ -15,7 +15,7 @@ const NOT_FOUND: &str = "Error: release: not found";
 fn upgrade() -> Upgrade {
     Upgrade {
         release: Release::new("ocr", "ocr"),
-        chart: Chart::Oci { url: "oci://r/charts/ocr-app".into(), version: "0.1.0".into(), plain_http: true },
+        chart: Chart::Oci { url: "oci://r/charts/ocr-app".into(), version: "0.1.0".into() },
         values: json!({"password": "s3cret"}),
         timeout: Duration::from_mins(2),
         restore: false,
@@ -28,9 +28,9 @@ fn inputs() -> String {
 }
 
 fn helm(script: Vec<Expect>) -> Helm {
-    let target = Target { kubeconfig: None, context: "kind-platen".into() };
     // Nothing is cut off here, and no two tests wait for each other.
-    Helm { lock: None, ..Helm::new(scripted(&["helm"], script), "helm", target, "", Events::silent()) }
+    let offline = Helm::offline(scripted(&["helm"], script), "helm");
+    Helm { context: Some("kind-platen".into()), ..offline }
 }
 
 fn history(status: &str, description: &str) -> Expect {
@@ -45,7 +45,7 @@ fn history(status: &str, description: &str) -> Expect {
 
 fn upgrade_command() -> String {
     format!(
-        "helm upgrade ocr --kube-context kind-platen oci://r/charts/ocr-app --version 0.1.0 --plain-http \
+        "helm upgrade ocr --kube-context kind-platen oci://r/charts/ocr-app --version 0.1.0 \
          --namespace ocr --install --reset-values --values - --timeout 120s --history-max 10 \
          --description '{}' --output json",
         inputs()

@@ -87,7 +87,7 @@ impl Asking {
 
     /// What gives an image further platforms, where that is known.
     pub(super) fn for_platforms(&self, image: &str, platforms: &[String]) -> Option<String> {
-        let can_be_built = platforms.iter().all(|platform| super::PLATFORMS.contains(&platform.as_str()));
+        let can_be_built = platforms.iter().all(|platform| super::can_be_built(platform));
         match Sources::of(image, &self.service) {
             Sources::Own if can_be_built => {
                 Some(format!("cargo xtask build --platform {} --push {image}", platforms.join(",")))

@@ -82,9 +82,14 @@ pub struct BuiltPlatform {
     pub tried: Option<String>,
 }
 
+/// Whether the Dockerfile can be built for a platform, by its name.
+fn can_be_built(platform: &str) -> bool {
+    PLATFORMS.contains(&platform)
+}
+
 /// Refuses platforms that the Dockerfile cannot be built for.
 pub fn check_platforms(platforms: &[Platform]) -> Result<()> {
-    match platforms.iter().find(|platform| !PLATFORMS.contains(&platform.to_string().as_str())) {
+    match platforms.iter().find(|platform| !can_be_built(&platform.to_string())) {
         None => Ok(()),
         Some(unknown) => Err(Error::usage(
             format!("the image cannot be built for {unknown}"),

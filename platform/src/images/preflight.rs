@@ -309,8 +309,7 @@ fn other_digests(pod: &Pod, expected: &BTreeMap<String, BTreeSet<String>>) -> Ve
             Some(format!("the pod {name} on {node} runs {image} as {id}, which is no digest of a registry"))
         }
     };
-    let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
-    containers
+    containers(spec)
         .filter_map(|container| {
             let image = container.image.as_ref()?;
             // Its status may tell another of the names that the node has for the same image.

@@ -1,6 +1,6 @@
 //! An image that the local registry has of the very same sources: it is not built again.
 
-use super::{BuildOptions, PLATFORMS, own_platform};
+use super::{BuildOptions, can_be_built, own_platform};
 use crate::error::Result;
 use crate::registry::{Manifest, Platform, Reference, Registries, at_digest};
 
@@ -42,8 +42,7 @@ pub async fn to_build(
         return Ok(platforms);
     }
     for found in registries.platforms(target).await?.unwrap_or_default() {
-        let can_be_built = PLATFORMS.contains(&found.platform.to_string().as_str());
-        if can_be_built && !platforms.contains(&found.platform) {
+        if can_be_built(&found.platform.to_string()) && !platforms.contains(&found.platform) {
             platforms.push(found.platform);
         }
     }

@@ -156,7 +156,7 @@ impl Report {
 
     /// What the service failed or answered wrongly, as far as that can be told: where this machine was too slow, what was not
     /// sent is its own.
-    pub(super) fn errors_of_service(&self) -> u64 {
+    pub(crate) fn errors_of_service(&self) -> u64 {
         let own = if self.generator_was_slow { self.dropped } else { 0 };
         self.counts.faults().saturating_sub(own)
     }

@@ -191,7 +191,7 @@ impl Stack {
                 let upstream = mirror::upstream_chart(component.chart())?;
                 let url = format!("oci://{}/{}", upstream.registry(), upstream.repository());
                 let version = upstream.tag().unwrap_or_default().to_owned();
-                Ok(Some(Chart::Oci { url, version, plain_http: false }))
+                Ok(Some(Chart::Oci { url, version }))
             }
         }
     }
