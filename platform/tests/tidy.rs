@@ -27,6 +27,7 @@ const PRINTS: &[&str] = &["println", "eprintln", "print", "eprint", "dbg"];
 /// The modules over C libraries, which may be unsafe. Elsewhere the service is held by this list, the rest by `forbid`.
 const UNSAFE: &[&str] = &[
     "ocr-service/src/engine/child/fork.rs",
+    "ocr-service/src/engine/child/signals.rs",
     "ocr-service/src/engine/child/tesseract.rs",
     "ocr-service/src/engine/prepare/picture.rs",
 ];
