@@ -14,9 +14,7 @@ use crate::clova;
 use crate::engine::options::Allowed;
 use crate::engine::process::EngineProcesses;
 use crate::engine::{Cache, Launcher, Pool, PoolSize};
-use crate::http::body::Intake;
 use crate::http::health::Lifecycle;
-use crate::http::memory::BodyMemory;
 use crate::http::service::{self, HttpConfig};
 use crate::identity::Identity;
 use crate::image::Limits;
@@ -158,11 +156,9 @@ impl<'a> Builder<'a> {
         Self {
             http: HttpConfig {
                 deadline: server.deadline,
-                intake: Intake {
-                    max: limits.max_body(),
-                    silence: server.body_timeout,
-                    memory: BodyMemory::new(limits.max_bodies_of_a_role(roles)),
-                },
+                body: limits.max_body(),
+                bodies: limits.max_bodies_of_a_role(roles),
+                silence: server.body_timeout,
             },
             limits: limits.of_images(),
             identity: Identity::new(server.instance.as_deref(), server.node.as_deref()),
@@ -200,7 +196,7 @@ impl<'a> Builder<'a> {
         });
         // An upload that the gateway takes is a third longer as base64, and has some JSON around it.
         let mut http = self.http.clone();
-        http.intake.max = http.intake.max / 3 * 4 + (1 << 20);
+        http.body = http.body / 3 * 4 + (1 << 20);
         Self { http, identity: self.identity.clone(), ..*self }.with_pool("model", routes, engines, catalogue)
     }
 

@@ -236,7 +236,7 @@ fn is_worth_sharing(image: &Image, options: &Options) -> bool {
     image.pixels() >= LEAST_SHARED && options.segmentation.is_none() && options.preparation == Preparation::On
 }
 
-fn time_left(deadline: Instant) -> Duration {
+pub(super) fn time_left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }
 

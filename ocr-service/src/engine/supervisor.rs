@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::oneshot;
 use tokio::time::{timeout, timeout_at};
 
-use super::pool::{PoolError, Shared};
+use super::pool::{PoolError, Shared, time_left};
 use super::protocol::{Reply, Request, Share, Task};
 use super::{Channel, Failure, Launcher, Options, Recognition, frame};
 use crate::image::Image;
@@ -154,7 +154,7 @@ impl Engine {
     async fn recognize(&mut self, job: &mut Job) -> Result<Reply, Lost> {
         self.task += 1;
         let (mut from, mut to) = self.channel.socket.split();
-        let remaining = job.deadline.saturating_duration_since(Instant::now());
+        let remaining = time_left(job.deadline);
         let task = Task {
             id: self.task,
             options: job.options.clone(),

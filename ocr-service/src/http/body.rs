@@ -39,15 +39,6 @@ pub struct Intake {
     pub memory: BodyMemory,
 }
 
-impl Intake {
-    /// For one role, with memory of its own: where a role hands an upload on to another of the same process, both hold
-    /// it until the answer, and what the first has taken must not be missing to the second.
-    #[must_use]
-    pub fn of_a_role(&self) -> Self {
-        Self { memory: self.memory.another(), ..self.clone() }
-    }
-}
-
 /// What is known of a request's body beside its bytes; stands among each request's extensions.
 #[derive(Clone, Debug)]
 pub struct Incoming {

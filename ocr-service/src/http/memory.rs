@@ -25,12 +25,6 @@ impl BodyMemory {
         Self { free: Arc::new(Semaphore::new(units as usize)), units }
     }
 
-    /// As much again, all of it free.
-    #[must_use]
-    pub fn another(&self) -> Self {
-        Self { free: Arc::new(Semaphore::new(self.units as usize)), units: self.units }
-    }
-
     /// A part for `bytes`, if so much is free at this moment. What is larger than all there is takes all of it.
     pub fn reserve(&self, bytes: usize) -> Option<Reserved> {
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).clamp(1, self.units);

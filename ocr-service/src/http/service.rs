@@ -15,6 +15,7 @@ use super::body::{self, Intake};
 use super::context::{self, Context};
 use super::error::ApiError;
 use super::health::{self, Lifecycle, Readiness};
+use super::memory::BodyMemory;
 use crate::metrics::{self, HttpMetrics};
 use crate::openapi;
 
@@ -22,7 +23,13 @@ use crate::openapi;
 #[derive(Clone, Debug)]
 pub struct HttpConfig {
     pub deadline: Duration,
-    pub intake: Intake,
+    /// Bytes of one body.
+    pub body: usize,
+    /// Bytes of all bodies of a role together. Each role has memory of its own: where one hands an upload on to another of
+    /// the same process, both hold it until the answer, and what the first has taken must not be missing to the second.
+    pub bodies: usize,
+    /// Between two parts of a body.
+    pub silence: Duration,
 }
 
 #[cfg(test)]
@@ -30,8 +37,7 @@ impl HttpConfig {
     /// For tests that are about something else.
     pub fn of(deadline_seconds: u64, max: usize) -> Self {
         let deadline = Duration::from_secs(deadline_seconds);
-        let memory = super::memory::BodyMemory::new(100 * max);
-        Self { deadline, intake: Intake { max, silence: deadline, memory } }
+        Self { deadline, body: max, bodies: 100 * max, silence: deadline }
     }
 }
 
@@ -55,7 +61,8 @@ pub fn nothing() -> BeforeScrape {
 
 pub fn build(role: Role, lifecycle: &Lifecycle, config: &HttpConfig) -> Router {
     let context = Context { role: role.name, metrics: role.http_metrics, deadline: config.deadline };
-    let intake = Arc::new(config.intake.of_a_role());
+    let memory = BodyMemory::new(config.bodies);
+    let intake = Arc::new(Intake { max: config.body, silence: config.silence, memory });
     let (lifecycle, readiness) = (lifecycle.clone(), role.readiness);
     let (registry, before_scrape) = (role.registry, role.before_scrape);
     let ready = move || async move {
@@ -72,7 +79,7 @@ pub fn build(role: Role, lifecycle: &Lifecycle, config: &HttpConfig) -> Router {
         .route("/openapi.json", get(move || async move { Json(openapi::document(role.name)) }))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(config.intake.max))
+        .layer(DefaultBodyLimit::max(config.body))
         .layer(middleware::from_fn_with_state(intake, body::around))
         .layer(middleware::from_fn_with_state(Arc::new(context), context::around))
 }
@@ -96,7 +103,6 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
-    use crate::http::memory::BodyMemory;
     use crate::role::frontend::AlwaysReady;
 
     fn role(routes: Router) -> Role {
@@ -117,8 +123,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_upload_that_takes_all_of_one_roles_memory_has_room_in_the_next() {
-        let mut config = HttpConfig::of(10, 4096);
-        config.intake.memory = BodyMemory::new(4096);
+        let config = HttpConfig { bodies: 4096, ..HttpConfig::of(10, 4096) };
         let lifecycle = Lifecycle::default();
         let inner = Router::new().route("/", post(async |_: Bytes| ()));
         let inner = build(role(inner), &lifecycle, &config);

@@ -101,10 +101,12 @@ impl Run {
         let mut names = labels.clone();
         names.dedup();
         if names.len() >= COLUMN && amounts.len() >= COLUMN {
-            let column = labels.iter().zip(&amounts).map(|(label, amount)| fit(*label, *amount));
-            let column = column.collect::<Option<Vec<_>>>().filter(|_| labels.len() == amounts.len());
             // One that was not read moves all others to their neighbours.
-            return column.unwrap_or_default();
+            if labels.len() != amounts.len() {
+                return Vec::new();
+            }
+            let column = labels.iter().zip(&amounts).map(|(label, amount)| fit(*label, *amount));
+            return column.collect::<Option<_>>().unwrap_or_default();
         }
         // Those before it have no amount that could be told apart.
         let Some(label) = labels.last() else { return Vec::new() };
