@@ -41,7 +41,7 @@ pub struct ChaosOptions {
     pub what: What,
     /// Requests a second; without it a share of what the platform can do.
     pub rate: Option<f64>,
-    /// An image or a folder of them; without it the sample letter.
+    /// An image or a folder of them; without it a short line.
     pub images: Option<PathBuf>,
     pub policy: Policy,
     /// Of one request with all its tries.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::thresholds::{Checked, ERRORS};
@@ -173,7 +174,7 @@ impl Report {
         let missed = self.thresholds.iter().filter(|checked| self.is_missed(checked));
         let missed: Vec<String> = missed.map(Checked::sentence).collect();
         if !missed.is_empty() {
-            return Err(Error::unhealthy(missed.join("; "), "see which requests and doors: the report"));
+            return Err(Error::unhealthy(missed.join("; "), self.advice()));
         }
         if self.counts.good == 0 {
             let why = self.counts.first_fault.clone().unwrap_or_default();
@@ -181,6 +182,21 @@ impl Report {
             return Err(Error::unhealthy(format!("no request was answered well: {why}"), hint));
         }
         Ok(if self.generator_was_slow { Exit::Inconclusive } else { Exit::Done })
+    }
+
+    /// A service refuses what it has no room for: then it is not broken, and was asked for more than it can do.
+    fn advice(&self) -> String {
+        const REFUSED: generator::Kind = generator::Kind::Status(StatusCode::SERVICE_UNAVAILABLE);
+        let Some(refused) = self.errors.get(&REFUSED.to_string()) else {
+            return "see which requests and doors: the report".into();
+        };
+        let cached =
+            if self.repeats_bytes { "" } else { ", or for what its cache may answer: --repeat-bytes" };
+        format!(
+            "{refused} were refused with 503, as by a service that has too much to do; it answered {:.1} a second: ask \
+             for less (--rate){cached}",
+            self.rate
+        )
     }
 }
 
@@ -252,6 +268,21 @@ mod tests {
         );
         let dropped = Report { dropped: 1, ..report(50, 1) };
         assert_eq!(dropped.verdict().unwrap(), Exit::Inconclusive);
+    }
+
+    #[test]
+    fn what_was_refused_is_told_from_what_failed() {
+        let hint = |status, repeats_bytes| {
+            let kind = generator::Kind::Status(status).to_string();
+            let errors = [(kind, 7)].into();
+            Report { errors, repeats_bytes, ..report(0, 7) }.verdict().unwrap_err().hint().unwrap_or_default()
+        };
+        assert!(
+            hint(StatusCode::SERVICE_UNAVAILABLE, false).contains("7 were refused")
+                && hint(StatusCode::SERVICE_UNAVAILABLE, false).contains("cache")
+        );
+        assert!(!hint(StatusCode::SERVICE_UNAVAILABLE, true).contains("cache"));
+        assert!(hint(StatusCode::BAD_GATEWAY, false).contains("which requests"));
     }
 
     #[test]

@@ -99,7 +99,7 @@ struct LoadArgs {
     /// Requests a second [default: 60 percent of what the platform can do]
     #[arg(long, value_parser = rate, value_name = "NUMBER")]
     rate: Option<f64>,
-    /// An image, or a folder of them [default: a sample letter]
+    /// An image, or a folder of them [default: one short line]
     #[arg(long, value_name = "PATH")]
     image: Option<PathBuf>,
     /// Of load before the fault, and after all is well [default: 15s; embedded: 8s]

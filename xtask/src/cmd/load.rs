@@ -74,7 +74,7 @@ struct RunArgs {
     /// Of random arrivals: the same seed gives the same run
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     seed: u64,
-    /// An image, or a folder of them; NAME.txt beside NAME.png has the text to be expected [default: a sample letter]
+    /// An image, or a folder of them; NAME.txt beside NAME.png has the text to be expected [default: one short line]
     #[arg(long, value_name = "PATH")]
     image: Option<PathBuf>,
     /// What takes the images; more than once for several doors [default: every node of what `up` made]
