@@ -275,7 +275,7 @@ mod tests {
         let hint = |status, repeats_bytes| {
             let kind = generator::Kind::Status(status).to_string();
             let errors = [(kind, 7)].into();
-            Report { errors, repeats_bytes, ..report(0, 7) }.verdict().unwrap_err().hint().unwrap_or_default()
+            Report { repeats_bytes, errors, ..report(0, 7) }.verdict().unwrap_err().hint().unwrap_or_default()
         };
         assert!(
             hint(StatusCode::SERVICE_UNAVAILABLE, false).contains("7 were refused")

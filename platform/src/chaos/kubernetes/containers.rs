@@ -11,14 +11,14 @@ use crate::error::{Doing, Error, Result};
 use crate::host::Host;
 use crate::process::Cmd;
 
-/// The least CPU weight that there is, for the cgroup of the container that it runs in (version 2, else 1): it is gone with
-/// the container's end.
-const WEIGH_LEAST: &str =
-    "cd /sys/fs/cgroup; if [ -e cpu.weight ]; then echo 1 > cpu.weight; else echo 2 > cpu/cpu.shares; fi";
-/// The kernel's own weight, where it is the least.
-const WEIGH_AGAIN: &str = r#"cd /sys/fs/cgroup
-if [ "$(cat cpu.weight 2>/dev/null)" = 1 ]; then echo 100 > cpu.weight; fi
-if [ "$(cat cpu/cpu.shares 2>/dev/null)" = 2 ]; then echo 1024 > cpu/cpu.shares; fi"#;
+/// The least CPU weight that there is, for the cgroup of the container that it runs in (version 2, else 1), and what it was
+/// before in the container's memory: both are gone with its end.
+const WEIGH_LEAST: &str = "cd /sys/fs/cgroup; file=cpu.weight; least=1; \
+     [ -e $file ] || { file=cpu/cpu.shares; least=2; }; \
+     [ -e /run/platen-weight ] || cat $file > /run/platen-weight; echo $least > $file";
+/// What it was before, where it is the least.
+const WEIGH_AGAIN: &str = "cd /sys/fs/cgroup; file=cpu.weight; [ -e $file ] || file=cpu/cpu.shares; \
+     if [ -e /run/platen-weight ]; then cat /run/platen-weight > $file; rm -f /run/platen-weight; fi";
 /// In seconds: until its pods are started, where it has half a processor for that.
 const BOOTS_FOR: u32 = 30;
 /// There while it boots; gone with the container's end, whose memory it is in.

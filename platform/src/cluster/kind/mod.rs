@@ -29,6 +29,9 @@ use crate::proxy;
 use crate::tools::{self, Tool};
 
 const CREATE_WITHIN: Duration = Duration::from_mins(6);
+/// Of the 1024 that a worker has. A control plane works in bursts (the API server clears its memory, a node is lost, pods are
+/// replaced); elsewhere on its own processors, here on those of the workers: there what serves goes first.
+const CONTROL_PLANE_SHARES: i64 = 256;
 
 /// The kind cluster of one profile.
 pub struct Kind {
@@ -153,9 +156,11 @@ impl Kind {
 
     /// kind itself cannot limit its nodes; Docker can. kubelet goes on reporting the whole machine.
     async fn limit_nodes(&self) -> Result<()> {
-        let Some(limits) = limits(&self.host.config) else { return Ok(()) };
-        for node in self.containers().await? {
-            let limited = self.docker.update_container(&node.name, limits.clone()).await;
+        let nodes = self.containers().await?;
+        for (index, node) in nodes.iter().enumerate() {
+            let yields = index == 0 && nodes.len() > 1;
+            let Some(limits) = limits(&self.host.config, yields) else { continue };
+            let limited = self.docker.update_container(&node.name, limits).await;
             limited.doing(format!("limiting {}", node.name))?;
         }
         Ok(())
@@ -240,16 +245,18 @@ pub fn is_own(profile: &ProfileName, label: &str, value: &str) -> bool {
     label == containers::KIND && value == profile.as_str()
 }
 
-fn limits(config: &Config) -> Option<ContainerUpdateBody> {
+/// `yields`: it is a control plane beside workers.
+fn limits(config: &Config, yields: bool) -> Option<ContainerUpdateBody> {
     let memory = config.cluster.memory_mib.map(|mib| i64::from(mib) << 20);
-    let cpus = config.cluster.cpus.map(|cpus| i64::from(cpus) * 1_000_000_000);
-    (memory.is_some() || cpus.is_some()).then(|| ContainerUpdateBody {
+    let limits = ContainerUpdateBody {
         memory,
         // The same: no swap beside it.
         memory_swap: memory,
-        nano_cpus: cpus,
+        nano_cpus: config.cluster.cpus.map(|cpus| i64::from(cpus) * 1_000_000_000),
+        cpu_shares: yields.then_some(CONTROL_PLANE_SHARES),
         ..ContainerUpdateBody::default()
-    })
+    };
+    (limits != ContainerUpdateBody::default()).then_some(limits)
 }
 
 /// The names that kind gives to this many nodes.
@@ -313,12 +320,13 @@ mod tests {
 
     #[test]
     fn limits_reach_docker_in_its_own_units() {
-        assert_eq!(limits(&Config::default()), None);
+        assert_eq!(limits(&Config::default(), false), None);
         let mut config = Config::default();
         (config.cluster.memory_mib, config.cluster.cpus) = (Some(2048), Some(2));
-        let limits = limits(&config).unwrap();
-        assert_eq!(limits.memory, Some(2 << 30));
-        assert_eq!(limits.nano_cpus, Some(2_000_000_000));
+        let limited = limits(&config, false).unwrap();
+        assert_eq!((limited.memory, limited.nano_cpus), (Some(2 << 30), Some(2_000_000_000)));
+        assert_eq!(limited.cpu_shares, None);
+        assert_eq!(limits(&Config::default(), true).unwrap().cpu_shares, Some(CONTROL_PLANE_SHARES));
     }
 
     #[test]
