@@ -1,5 +1,5 @@
 //! `cargo xtask bench build`: how long the image takes for one platform and for both, from an empty cache, after a change
-//! of one line, and when nothing changed.
+//! of one line, and when nothing changed; and with `--emulated`, what compiling for the other platform costs under emulation.
 
 use std::path::Path;
 use std::time::Instant;
@@ -7,6 +7,7 @@ use std::time::Instant;
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
+use super::emulation::{self, Emulation};
 use super::targets::{Goal, Target};
 use crate::engine;
 use crate::error::{Doing, Error, Result};
@@ -25,6 +26,13 @@ const UNCHANGED: f64 = 3.0;
 /// The file that gets another line.
 const CHANGED: &str = "ocr-service/src/main.rs";
 
+/// What is measured beside what always is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Options {
+    /// A dependency of the service, compiled under emulation.
+    pub emulated: bool,
+}
+
 /// What was measured, in seconds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Building {
@@ -32,6 +40,8 @@ pub struct Building {
     pub both_cold: f64,
     pub after_a_line: f64,
     pub unchanged: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub emulation: Option<Emulation>,
     pub targets: Vec<Target>,
 }
 
@@ -49,7 +59,7 @@ impl Building {
             target("both platforms after a change of one line", "s", AFTER_A_LINE, after_a_line),
             target("both platforms when nothing changed", "s", UNCHANGED, unchanged),
         ];
-        Self { one_cold, both_cold, after_a_line, unchanged, targets }
+        Self { one_cold, both_cold, after_a_line, unchanged, emulation: None, targets }
     }
 
     /// An error that names the targets that were missed.
@@ -66,7 +76,8 @@ impl Building {
 }
 
 /// The whole run; the builder's cache is emptied twice. The checkout is not touched: a copy of the sources is built.
-pub async fn building(host: &Host) -> Result<Building> {
+pub async fn building(host: &Host, options: Options) -> Result<Building> {
+    let emulated = options.emulated.then(images::emulated_platform).transpose()?;
     let ready = engine::ensure(host).await?;
     let supply = crate::up::supply(host).await?;
     let mirror = Mirror::new(host)?;
@@ -100,7 +111,11 @@ pub async fn building(host: &Host) -> Result<Building> {
     change(folder.path(), "line")?;
     let after_a_line = time("both platforms after a change of one line", &both).await?;
     let unchanged = time("both platforms when nothing changed", &both).await?;
-    Ok(Building::new(one_cold, both_cold, after_a_line, unchanged))
+    let emulation = match emulated {
+        Some(platform) => Some(emulation::measure(host, &ready.docker, supply, platform).await?),
+        None => None,
+    };
+    Ok(Building { emulation, ..Building::new(one_cold, both_cold, after_a_line, unchanged) })
 }
 
 /// Adds a line that the compiler sees: a comment would be compiled away before anything is linked.
@@ -112,7 +127,7 @@ fn change(root: &Path, why: &str) -> Result<()> {
         .doing(format!("changing {CHANGED}"))
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
     let doing = || format!("copying {}", from.display());
     std::fs::create_dir_all(to.parent().unwrap_or(to)).doing(doing())?;
     std::fs::copy(from, to).map(drop).doing(doing())

@@ -7,6 +7,7 @@ mod binaries;
 pub mod building;
 mod cpu;
 pub mod crowd;
+pub mod emulation;
 pub mod faults;
 mod hop;
 mod judge;

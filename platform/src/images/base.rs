@@ -4,11 +4,12 @@ use bollard::Docker;
 use bollard::query_parameters::PushImageOptionsBuilder;
 use futures_util::StreamExt;
 
+use super::builder::registry_in_network;
 use super::image::local_registry;
 use crate::error::{Doing, Error, Result};
 use crate::event::Step;
 use crate::host::Host;
-use crate::mirror::{Mirror, docker};
+use crate::mirror::{Mirror, docker, foreign};
 use crate::registry::{Reference, Registries};
 
 /// Pushes the base image of the source build, unless this very one is there.
@@ -35,6 +36,28 @@ pub async fn ensure(
         push(docker, &format!("{registry}/{repository}"), tag, tell).await?;
     }
     Ok(())
+}
+
+/// The same for another processor, under a tag of its own; returns its name for the builder. It is kept in the registry
+/// alone.
+pub async fn ensure_foreign(
+    host: &Host,
+    docker: &Docker,
+    registries: &Registries,
+    mirror: &Mirror,
+    arch: &str,
+    tell: &Step,
+) -> Result<String> {
+    let (repository, tag) = (format!("library/{}", mirror.base_tag().0), foreign::tag(arch)?);
+    let image = Reference::with_tag(local_registry(&host.config), repository.clone(), tag.clone());
+    if registries.manifest(&image).await?.is_none() {
+        let (name, whole) = (format!("{}/{repository}", image.registry()), image.to_string());
+        foreign::load(host, docker, arch, &whole, tell).await?;
+        let pushed = push(docker, &name, &tag, tell).await;
+        docker::remove_image(docker, &whole).await?;
+        pushed?;
+    }
+    Ok(format!("{}/{repository}:{tag}", registry_in_network()))
 }
 
 async fn push(docker: &Docker, name: &str, tag: &str, tell: &Step) -> Result<()> {

@@ -5,6 +5,7 @@ mod asking;
 mod base;
 pub mod builder;
 mod context;
+mod emulated;
 mod image;
 mod inspect;
 mod plan;
@@ -23,6 +24,7 @@ use bollard::Docker;
 use serde::Serialize;
 
 pub use asking::Asking;
+pub use emulated::{emulated_platform, stage_seconds};
 pub use image::{is_in_registry, own_image, service_image};
 pub use inspect::Inspection;
 pub use plan::{Planned, plan};

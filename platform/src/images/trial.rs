@@ -10,6 +10,7 @@ use bollard::models::{ContainerCreateBody, HostConfig, PortBinding};
 use bollard::query_parameters::{CreateContainerOptions, LogsOptionsBuilder};
 use futures_util::StreamExt;
 
+use super::emulated::is_emulated;
 use super::inspect::Inspection;
 use super::{Staged, image};
 use crate::demo::SAMPLE;
@@ -105,18 +106,6 @@ async fn read_in_container(staged: &Staged<'_>, platform: &Platform, manifest: &
         .await
         .doing("creating the container of the trial")?;
     read_sample(docker, &name).await
-}
-
-/// Whether the kernel starts programs of this architecture through an emulator that needs no file in the container.
-fn is_emulated(architecture: &str) -> bool {
-    let name = match architecture {
-        "arm64" => "qemu-aarch64",
-        "amd64" => "qemu-x86_64",
-        other => other,
-    };
-    let registered = std::fs::read_to_string(format!("/proc/sys/fs/binfmt_misc/{name}")).unwrap_or_default();
-    let fixed = |line: &str| line.strip_prefix("flags:").is_some_and(|flags| flags.contains('F'));
-    registered.starts_with("enabled") && registered.lines().any(fixed)
 }
 
 fn container(image: &str) -> ContainerCreateBody {

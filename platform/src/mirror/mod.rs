@@ -8,6 +8,7 @@ pub(crate) mod docker;
 mod dry_run;
 mod export;
 mod fit;
+pub(crate) mod foreign;
 mod images;
 mod inventory;
 mod layout;
