@@ -99,6 +99,16 @@ impl Command {
         }
     }
 
+    /// Of what has engines.
+    pub fn engines(&self) -> Option<(&EngineArgs, LimitArgs)> {
+        match self {
+            Self::Model(args) => Some((&args.engine, args.limits)),
+            Self::OcrServer(args) => Some((&args.engine, args.limits)),
+            Self::Serve(args) => Some((&args.engine, args.limits)),
+            _ => None,
+        }
+    }
+
     /// Of what serves.
     pub fn server(&self) -> Option<&ServerArgs> {
         match self {
@@ -233,6 +243,11 @@ impl LimitArgs {
         (self.max_bodies_mib.map_or_else(capacity::bodies, bytes) / roles).max(self.max_body())
     }
 
+    /// Bytes of all requests' bodies of all of so many roles.
+    pub fn max_bodies(self, roles: usize) -> usize {
+        self.max_bodies_of_a_role(roles).saturating_mul(roles)
+    }
+
     pub fn of_images(self) -> Limits {
         Limits { max_pixels: u64::from(self.max_megapixels) * 1_000_000 }
     }
@@ -240,7 +255,8 @@ impl LimitArgs {
 
 #[derive(Debug, Args)]
 pub struct EngineArgs {
-    /// How many images are read at once [default: one for each CPU, as far as the memory limit carries them]
+    /// How many images are read at once [default: one for each CPU, as far as the memory limit carries
+    /// them beside the uploads]
     #[arg(long, env = "PLATEN_ENGINES")]
     pub engines: Option<NonZeroUsize>,
     /// How many images may wait; with all of these taken the next is refused at once
@@ -305,6 +321,14 @@ mod tests {
         let cli = parse("ocr-service serve").unwrap();
         let Command::Serve(serve) = cli.command else { panic!("not serve") };
         assert!(serve.server.bind.is_loopback());
+    }
+
+    #[test]
+    fn all_roles_together_have_the_memory_for_uploads_and_each_has_room_for_one() {
+        let cli = parse("ocr-service serve --max-bodies-mib 60 --max-body-mib 8").unwrap();
+        let Command::Serve(serve) = cli.command else { panic!("not serve") };
+        assert_eq!((serve.limits.max_bodies(1), serve.limits.max_bodies(6)), (bytes(60), bytes(60)));
+        assert_eq!(serve.limits.max_bodies(10), bytes(80));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its files has failed")]
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,8 @@ use syn::visit::Visit;
 
 const LONGEST_FILE: usize = 400;
 const LONGEST_FUNCTION: i64 = 60;
+/// Of a file that a member may hold twice, in bytes.
+const SMALL: u64 = 16 << 10;
 
 /// Files that are longer, each with its reason.
 const LONG_FILES: &[(&str, &str)] = &[];
@@ -271,6 +274,38 @@ fn no_path_of_one_machine_is_written_down() {
         }
     }
     assert_none(&found, "paths are relative, or read from the environment");
+}
+
+/// The large files below `folder` that are there already under another name. A link is no copy.
+fn copies(folder: &Path) -> Vec<String> {
+    let walk = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter();
+    let walk = walk.filter_entry(|entry| entry.file_name() != "target").map(Result::unwrap);
+    let files = walk.filter(|entry| entry.file_type().is_file() && entry.metadata().unwrap().len() > SMALL);
+    let (mut seen, mut found) = (HashMap::new(), Vec::new());
+    for path in files.map(walkdir::DirEntry::into_path) {
+        if let Some(before) = seen.insert(std::fs::read(&path).unwrap(), path.clone()) {
+            found.push(format!("{} is {}", path.display(), before.display()));
+        }
+    }
+    found
+}
+
+#[test]
+fn no_member_holds_a_large_file_twice() {
+    let found: Vec<_> = MEMBERS.iter().flat_map(|member| copies(&root().join(member))).collect();
+    assert_none(&found, "of two equal files one is a link to the other");
+}
+
+#[test]
+fn the_rule_of_copies_tells_a_copy_from_a_link() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("large"), vec![0; 20 << 10]).unwrap();
+    std::fs::write(at("other"), vec![1; 20 << 10]).unwrap();
+    std::os::unix::fs::symlink("large", at("link")).unwrap();
+    assert!(copies(folder.path()).is_empty());
+    std::fs::copy(at("large"), at("copy")).unwrap();
+    assert_eq!(copies(folder.path()).len(), 1);
 }
 
 /// The subcommands that the command line has, as they are typed.

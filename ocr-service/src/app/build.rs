@@ -1,13 +1,14 @@
 //! The routers of a command's roles, and the engines behind them.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use axum::Router;
 use reqwest::Url;
 
 use super::AppError;
-use super::doors::Door;
+use super::doors::{self, Door};
 use crate::capacity;
 use crate::cli::{Command, EngineArgs, LimitArgs, ServerArgs};
 use crate::clova;
@@ -53,14 +54,30 @@ impl Built {
 /// A role's name and its router.
 type Named = (&'static str, Router);
 
-/// `experiments` are the settings of those that the command runs.
+/// What was found out of a command's settings before anything was opened.
+pub struct Checked {
+    experiments: Option<Settings>,
+    engines: Option<NonZeroUsize>,
+}
+
+impl Checked {
+    pub fn of(command: &Command) -> Result<Self, AppError> {
+        let roles = doors::roles(command).len();
+        let engines =
+            command.engines().map(|(args, limits)| capacity::engines(args.engines, limits.max_bodies(roles)));
+        let experiments = command.experiments().map(Settings::of).transpose()?;
+        Ok(Self { experiments, engines: engines.transpose()? })
+    }
+}
+
 pub fn build(
     command: &Command,
-    experiments: Option<Settings>,
+    checked: Checked,
     doors: &[Door],
     lifecycle: &Lifecycle,
 ) -> Result<Built, AppError> {
-    let settings = experiments.ok_or(AppError::NotBuilt("experiments"));
+    let settings = checked.experiments.ok_or(AppError::NotBuilt("experiments"));
+    let engines = checked.engines.ok_or(AppError::NotBuilt("engines"));
     match command {
         Command::Gateway(args) => {
             let builder = Builder::new(&args.server, args.limits, doors.len(), lifecycle);
@@ -69,12 +86,12 @@ pub fn build(
         }
         Command::Model(args) => {
             let builder = Builder::new(&args.server, args.limits, doors.len(), lifecycle);
-            let engines = Engines::start(&args.engine);
+            let engines = Engines::start(&args.engine, engines?);
             Ok(Built::new([builder.model(&engines)], Some(engines.pool)))
         }
         Command::OcrServer(args) => {
             let builder = Builder::new(&args.server, args.limits, doors.len(), lifecycle);
-            let engines = Engines::start(&args.engine);
+            let engines = Engines::start(&args.engine, engines?);
             let catalogue = engines.catalogue();
             let ocr_server = builder.ocr_server(&engines, catalogue, &args.nutrition)?;
             Ok(Built::new([ocr_server], Some(engines.pool)))
@@ -95,7 +112,7 @@ pub fn build(
         }
         Command::Serve(args) => {
             let builder = Builder::new(&args.server, args.limits, doors.len(), lifecycle);
-            let engines = Engines::start(&args.engine);
+            let engines = Engines::start(&args.engine, engines?);
             let model = Source::Fixed(own_url(doors, "model")?);
             let gateway = builder.gateway(vec![model], &args.upstream)?;
             let model = builder.model(&engines);
@@ -128,10 +145,10 @@ struct Engines {
 }
 
 impl Engines {
-    fn start(args: &EngineArgs) -> Self {
+    fn start(args: &EngineArgs, engines: NonZeroUsize) -> Self {
         let launcher: Arc<dyn Launcher> =
             Arc::new(EngineProcesses::new(args.tessdata.clone(), args.lang.clone()));
-        let size = PoolSize { engines: args.engines.unwrap_or_else(capacity::engines), places: args.queue };
+        let size = PoolSize { engines, places: args.queue };
         let pool = Pool::start(&launcher, size, EngineMetrics::default());
         let allowed = Allowed::new(args.lang.clone(), args.other_langs.clone(), args.psm, args.prepare);
         let cache = Cache::new(args.cache(), CacheMetrics::default());

@@ -36,27 +36,35 @@ impl Door {
     }
 }
 
+/// The roles of `command`, each with its port and the flag that chooses it.
+pub fn roles(command: &Command) -> Vec<(&'static str, u16, &'static str)> {
+    match command {
+        Command::Gateway(args) => vec![("gateway", args.port, "--port")],
+        Command::Model(args) => vec![("model", args.port, "--port")],
+        Command::OcrServer(args) => vec![("ocr-server", args.port, "--port")],
+        Command::Translate(args) => vec![("translate", args.port, "--port")],
+        Command::Frontend(args) => vec![("frontend", args.port, "--port")],
+        Command::Experiments(args) => vec![("experiments", args.port, "--port")],
+        Command::Serve(args) => vec![
+            ("gateway", args.gateway_port, "--gateway-port"),
+            ("model", args.model_port, "--model-port"),
+            ("ocr-server", args.ocr_server_port, "--ocr-server-port"),
+            ("translate", args.translate_port, "--translate-port"),
+            ("frontend", args.frontend_port, "--frontend-port"),
+            ("experiments", args.experiments_port, "--experiments-port"),
+        ],
+        Command::Train(_) => Vec::new(),
+    }
+}
+
 /// The doors of `command`.
 pub async fn open(command: &Command) -> Result<Vec<Door>, AppError> {
     let Some(ServerArgs { bind, .. }) = command.server() else { return Ok(Vec::new()) };
-    let bind = *bind;
-    match command {
-        Command::Gateway(args) => Ok(vec![Door::open("gateway", bind, args.port, "--port").await?]),
-        Command::Model(args) => Ok(vec![Door::open("model", bind, args.port, "--port").await?]),
-        Command::OcrServer(args) => Ok(vec![Door::open("ocr-server", bind, args.port, "--port").await?]),
-        Command::Translate(args) => Ok(vec![Door::open("translate", bind, args.port, "--port").await?]),
-        Command::Frontend(args) => Ok(vec![Door::open("frontend", bind, args.port, "--port").await?]),
-        Command::Experiments(args) => Ok(vec![Door::open("experiments", bind, args.port, "--port").await?]),
-        Command::Serve(args) => Ok(vec![
-            Door::open("gateway", bind, args.gateway_port, "--gateway-port").await?,
-            Door::open("model", bind, args.model_port, "--model-port").await?,
-            Door::open("ocr-server", bind, args.ocr_server_port, "--ocr-server-port").await?,
-            Door::open("translate", bind, args.translate_port, "--translate-port").await?,
-            Door::open("frontend", bind, args.frontend_port, "--frontend-port").await?,
-            Door::open("experiments", bind, args.experiments_port, "--experiments-port").await?,
-        ]),
-        Command::Train(_) => Ok(Vec::new()),
+    let mut doors = Vec::new();
+    for (role, port, flag) in roles(command) {
+        doors.push(Door::open(role, *bind, port, flag).await?);
     }
+    Ok(doors)
 }
 
 /// Says where each role listens, in the log and, if asked, in a file that appears whole or not at all.

@@ -7,11 +7,12 @@ mod servers;
 use std::time::Duration;
 
 use self::servers::Servers;
+use crate::capacity::TooLittleMemory;
 use crate::cli::Command;
 use crate::engine::Pool;
 use crate::http::health::Lifecycle;
 use crate::net::ListenError;
-use crate::role::experiments::backend::{Settings, SettingsError};
+use crate::role::experiments::backend::SettingsError;
 use crate::shutdown::{self, Signals};
 use crate::train::TrainError;
 
@@ -35,6 +36,8 @@ pub enum AppError {
     #[error("the role {0} has a port and nothing behind it: a defect, please report it")]
     NotBuilt(&'static str),
     #[error(transparent)]
+    Memory(#[from] TooLittleMemory),
+    #[error(transparent)]
     Experiments(#[from] SettingsError),
     #[error(transparent)]
     Train(#[from] TrainError),
@@ -49,7 +52,7 @@ impl AppError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::DrainTimedOut(_) => 5,
-            Self::Experiments(_) => 2,
+            Self::Experiments(_) | Self::Memory(_) => 2,
             Self::Train(error) => error.exit_code(),
             _ => 3,
         }
@@ -63,11 +66,11 @@ pub async fn run(command: Command) -> Result<(), AppError> {
     }
     let Some(server) = command.server() else { return Ok(()) };
     // Wrong settings end it before a port is bound.
-    let experiments = command.experiments().map(Settings::of).transpose()?;
+    let checked = build::Checked::of(&command)?;
     let mut signals = Signals::install()?;
     let lifecycle = Lifecycle::default();
     let doors = doors::open(&command).await?;
-    let mut built = build::build(&command, experiments, &doors, &lifecycle)?;
+    let mut built = build::build(&command, checked, &doors, &lifecycle)?;
     doors::announce(&doors, server)?;
 
     let mut servers = Servers::default();

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use serde_json::Value;
 
+use super::super::bounded::{MOST_DIMENSIONS, MOST_PARAMETERS, MOST_TENSORS};
 use super::*;
 
 /// Of a request's elements.
@@ -68,6 +69,53 @@ fn more_elements_than_there_may_be_are_refused_undecoded_in_one_tensor_and_in_se
     let header = json_body(&json!({ "inputs": [raw] }));
     let body: Bytes = [&header[..], &[0; 20]].concat().into();
     assert_eq!(decode_request(Some(&header.len().to_string()), &body, MOST), too_many(5));
+}
+
+#[test]
+fn a_list_of_more_entries_than_anybody_needs_is_refused() {
+    let request = |inputs: usize, dimensions: usize, parameters: usize, outputs: usize| {
+        let parameters: Parameters = (0..parameters).map(|name| (name.to_string(), json!(1))).collect();
+        let mut tensor = tensor(1, "");
+        (tensor["shape"], tensor["parameters"]) = (json!(vec![1; dimensions]), json!(parameters));
+        let output = json!({ "name": "text", "parameters": parameters });
+        json!({ "parameters": parameters, "inputs": vec![tensor; inputs], "outputs": vec![output; outputs] })
+    };
+    let decoded = |request: Value| decode_request(None, &json_body(&request), MOST_TENSORS).map(|_| ());
+    let most = (MOST_TENSORS, MOST_DIMENSIONS, MOST_PARAMETERS);
+    assert_eq!(decoded(request(most.0, most.1, most.2, most.0)), Ok(()));
+    for (request, expected) in [
+        (request(most.0 + 1, 1, 0, 1), "more than 16 entries"),
+        (request(1, most.1 + 1, 0, 1), "more than 64 entries"),
+        (request(1, 1, most.2 + 1, 0), "more than 64 parameters"),
+        (request(1, 1, 0, most.0 + 1), "more than 16 entries"),
+    ] {
+        let refused = decoded(request);
+        assert!(matches!(&refused, Err(Error::Json(why)) if why.contains(expected)), "{refused:?}");
+    }
+}
+
+#[test]
+fn parameters_of_tensors_and_outputs_are_counted_as_the_requests_are() {
+    let parameters: Parameters = (0..=MOST_PARAMETERS).map(|name| (name.to_string(), json!(1))).collect();
+    let (mut tensor, plain) = (tensor(1, ""), tensor(1, ""));
+    tensor["parameters"] = json!(parameters);
+    let output = json!({ "name": "text", "parameters": parameters });
+    for request in [one_image(&tensor), json!({ "inputs": [plain], "outputs": [output] })] {
+        assert!(error(&request).contains("more than 64 parameters"));
+    }
+}
+
+#[test]
+fn a_parameter_is_a_string_a_number_or_a_boolean_and_null_is_none() {
+    let plain = tensor(1, "");
+    let with = |parameters: Value| json!({ "parameters": parameters, "inputs": [plain], "outputs": null });
+    let values = json!({ "a": "1", "b": 1, "c": -1, "d": 1.5, "e": true, "f": null });
+    let decoded = decode_request(None, &json_body(&with(values.clone())), MOST).unwrap();
+    assert_eq!((json!(decoded.parameters), decoded.outputs), (values, None));
+    assert_eq!(decode_request(None, &json_body(&with(Value::Null)), MOST).unwrap().parameters, None);
+    for nested in [json!([1, 1, 1]), json!({ "x": 1 })] {
+        assert!(error(&with(json!({ "a": nested }))).contains("a string, a number or a boolean"));
+    }
 }
 
 #[test]

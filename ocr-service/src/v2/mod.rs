@@ -3,6 +3,7 @@
 //! Specification: open-inference-protocol, `specification/protocol/inference_rest.md`; binary extension: Triton's
 //! `protocol/extension_binary_data.md`.
 
+pub mod bounded;
 pub mod codec;
 pub mod metadata;
 pub mod ocr;

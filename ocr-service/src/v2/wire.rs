@@ -4,16 +4,23 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::bounded::{self, MOST_DIMENSIONS, MOST_TENSORS};
+
 pub type Parameters = Map<String, Value>;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct InferRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "bounded::parameters", skip_serializing_if = "Option::is_none")]
     pub parameters: Option<Parameters>,
+    #[serde(deserialize_with = "bounded::list::<_, _, MOST_TENSORS>")]
     pub inputs: Vec<Tensor>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "bounded::optional_list::<_, _, MOST_TENSORS>",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub outputs: Option<Vec<RequestedOutput>>,
 }
 
@@ -21,9 +28,10 @@ pub struct InferRequest {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Tensor {
     pub name: String,
+    #[serde(deserialize_with = "bounded::list::<_, _, MOST_DIMENSIONS>")]
     pub shape: Vec<u64>,
     pub datatype: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "bounded::parameters", skip_serializing_if = "Option::is_none")]
     pub parameters: Option<Parameters>,
     /// Missing when the tensor follows the JSON in binary. As it is written: as values, many short elements would take
     /// many times the body's memory before anybody has counted them.
@@ -34,7 +42,7 @@ pub struct Tensor {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RequestedOutput {
     pub name: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "bounded::parameters", skip_serializing_if = "Option::is_none")]
     pub parameters: Option<Parameters>,
 }
 

@@ -153,8 +153,12 @@ fn v2_bodies() {
     let head =
         br#"{"inputs":[{"name":"image","shape":[1],"datatype":"BYTES","parameters":{"binary_data_size":7}}]}"#;
     let length = u16::try_from(head.len()).unwrap().to_le_bytes();
+    let names: Vec<_> =
+        (0..=ocr_service::v2::bounded::MOST_PARAMETERS).map(|name| format!("\"{name}\":1")).collect();
+    let many = format!(r#"{{"parameters":{{{}}},"inputs":[]}}"#, names.join(","));
     let examples = [
         [&b"\xff\xff"[..], json].concat(),
+        [&b"\xff\xff"[..], many.as_bytes()].concat(),
         [&length[..], head, b"\x03\0\0\0PNG"].concat(),
         br#"  {"model_name":"m","outputs":[{"name":"text","shape":[1],"datatype":"BYTES","data":["a"]}]}"#
             .to_vec(),

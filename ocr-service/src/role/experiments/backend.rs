@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::args::{ExperimentsArgs, JobsKind};
 use super::experiment::{Experiment, State, Status, now_ms};
@@ -10,6 +10,7 @@ use super::jobs::kubernetes::Kubernetes;
 use super::jobs::local::{Local, LocalConfig};
 use super::jobs::manifest::JobConfig;
 use super::jobs::{Jobs, JobsError};
+use super::owner::Watched;
 use super::store::target::TargetError;
 use super::store::{Store, StoreError, Target};
 use crate::engine::process::own_program;
@@ -179,19 +180,34 @@ impl Readiness for Backend {
 async fn watch(ready: &Ready) {
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut watched = Watched::default();
     loop {
         ticks.tick().await;
-        match ready.store.unfinished().await {
-            Ok(experiments) => {
-                for experiment in experiments {
-                    if let Err(error) = look(ready, experiment).await {
-                        tracing::warn!(%error, "cannot look after an experiment");
-                    }
-                }
-            }
-            Err(error) => tracing::warn!(%error, "cannot look after the experiments"),
+        if let Err(error) = round(ready, &mut watched, Instant::now()).await {
+            // The others may not have reached it either.
+            watched = Watched::default();
+            tracing::warn!(%error, "cannot look after the experiments");
         }
     }
+}
+
+/// One look at what has not ended.
+pub(super) async fn round(ready: &Ready, watched: &mut Watched, now: Instant) -> Result<(), StoreError> {
+    let own = ready.jobs.owner();
+    let unfinished = ready.store.unfinished().await?;
+    for experiment in unfinished.iter().filter(|it| it.beats.is_some() && own.has(it)) {
+        ready.store.beat(&experiment.id).await?;
+    }
+    for lost in watched.lost(own, &unfinished, now) {
+        let message = "the service that ran it has not been heard of for a minute; look for its results there, or start it again under another experiment_id";
+        ready.store.update(&lost.id, &Status::failed("ServiceLost", message)).await?;
+    }
+    for experiment in unfinished {
+        if let Err(error) = look(ready, experiment).await {
+            tracing::warn!(%error, "cannot look after an experiment");
+        }
+    }
+    Ok(())
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -204,8 +220,9 @@ pub enum LookError {
 
 /// The experiment with what is known of its Job now, which is also recorded.
 pub async fn look(ready: &Ready, experiment: Experiment) -> Result<Experiment, LookError> {
-    // What is not known of a Job that is only being created would be taken for its end.
-    if experiment.status.state.is_final() || is_being_created(&experiment) {
+    // What is not known of a Job of somebody else's, or one that is only being created, would be taken for its end.
+    let is_others = !ready.jobs.owner().has(&experiment);
+    if experiment.status.state.is_final() || is_others || is_being_created(&experiment) {
         return Ok(experiment);
     }
     let status = ready.jobs.status(&experiment.id, &experiment.status).await?.unwrap_or_else(|| {

@@ -71,6 +71,10 @@ pub struct Experiment {
     pub learning_rate: f64,
     pub epoch: i64,
     pub status: Status,
+    /// [`Owner`](super::owner::Owner), as it is recorded.
+    pub owner: Option<String>,
+    /// How often its owner has said that it is there; nothing where that says nothing.
+    pub beats: Option<i64>,
     /// Milliseconds since 1970, UTC.
     pub created_ms: i64,
     pub finished_ms: Option<i64>,

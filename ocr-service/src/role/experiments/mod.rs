@@ -5,6 +5,7 @@ pub mod backend;
 pub mod experiment;
 mod form;
 pub mod jobs;
+pub mod owner;
 pub mod parameters;
 pub mod store;
 #[cfg(test)]
@@ -73,7 +74,7 @@ pub struct View {
 
 impl From<Experiment> for View {
     fn from(experiment: Experiment) -> Self {
-        let Experiment { id, learning_rate, epoch, status, created_ms, finished_ms } = experiment;
+        let Experiment { id, learning_rate, epoch, status, created_ms, finished_ms, .. } = experiment;
         // That a Job is being created is between the service and its database.
         let state = if status.state == State::Creating { State::Pending } else { status.state };
         Self {
@@ -156,7 +157,7 @@ async fn start(
 /// Records it first: of two requests with the same name only one gets further.
 async fn create(backend: Backend, asked: Asked) -> Result<Experiment, ApiError> {
     let ready = reach(&backend)?;
-    let recorded = ready.store.record(&asked).await.map_err(|error| match error {
+    let recorded = ready.store.record(&asked, ready.jobs.owner()).await.map_err(|error| match error {
         StoreError::Used => used(&asked.id, "an experiment of that name is recorded"),
         other => other.into(),
     })?;

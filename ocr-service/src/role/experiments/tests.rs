@@ -1,17 +1,23 @@
 //! The role over HTTP, with a real database and Jobs that do as they are told.
 
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Request as HttpRequest, Response as HttpResponse};
 use serde_json::Value;
 use tower::ServiceExt as _;
+use uuid::Uuid;
 
 use super::experiment::now_ms;
 use super::jobs::Jobs;
+use super::owner::{Owner, PATIENCE, Watched};
 use super::store::{Store, Target};
 use super::*;
+
+const OURS: Owner = Owner::Folder(Uuid::from_u128(1));
+const THEIRS: Owner = Owner::Folder(Uuid::from_u128(2));
 
 /// Answers as its cell says, and notes what was started and how it was last seen.
 #[derive(Clone)]
@@ -24,6 +30,10 @@ struct Told {
 
 #[async_trait::async_trait]
 impl Jobs for Told {
+    fn owner(&self) -> Owner {
+        OURS
+    }
+
     async fn start(&self, asked: &Asked) -> Result<(), JobsError> {
         self.started.lock().unwrap().push(asked.clone());
         self.start.lock().unwrap().clone()
@@ -40,6 +50,10 @@ struct WithoutDatabase(Store);
 
 #[async_trait::async_trait]
 impl Jobs for WithoutDatabase {
+    fn owner(&self) -> Owner {
+        OURS
+    }
+
     async fn start(&self, _asked: &Asked) -> Result<(), JobsError> {
         self.0.close().await;
         Ok(())
@@ -83,6 +97,10 @@ impl Lab {
     async fn send(&self, request: HttpRequest<Body>) -> (StatusCode, Value) {
         json(self.routes.clone().oneshot(request).await.unwrap()).await
     }
+}
+
+fn asked(id: &str) -> Asked {
+    Asked { id: id.parse().unwrap(), learning_rate: "1".parse().unwrap(), epochs: "1".parse().unwrap() }
 }
 
 async fn json(response: HttpResponse<Body>) -> (StatusCode, Value) {
@@ -254,14 +272,48 @@ async fn a_job_that_is_gone_before_its_end_was_seen_has_failed() {
 #[tokio::test]
 async fn a_record_whose_job_is_just_being_created_is_left_alone() {
     let lab = Lab::new().await;
-    let id: ExperimentId = "run-1".parse().unwrap();
-    let asked = Asked { id, learning_rate: "1".parse().unwrap(), epochs: "1".parse().unwrap() };
-    lab.store.record(&asked).await.unwrap();
+    lab.store.record(&asked("run-1"), OURS).await.unwrap();
     // Local Jobs say the second of an experiment that they have not been given yet.
     for status in [None, Some(Status::failed("Interrupted", "the service was stopped"))] {
         *lab.jobs.status.lock().unwrap() = status;
         assert_eq!(lab.get("/test/run-1").await.1["state"], "pending");
         assert_eq!(lab.store.get("run-1").await.unwrap().unwrap().status, Status::of(State::Creating));
+    }
+}
+
+#[tokio::test]
+async fn what_another_service_runs_is_left_alone_as_long_as_that_is_there() {
+    let lab = Lab::new().await;
+    for (id, owner) in [("theirs", THEIRS), ("job", Owner::Cluster), ("ours", OURS)] {
+        lab.store.record(&asked(id), owner).await.unwrap();
+        lab.store.update(id, &Status::of(State::Running)).await.unwrap();
+    }
+    *lab.jobs.status.lock().unwrap() = None;
+    let ready = Ready { store: lab.store.clone(), jobs: Box::new(lab.jobs.clone()) };
+    let state = async |id: &str| lab.get(&format!("/test/{id}")).await.1["state"].clone();
+    let (mut watched, mut now) = (Watched::default(), Instant::now());
+    for _ in 0..3 {
+        backend::round(&ready, &mut watched, now).await.unwrap();
+        assert_eq!((state("theirs").await, state("job").await), ("running".into(), "running".into()));
+        assert_eq!(state("ours").await, "failed");
+        lab.store.beat("theirs").await.unwrap();
+        now += PATIENCE;
+    }
+    for (later, expected) in [(now, "running"), (now + PATIENCE, "failed")] {
+        backend::round(&ready, &mut watched, later).await.unwrap();
+        assert_eq!((state("theirs").await, state("job").await), (expected.into(), "running".into()));
+    }
+    assert_eq!(lab.get("/test/theirs").await.1["reason"], "ServiceLost");
+}
+
+#[tokio::test]
+async fn what_is_ours_and_runs_is_said_to_others() {
+    let lab = Lab::new().await;
+    lab.post(FORM).await;
+    let ready = Ready { store: lab.store.clone(), jobs: Box::new(lab.jobs.clone()) };
+    for beats in 1..3 {
+        backend::round(&ready, &mut Watched::default(), Instant::now()).await.unwrap();
+        assert_eq!(lab.store.get("run-1").await.unwrap().unwrap().beats, Some(beats));
     }
 }
 

@@ -1,13 +1,19 @@
 //! The record on a real MariaDB.
 
+use std::path::Path;
+
 use ocr_service::role::experiments::experiment::{Asked, State, Status};
+use ocr_service::role::experiments::owner::Owner;
 use ocr_service::role::experiments::store::{Store, StoreError, Target};
 use reqwest::StatusCode;
 use tokio::net::TcpSocket;
+use uuid::Uuid;
 
 use super::super::harness::{Answer, Service, until};
 use super::server::{DATABASE, PASSWORD, Server, USER};
 use super::{ended, get, post, put_images};
+
+const OWNER: Owner = Owner::Folder(Uuid::nil());
 
 /// A port for the database, which no other program is given as long as the socket lives. The database gets it all the
 /// same: both say that they share it, and this one never listens.
@@ -51,7 +57,7 @@ async fn the_store_keeps_on_mariadb_what_it_promises() {
 
     let names = [asked("run-1"), asked("run-1"), asked("run-1"), asked("run-1")];
     let stores = [&first, &other, &again, &first];
-    let tries = stores.iter().zip(&names).map(|(store, asked)| store.record(asked));
+    let tries = stores.iter().zip(&names).map(|(store, asked)| store.record(asked, OWNER));
     let tries = futures_util::future::join_all(tries).await;
     assert_eq!(tries.iter().filter(|result| result.is_ok()).count(), 1, "{tries:?}");
     assert_eq!(tries.iter().filter(|result| matches!(result, Err(StoreError::Used))).count(), 3, "{tries:?}");
@@ -60,6 +66,10 @@ async fn the_store_keeps_on_mariadb_what_it_promises() {
     assert_eq!((found.epoch, found.finished_ms), (20, None));
     assert!((found.learning_rate - 0.001).abs() < f64::EPSILON);
     assert_eq!(found.status, Status::of(State::Creating));
+
+    other.beat("run-1").await.unwrap();
+    let found = first.get("run-1").await.unwrap().unwrap();
+    assert_eq!((found.owner, found.beats), (Some(OWNER.to_string()), Some(1)));
 
     first.update("run-1", &Status::of(State::Running)).await.unwrap();
     assert_eq!(first.unfinished().await.unwrap().len(), 1);
@@ -70,17 +80,47 @@ async fn the_store_keeps_on_mariadb_what_it_promises() {
     assert_eq!(found.status, failed);
     assert!(found.finished_ms.is_some() && first.unfinished().await.unwrap().is_empty());
 
-    first.record(&asked("run-2")).await.unwrap();
+    first.record(&asked("run-2"), OWNER).await.unwrap();
     first.forget("run-1").await.unwrap();
     first.forget("run-2").await.unwrap();
     let ids: Vec<_> = first.list().await.unwrap().into_iter().map(|found| found.id).collect();
     assert_eq!(ids, ["run-1"]);
 
     first.update("run-2", &failed).await.unwrap();
-    first.record(&asked("run-3")).await.unwrap();
+    first.record(&asked("run-3"), OWNER).await.unwrap();
     first.update("run-3", &Status::failed("Error", "가".repeat(3000))).await.unwrap();
     let message = first.get("run-3").await.unwrap().unwrap().status.message.unwrap();
     assert_eq!(message.chars().count(), 2000);
+}
+
+/// A service with local Jobs on `folder` and the record at `port`, perhaps not ready.
+async fn service(folder: &Path, port: u16) -> Service {
+    let number = port.to_string();
+    let settings = [("DB_IP", "127.0.0.1"), ("DB_PORT", &number), ("DB_USER", USER), ("DB_NAME", DATABASE)];
+    let variables = [&settings[..], &[("DB_PASSWORD", PASSWORD)]].concat();
+    let args = ["--experiments-data", folder.to_str().unwrap(), "--log=debug"];
+    Service::unready("experiments", &args, &variables).await
+}
+
+#[tokio::test]
+async fn two_services_of_one_database_leave_each_others_experiments_alone() {
+    let (_reserved, port) = reserved_port();
+    let _server = Server::start(port);
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let (one, other) = (service(folders[0].path(), port).await, service(folders[1].path(), port).await);
+    for (service, folder) in [(&one, &folders[0]), (&other, &folders[1])] {
+        put_images(folder.path());
+        service.ready("experiments").await;
+    }
+    assert_eq!(post(&one, "long", "10000").await.status, StatusCode::CREATED);
+    until("a running training", async || get(&one, "/test/long").await["state"] == "running").await;
+    assert_eq!(post(&other, "short", "1").await.status, StatusCode::CREATED);
+    // By now each has looked, and is asked, at what the other runs.
+    assert_eq!(ended(&other, "short").await["state"], "succeeded");
+    for service in [&other, &one] {
+        assert_ne!(get(service, "/test/long").await["state"], "failed");
+        assert_eq!(get(service, "/test/short").await["state"], "succeeded");
+    }
 }
 
 #[tokio::test]
@@ -88,11 +128,7 @@ async fn the_service_waits_for_the_database_says_so_and_survives_its_loss() {
     let folder = tempfile::tempdir().unwrap();
     put_images(folder.path());
     let (_reserved, port) = reserved_port();
-    let number = port.to_string();
-    let settings = [("DB_IP", "127.0.0.1"), ("DB_PORT", &number), ("DB_USER", USER), ("DB_NAME", DATABASE)];
-    let variables = [&settings[..], &[("DB_PASSWORD", PASSWORD)]].concat();
-    let args = ["--experiments-data", folder.path().to_str().unwrap(), "--log=debug"];
-    let service = Service::unready("experiments", &args, &variables).await;
+    let service = service(folder.path(), port).await;
 
     let waits = Answer::of(service.get("experiments", "/healthz/ready").await).await;
     assert_eq!(waits.status, StatusCode::SERVICE_UNAVAILABLE);

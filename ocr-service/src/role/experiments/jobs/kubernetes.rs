@@ -10,6 +10,7 @@ use kube::{Api, Client, Config};
 use super::manifest::{self, JobConfig};
 use super::{Jobs, JobsError, explain};
 use crate::role::experiments::experiment::{Asked, State, Status};
+use crate::role::experiments::owner::Owner;
 use crate::role::experiments::parameters::JOB_PREFIX;
 
 /// An API server that takes longer is asked again; the defaults are made for long watches.
@@ -58,6 +59,10 @@ impl Kubernetes {
 
 #[async_trait::async_trait]
 impl Jobs for Kubernetes {
+    fn owner(&self) -> Owner {
+        Owner::Cluster
+    }
+
     async fn start(&self, asked: &Asked) -> Result<(), JobsError> {
         let job = manifest::job(asked, &self.config);
         match self.jobs.create(&PostParams::default(), &job).await {

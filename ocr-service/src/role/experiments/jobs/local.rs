@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,10 +13,12 @@ use std::time::Duration;
 
 use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 use super::{Jobs, JobsError};
 use crate::engine::process::passed_on;
 use crate::role::experiments::experiment::{Asked, State, Status};
+use crate::role::experiments::owner::Owner;
 
 #[derive(Clone, Debug)]
 pub struct LocalConfig {
@@ -33,6 +36,8 @@ pub struct Local {
     config: LocalConfig,
     place: Arc<Semaphore>,
     known: Known,
+    /// The name of the folders.
+    name: Uuid,
     /// Held as long as this lives: the folders belong to one process.
     _lock: File,
 }
@@ -50,16 +55,36 @@ impl Local {
                 .map_err(|error| format!("cannot make the folder {}: {error}", folder.display()))?;
         }
         let path = config.logs.join("lock");
-        let lock =
-            File::create(&path).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        let cannot_write = |error: std::io::Error| format!("cannot write {}: {error}", path.display());
+        let lock = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let lock = lock.map_err(cannot_write)?;
         lock.try_lock()
             .map_err(|_| format!("another process runs experiments in {}", config.logs.display()))?;
-        Ok(Self { config, place: Arc::new(Semaphore::new(1)), known: Known::default(), _lock: lock })
+        let name = name(&lock).map_err(cannot_write)?;
+        Ok(Self { config, place: Arc::new(Semaphore::new(1)), known: Known::default(), name, _lock: lock })
     }
+}
+
+/// What the folders are called in records: as the first process that had them said, in the lock.
+fn name(mut lock: &File) -> std::io::Result<Uuid> {
+    let mut text = Vec::new();
+    lock.read_to_end(&mut text)?;
+    if let Ok(name) = Uuid::try_parse_ascii(&text) {
+        return Ok(name);
+    }
+    let name = Uuid::new_v4();
+    lock.rewind()?;
+    lock.set_len(0)?;
+    lock.write_all(name.to_string().as_bytes())?;
+    Ok(name)
 }
 
 #[async_trait::async_trait]
 impl Jobs for Local {
+    fn owner(&self) -> Owner {
+        Owner::Folder(self.name)
+    }
+
     async fn start(&self, asked: &Asked) -> Result<(), JobsError> {
         let results = self.config.output.join(asked.id.as_str());
         if results.symlink_metadata().is_ok() {

@@ -151,6 +151,19 @@ async fn a_training_knows_none_of_the_services_settings() {
 }
 
 #[test]
+fn folders_keep_their_name_and_others_have_another() {
+    let (place, other) = (Place::new(""), Place::new(""));
+    let owner = |place: &Place| Local::open(place.config()).unwrap().owner();
+    let first = owner(&place);
+    assert_eq!(owner(&place), first);
+    assert_ne!(owner(&other), first);
+    fs::write(place.config().logs.join("lock"), "torn").unwrap();
+    let renamed = owner(&place);
+    assert_ne!(renamed, first);
+    assert_eq!(owner(&place), renamed);
+}
+
+#[test]
 fn a_second_process_is_told_that_the_folder_is_taken() {
     let place = Place::new("");
     let _first = Local::open(place.config()).unwrap();

@@ -6,6 +6,7 @@ pub mod local;
 pub mod manifest;
 
 use super::experiment::{Asked, Status};
+use super::owner::Owner;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JobsError {
@@ -22,6 +23,9 @@ pub enum JobsError {
 
 #[async_trait::async_trait]
 pub trait Jobs: Send + Sync + 'static {
+    /// Whose the Jobs are that are started here.
+    fn owner(&self) -> Owner;
+
     /// Creates the Job, and does not wait for it.
     async fn start(&self, asked: &Asked) -> Result<(), JobsError>;
 

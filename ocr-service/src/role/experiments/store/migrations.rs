@@ -6,12 +6,20 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use super::Target;
 
 /// Version, description, MySQL's statements, SQLite's.
-const ALL: &[(i64, &str, &str, &str)] = &[(
-    1,
-    "experiments",
-    include_str!("../migrations/mysql/0001_experiments.sql"),
-    include_str!("../migrations/sqlite/0001_experiments.sql"),
-)];
+const ALL: &[(i64, &str, &str, &str)] = &[
+    (
+        1,
+        "experiments",
+        include_str!("../migrations/mysql/0001_experiments.sql"),
+        include_str!("../migrations/sqlite/0001_experiments.sql"),
+    ),
+    (
+        2,
+        "owners",
+        include_str!("../migrations/mysql/0002_owners.sql"),
+        include_str!("../migrations/sqlite/0002_owners.sql"),
+    ),
+];
 
 pub fn of(target: &Target) -> Migrator {
     let migration =

@@ -15,6 +15,7 @@ use sqlx::{AnyPool, Row};
 pub use target::Target;
 
 use super::experiment::{Asked, Experiment, State, Status, now_ms};
+use super::owner::Owner;
 
 /// How long a request waits for a connection.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -59,23 +60,28 @@ impl Store {
     }
 
     /// A name can be recorded once, whoever else records at the same time.
-    pub async fn record(&self, asked: &Asked) -> Result<Experiment, StoreError> {
+    pub async fn record(&self, asked: &Asked, owner: Owner) -> Result<Experiment, StoreError> {
         let experiment = Experiment {
             id: asked.id.to_string(),
             learning_rate: asked.learning_rate.get(),
             epoch: i64::from(asked.epochs.get()),
             status: Status::of(State::Creating),
+            owner: Some(owner.to_string()),
+            beats: owner.beats().then_some(0),
             created_ms: now_ms(),
             finished_ms: None,
         };
         let insert = sqlx::query(
-            "INSERT INTO experiments (experiment_id, learning_rate, epoch, state, created_ms) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO experiments (experiment_id, learning_rate, epoch, state, owner, beats, created_ms) \
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
         );
         let values = insert
             .bind(asked.id.as_str())
             .bind(experiment.learning_rate)
             .bind(experiment.epoch)
             .bind(experiment.status.state.name())
+            .bind(experiment.owner.clone())
+            .bind(experiment.beats)
             .bind(experiment.created_ms);
         match values.execute(&self.0).await {
             Ok(_) => Ok(experiment),
@@ -109,6 +115,13 @@ impl Store {
             .bind(id)
             .execute(&self.0)
             .await?;
+        Ok(())
+    }
+
+    /// The service that runs it is there.
+    pub async fn beat(&self, id: &str) -> Result<(), StoreError> {
+        let update = sqlx::query("UPDATE experiments SET beats = beats + 1 WHERE experiment_id = ?");
+        update.bind(id).execute(&self.0).await?;
         Ok(())
     }
 
@@ -164,6 +177,8 @@ fn experiment(row: &AnyRow) -> Result<Experiment, StoreError> {
             message: row.try_get("message")?,
             exit_code: exit_code.and_then(|code| i32::try_from(code).ok()),
         },
+        owner: row.try_get("owner")?,
+        beats: row.try_get("beats")?,
         created_ms: row.try_get("created_ms")?,
         finished_ms: row.try_get("finished_ms")?,
     })
