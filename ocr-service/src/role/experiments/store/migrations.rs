@@ -21,11 +21,15 @@ const ALL: &[(i64, &str, &str, &str)] = &[
     ),
 ];
 
+/// A database that a later version has migrated is taken as it is: migrations only add what may be left empty, so that a
+/// service can be rolled back.
 pub fn of(target: &Target) -> Migrator {
     let migration =
         |(version, description, mysql, sqlite): &(i64, &'static str, &'static str, &'static str)| {
             let sql = if target.is_file() { *sqlite } else { *mysql };
             Migration::new(*version, (*description).into(), MigrationType::Simple, sql.into_sql_str(), false)
         };
-    Migrator::with_migrations(ALL.iter().map(migration).collect())
+    let mut migrator = Migrator::with_migrations(ALL.iter().map(migration).collect());
+    migrator.set_ignore_missing(true);
+    migrator
 }

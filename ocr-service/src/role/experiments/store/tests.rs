@@ -132,6 +132,16 @@ async fn a_record_of_before_there_were_owners_has_none() {
 }
 
 #[tokio::test]
+async fn a_database_of_a_later_version_is_taken_as_it_is() {
+    let (folder, store) = store().await;
+    let later = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+                 VALUES (9999, 'later', TRUE, X'00', 1)";
+    sqlx::query(later).execute(&store.0).await.unwrap();
+    store.0.close().await;
+    Store::open(&file(&folder)).await.unwrap().list().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_record_that_cannot_be_read_hides_no_other() {
     let (_folder, store) = store().await;
     for id in ["good", "strange", "broken"] {
