@@ -7,6 +7,7 @@ use std::time::Instant;
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
+use super::copy;
 use super::emulation::{self, Emulation};
 use super::targets::{Goal, Target};
 use crate::engine;
@@ -125,12 +126,6 @@ fn change(root: &Path, why: &str) -> Result<()> {
     let name = format!("PLATEN_BENCH_{}_{}", why.to_uppercase(), std::process::id());
     std::fs::write(&path, format!("{text}\npub const {name}: &str = {:?};\n", Timestamp::now().to_string()))
         .doing(format!("changing {CHANGED}"))
-}
-
-pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
-    let doing = || format!("copying {}", from.display());
-    std::fs::create_dir_all(to.parent().unwrap_or(to)).doing(doing())?;
-    std::fs::copy(from, to).map(drop).doing(doing())
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bollard::Docker;
 use serde::Serialize;
 
-use super::building::copy;
+use super::copy;
 use crate::error::{Doing, Result};
 use crate::host::Host;
 use crate::images;
@@ -24,7 +24,7 @@ const TAKEN: [&str; 3] = ["Cargo.toml", "Cargo.lock", "ocr-service/image/cargo.s
 /// With the compiler's installation, on two cores; for the forecast only.
 const NATIVE: Duration = Duration::from_mins(2);
 /// As [`NATIVE`], with the base image.
-const EMULATED: Duration = Duration::from_mins(15);
+const EMULATED: Duration = Duration::from_mins(25);
 
 /// What was measured, in seconds.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -28,6 +28,8 @@ pub use plan::{Options, Plan};
 pub use report::{Cell, Hop, Open, Report};
 pub use targets::{Goal, Target};
 
+use std::path::Path;
+
 use crate::error::{Doing, Result};
 use crate::event::Events;
 use crate::host::Host;
@@ -36,6 +38,13 @@ use plan::Missing;
 
 /// A machine whose own speed changes by more during a run is not idle.
 const TRUSTED_DRIFT: f64 = 0.05;
+
+/// A file of the checkout into a copy of it.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let doing = || format!("copying {}", from.display());
+    std::fs::create_dir_all(to.parent().unwrap_or(to)).doing(doing())?;
+    std::fs::copy(from, to).map(drop).doing(doing())
+}
 
 /// What would be installed, started and measured, and about how long it takes. Changes nothing.
 pub async fn plan(host: &Host, options: &Options) -> Result<Plan> {

@@ -187,7 +187,10 @@ impl Report {
     /// A service refuses what it has no room for: then it is not broken, and was asked for more than it can do.
     fn advice(&self) -> String {
         const REFUSED: generator::Kind = generator::Kind::Status(StatusCode::SERVICE_UNAVAILABLE);
-        let Some(refused) = self.errors.get(&REFUSED.to_string()) else {
+        let most = self.errors.iter().max_by_key(|(_, count)| **count);
+        let Some((_, refused)) =
+            most.filter(|(kind, _)| self.counts.good > 0 && **kind == REFUSED.to_string())
+        else {
             return "see which requests and doors: the report".into();
         };
         let cached =
@@ -272,17 +275,18 @@ mod tests {
 
     #[test]
     fn what_was_refused_is_told_from_what_failed() {
-        let hint = |status, repeats_bytes| {
-            let kind = generator::Kind::Status(status).to_string();
-            let errors = [(kind, 7)].into();
-            Report { repeats_bytes, errors, ..report(0, 7) }.verdict().unwrap_err().hint().unwrap_or_default()
+        let run = |timeouts: u64, repeats_bytes| {
+            let refused = generator::Kind::Status(StatusCode::SERVICE_UNAVAILABLE);
+            let errors = [(refused.to_string(), 7), (generator::Kind::TimedOut.to_string(), timeouts)].into();
+            Report { repeats_bytes, errors, ..report(0, 7) }
         };
-        assert!(
-            hint(StatusCode::SERVICE_UNAVAILABLE, false).contains("7 were refused")
-                && hint(StatusCode::SERVICE_UNAVAILABLE, false).contains("cache")
-        );
-        assert!(!hint(StatusCode::SERVICE_UNAVAILABLE, true).contains("cache"));
-        assert!(hint(StatusCode::BAD_GATEWAY, false).contains("which requests"));
+        let hint = |run: Report| run.verdict().unwrap_err().hint().unwrap_or_default();
+        let refused = hint(run(1, false));
+        assert!(refused.contains("7 were refused") && refused.contains("cache"), "{refused}");
+        assert!(!hint(run(1, true)).contains("cache"));
+        assert!(hint(run(8, false)).contains("which requests"));
+        let dead = Report { counts: Counts { good: 0, ..Counts::default() }, ..run(0, false) };
+        assert!(hint(dead).contains("which requests"), "what answers nobody is not short of room");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::jobs::kubernetes::Kubernetes;
 use super::jobs::local::{Local, LocalConfig};
 use super::jobs::manifest::JobConfig;
 use super::jobs::{Jobs, JobsError};
-use super::owner::Watched;
+use super::owner::{LOST, Watched};
 use super::store::target::TargetError;
 use super::store::{Store, StoreError, Target};
 use crate::engine::process::own_program;
@@ -183,7 +183,7 @@ async fn watch(ready: &Ready) {
     let mut watched = Watched::default();
     loop {
         ticks.tick().await;
-        if let Err(error) = round(ready, &mut watched, Instant::now()).await {
+        if let Err(error) = round(ready, &mut watched, Instant::now).await {
             // The others may not have reached it either.
             watched = Watched::default();
             tracing::warn!(%error, "cannot look after the experiments");
@@ -192,15 +192,21 @@ async fn watch(ready: &Ready) {
 }
 
 /// One look at what has not ended.
-pub(super) async fn round(ready: &Ready, watched: &mut Watched, now: Instant) -> Result<(), StoreError> {
+pub(super) async fn round(
+    ready: &Ready,
+    watched: &mut Watched,
+    clock: impl Fn() -> Instant,
+) -> Result<(), StoreError> {
     let own = ready.jobs.owner();
-    let unfinished = ready.store.unfinished().await?;
+    let unfinished = ready.store.unfinished(&own).await?;
+    // Of the moment in which the records were as they are, however long they took.
+    let now = clock();
     for experiment in unfinished.iter().filter(|it| it.beats.is_some() && own.has(it)) {
         ready.store.beat(&experiment.id).await?;
     }
-    for lost in watched.lost(own, &unfinished, now) {
+    for lost in watched.lost(&own, &unfinished, now) {
         let message = "the service that ran it has not been heard of for a minute; look for its results there, or start it again under another experiment_id";
-        ready.store.update(&lost.id, &Status::failed("ServiceLost", message)).await?;
+        ready.store.update(&lost.id, &Status::failed(LOST, message)).await?;
     }
     for experiment in unfinished {
         if let Err(error) = look(ready, experiment).await {
@@ -222,7 +228,8 @@ pub enum LookError {
 pub async fn look(ready: &Ready, experiment: Experiment) -> Result<Experiment, LookError> {
     // What is not known of a Job of somebody else's, or one that is only being created, would be taken for its end.
     let is_others = !ready.jobs.owner().has(&experiment);
-    if experiment.status.state.is_final() || is_others || is_being_created(&experiment) {
+    let has_ended = experiment.status.state.is_final() && experiment.status.reason.as_deref() != Some(LOST);
+    if has_ended || is_others || is_being_created(&experiment) {
         return Ok(experiment);
     }
     let status = ready.jobs.status(&experiment.id, &experiment.status).await?.unwrap_or_else(|| {

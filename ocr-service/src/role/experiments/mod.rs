@@ -157,7 +157,7 @@ async fn start(
 /// Records it first: of two requests with the same name only one gets further.
 async fn create(backend: Backend, asked: Asked) -> Result<Experiment, ApiError> {
     let ready = reach(&backend)?;
-    let recorded = ready.store.record(&asked, ready.jobs.owner()).await.map_err(|error| match error {
+    let recorded = ready.store.record(&asked, &ready.jobs.owner()).await.map_err(|error| match error {
         StoreError::Used => used(&asked.id, "an experiment of that name is recorded"),
         other => other.into(),
     })?;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::experiment::now_ms;
 use super::jobs::Jobs;
-use super::owner::{Owner, PATIENCE, Watched};
+use super::owner::{LOST, Owner, PATIENCE, Watched};
 use super::store::{Store, Target};
 use super::*;
 
@@ -272,7 +272,7 @@ async fn a_job_that_is_gone_before_its_end_was_seen_has_failed() {
 #[tokio::test]
 async fn a_record_whose_job_is_just_being_created_is_left_alone() {
     let lab = Lab::new().await;
-    lab.store.record(&asked("run-1"), OURS).await.unwrap();
+    lab.store.record(&asked("run-1"), &OURS).await.unwrap();
     // Local Jobs say the second of an experiment that they have not been given yet.
     for status in [None, Some(Status::failed("Interrupted", "the service was stopped"))] {
         *lab.jobs.status.lock().unwrap() = status;
@@ -284,8 +284,8 @@ async fn a_record_whose_job_is_just_being_created_is_left_alone() {
 #[tokio::test]
 async fn what_another_service_runs_is_left_alone_as_long_as_that_is_there() {
     let lab = Lab::new().await;
-    for (id, owner) in [("theirs", THEIRS), ("job", Owner::Cluster), ("ours", OURS)] {
-        lab.store.record(&asked(id), owner).await.unwrap();
+    for (id, owner) in [("theirs", THEIRS), ("job", Owner::Namespace("lab".into())), ("ours", OURS)] {
+        lab.store.record(&asked(id), &owner).await.unwrap();
         lab.store.update(id, &Status::of(State::Running)).await.unwrap();
     }
     *lab.jobs.status.lock().unwrap() = None;
@@ -293,17 +293,30 @@ async fn what_another_service_runs_is_left_alone_as_long_as_that_is_there() {
     let state = async |id: &str| lab.get(&format!("/test/{id}")).await.1["state"].clone();
     let (mut watched, mut now) = (Watched::default(), Instant::now());
     for _ in 0..3 {
-        backend::round(&ready, &mut watched, now).await.unwrap();
+        backend::round(&ready, &mut watched, || now).await.unwrap();
         assert_eq!((state("theirs").await, state("job").await), ("running".into(), "running".into()));
         assert_eq!(state("ours").await, "failed");
         lab.store.beat("theirs").await.unwrap();
-        now += PATIENCE;
+        now += PATIENCE / 2;
     }
-    for (later, expected) in [(now, "running"), (now + PATIENCE, "failed")] {
-        backend::round(&ready, &mut watched, later).await.unwrap();
+    for (halves, expected) in [(0, "running"), (1, "running"), (2, "failed")] {
+        backend::round(&ready, &mut watched, || now + PATIENCE / 2 * halves).await.unwrap();
         assert_eq!((state("theirs").await, state("job").await), (expected.into(), "running".into()));
     }
     assert_eq!(lab.get("/test/theirs").await.1["reason"], "ServiceLost");
+}
+
+#[tokio::test]
+async fn what_others_took_for_lost_turns_up_where_it_runs() {
+    let lab = Lab::new().await;
+    lab.post(FORM).await;
+    let ready = Ready { store: lab.store.clone(), jobs: Box::new(lab.jobs.clone()) };
+    lab.store.update("run-1", &Status::failed(LOST, "not heard of")).await.unwrap();
+    for state in [State::Running, State::Succeeded] {
+        *lab.jobs.status.lock().unwrap() = Some(Status::of(state));
+        backend::round(&ready, &mut Watched::default(), Instant::now).await.unwrap();
+        assert_eq!(lab.store.get("run-1").await.unwrap().unwrap().status, Status::of(state));
+    }
 }
 
 #[tokio::test]
@@ -312,7 +325,7 @@ async fn what_is_ours_and_runs_is_said_to_others() {
     lab.post(FORM).await;
     let ready = Ready { store: lab.store.clone(), jobs: Box::new(lab.jobs.clone()) };
     for beats in 1..3 {
-        backend::round(&ready, &mut Watched::default(), Instant::now()).await.unwrap();
+        backend::round(&ready, &mut Watched::default(), Instant::now).await.unwrap();
         assert_eq!(lab.store.get("run-1").await.unwrap().unwrap().beats, Some(beats));
     }
 }

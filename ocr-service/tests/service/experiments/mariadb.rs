@@ -57,7 +57,7 @@ async fn the_store_keeps_on_mariadb_what_it_promises() {
 
     let names = [asked("run-1"), asked("run-1"), asked("run-1"), asked("run-1")];
     let stores = [&first, &other, &again, &first];
-    let tries = stores.iter().zip(&names).map(|(store, asked)| store.record(asked, OWNER));
+    let tries = stores.iter().zip(&names).map(|(store, asked)| store.record(asked, &OWNER));
     let tries = futures_util::future::join_all(tries).await;
     assert_eq!(tries.iter().filter(|result| result.is_ok()).count(), 1, "{tries:?}");
     assert_eq!(tries.iter().filter(|result| matches!(result, Err(StoreError::Used))).count(), 3, "{tries:?}");
@@ -72,22 +72,22 @@ async fn the_store_keeps_on_mariadb_what_it_promises() {
     assert_eq!((found.owner, found.beats), (Some(OWNER.to_string()), Some(1)));
 
     first.update("run-1", &Status::of(State::Running)).await.unwrap();
-    assert_eq!(first.unfinished().await.unwrap().len(), 1);
+    assert_eq!(first.unfinished(&OWNER).await.unwrap().len(), 1);
     let failed = Status { exit_code: Some(3), ..Status::failed("Error", "그림이 없습니다 🖼") };
     first.update("run-1", &failed).await.unwrap();
     first.update("run-1", &Status::of(State::Running)).await.unwrap();
     let found = other.get("run-1").await.unwrap().unwrap();
     assert_eq!(found.status, failed);
-    assert!(found.finished_ms.is_some() && first.unfinished().await.unwrap().is_empty());
+    assert!(found.finished_ms.is_some() && first.unfinished(&OWNER).await.unwrap().is_empty());
 
-    first.record(&asked("run-2"), OWNER).await.unwrap();
+    first.record(&asked("run-2"), &OWNER).await.unwrap();
     first.forget("run-1").await.unwrap();
     first.forget("run-2").await.unwrap();
     let ids: Vec<_> = first.list().await.unwrap().into_iter().map(|found| found.id).collect();
     assert_eq!(ids, ["run-1"]);
 
     first.update("run-2", &failed).await.unwrap();
-    first.record(&asked("run-3"), OWNER).await.unwrap();
+    first.record(&asked("run-3"), &OWNER).await.unwrap();
     first.update("run-3", &Status::failed("Error", "가".repeat(3000))).await.unwrap();
     let message = first.get("run-3").await.unwrap().unwrap().status.message.unwrap();
     assert_eq!(message.chars().count(), 2000);

@@ -16,7 +16,7 @@ use crate::process::Cmd;
 const WEIGH_LEAST: &str = "cd /sys/fs/cgroup; file=cpu.weight; least=1; \
      [ -e $file ] || { file=cpu/cpu.shares; least=2; }; \
      [ -e /run/platen-weight ] || cat $file > /run/platen-weight; echo $least > $file";
-/// What it was before, where it is the least.
+/// What it was before, where that is known.
 const WEIGH_AGAIN: &str = "cd /sys/fs/cgroup; file=cpu.weight; [ -e $file ] || file=cpu/cpu.shares; \
      if [ -e /run/platen-weight ]; then cat /run/platen-weight > $file; rm -f /run/platen-weight; fi";
 /// In seconds: until its pods are started, where it has half a processor for that.

@@ -29,9 +29,10 @@ use crate::proxy;
 use crate::tools::{self, Tool};
 
 const CREATE_WITHIN: Duration = Duration::from_mins(6);
-/// Of the 1024 that a worker has. A control plane works in bursts (the API server clears its memory, a node is lost, pods are
-/// replaced); elsewhere on its own processors, here on those of the workers: there what serves goes first.
-const CONTROL_PLANE_SHARES: i64 = 256;
+/// CPU shares of the control plane and of each worker. A control plane works in bursts (the API server clears its memory, a
+/// node is lost, pods are replaced); elsewhere on its own processors, here on those of the workers: there what serves
+/// goes first. Both are named: what cgroup v2 makes of shares is no quarter of what it has without.
+const SHARES: (i64, i64) = (256, 1024);
 
 /// The kind cluster of one profile.
 pub struct Kind {
@@ -158,8 +159,9 @@ impl Kind {
     async fn limit_nodes(&self) -> Result<()> {
         let nodes = self.containers().await?;
         for (index, node) in nodes.iter().enumerate() {
-            let yields = index == 0 && nodes.len() > 1;
-            let Some(limits) = limits(&self.host.config, yields) else { continue };
+            let shares = if index == 0 { SHARES.0 } else { SHARES.1 };
+            let shares = (nodes.len() > 1).then_some(shares);
+            let Some(limits) = limits(&self.host.config, shares) else { continue };
             let limited = self.docker.update_container(&node.name, limits).await;
             limited.doing(format!("limiting {}", node.name))?;
         }
@@ -245,15 +247,14 @@ pub fn is_own(profile: &ProfileName, label: &str, value: &str) -> bool {
     label == containers::KIND && value == profile.as_str()
 }
 
-/// `yields`: it is a control plane beside workers.
-fn limits(config: &Config, yields: bool) -> Option<ContainerUpdateBody> {
+fn limits(config: &Config, cpu_shares: Option<i64>) -> Option<ContainerUpdateBody> {
     let memory = config.cluster.memory_mib.map(|mib| i64::from(mib) << 20);
     let limits = ContainerUpdateBody {
         memory,
         // The same: no swap beside it.
         memory_swap: memory,
         nano_cpus: config.cluster.cpus.map(|cpus| i64::from(cpus) * 1_000_000_000),
-        cpu_shares: yields.then_some(CONTROL_PLANE_SHARES),
+        cpu_shares,
         ..ContainerUpdateBody::default()
     };
     (limits != ContainerUpdateBody::default()).then_some(limits)
@@ -320,13 +321,13 @@ mod tests {
 
     #[test]
     fn limits_reach_docker_in_its_own_units() {
-        assert_eq!(limits(&Config::default(), false), None);
+        assert_eq!(limits(&Config::default(), None), None);
         let mut config = Config::default();
         (config.cluster.memory_mib, config.cluster.cpus) = (Some(2048), Some(2));
-        let limited = limits(&config, false).unwrap();
+        let limited = limits(&config, None).unwrap();
         assert_eq!((limited.memory, limited.nano_cpus), (Some(2 << 30), Some(2_000_000_000)));
         assert_eq!(limited.cpu_shares, None);
-        assert_eq!(limits(&Config::default(), true).unwrap().cpu_shares, Some(CONTROL_PLANE_SHARES));
+        assert_eq!(limits(&Config::default(), Some(256)).unwrap().cpu_shares, Some(256));
     }
 
     #[test]

@@ -18,6 +18,7 @@ const CONNECT: Duration = Duration::from_secs(3);
 const READ: Duration = Duration::from_secs(10);
 
 pub struct Kubernetes {
+    namespace: String,
     jobs: Api<Job>,
     pods: Api<Pod>,
     config: JobConfig,
@@ -37,6 +38,7 @@ impl Kubernetes {
 
     pub fn new(client: Client, namespace: &str, config: JobConfig) -> Self {
         Self {
+            namespace: namespace.to_owned(),
             jobs: Api::namespaced(client.clone(), namespace),
             pods: Api::namespaced(client, namespace),
             config,
@@ -60,7 +62,7 @@ impl Kubernetes {
 #[async_trait::async_trait]
 impl Jobs for Kubernetes {
     fn owner(&self) -> Owner {
-        Owner::Cluster
+        Owner::Namespace(self.namespace.clone())
     }
 
     async fn start(&self, asked: &Asked) -> Result<(), JobsError> {

@@ -15,7 +15,18 @@ use sqlx::{AnyPool, Row};
 pub use target::Target;
 
 use super::experiment::{Asked, Experiment, State, Status, now_ms};
-use super::owner::Owner;
+use super::owner::{LOST, Owner};
+
+/// Columns by name: a later version may have added some, of types that cannot be read here.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT experiment_id, learning_rate, epoch, state, reason, message, exit_code, owner, beats, created_ms, \
+             finished_ms FROM experiments ",
+            $rest
+        )
+    };
+}
 
 /// How long a request waits for a connection.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -60,7 +71,7 @@ impl Store {
     }
 
     /// A name can be recorded once, whoever else records at the same time.
-    pub async fn record(&self, asked: &Asked, owner: Owner) -> Result<Experiment, StoreError> {
+    pub async fn record(&self, asked: &Asked, owner: &Owner) -> Result<Experiment, StoreError> {
         let experiment = Experiment {
             id: asked.id.to_string(),
             learning_rate: asked.learning_rate.get(),
@@ -97,11 +108,12 @@ impl Store {
         Ok(())
     }
 
-    /// What is final stays: a Job that was removed after it had succeeded has succeeded.
+    /// What is final stays: a Job that was removed after it had succeeded has succeeded. What was only taken for lost may
+    /// turn up.
     pub async fn update(&self, id: &str, status: &Status) -> Result<(), StoreError> {
         let update = sqlx::query(
             "UPDATE experiments SET state = ?, reason = ?, message = ?, exit_code = ?, finished_ms = ? \
-             WHERE experiment_id = ? AND finished_ms IS NULL",
+             WHERE experiment_id = ? AND (finished_ms IS NULL OR reason = ?)",
         );
         let cut = |text: &Option<String>, most| {
             text.as_ref().map(|text: &String| text.chars().take(most).collect::<String>())
@@ -113,6 +125,7 @@ impl Store {
             .bind(status.exit_code.map(i64::from))
             .bind(status.state.is_final().then(now_ms))
             .bind(id)
+            .bind(LOST)
             .execute(&self.0)
             .await?;
         Ok(())
@@ -132,20 +145,23 @@ impl Store {
     }
 
     pub async fn get(&self, id: &str) -> Result<Option<Experiment>, StoreError> {
-        let select = sqlx::query("SELECT * FROM experiments WHERE experiment_id = ?");
+        let select = sqlx::query(select!("WHERE experiment_id = ?"));
         select.bind(id).fetch_optional(&self.0).await?.map(|row| experiment(&row)).transpose()
     }
 
     /// The newest first.
     pub async fn list(&self) -> Result<Vec<Experiment>, StoreError> {
-        let select = sqlx::query("SELECT * FROM experiments ORDER BY created_ms DESC, experiment_id LIMIT ?");
+        let select = sqlx::query(select!("ORDER BY created_ms DESC, experiment_id LIMIT ?"));
         let rows = select.bind(LISTED).fetch_all(&self.0).await?;
         Ok(readable(&rows))
     }
 
-    pub async fn unfinished(&self) -> Result<Vec<Experiment>, StoreError> {
-        let select = sqlx::query("SELECT * FROM experiments WHERE finished_ms IS NULL ORDER BY created_ms");
-        Ok(readable(&select.fetch_all(&self.0).await?))
+    /// What has not ended, as far as that is known; what others took for lost and is this owner's too.
+    pub async fn unfinished(&self, own: &Owner) -> Result<Vec<Experiment>, StoreError> {
+        let select = sqlx::query(select!(
+            "WHERE finished_ms IS NULL OR (reason = ? AND owner = ?) ORDER BY created_ms"
+        ));
+        Ok(readable(&select.bind(LOST).bind(own.to_string()).fetch_all(&self.0).await?))
     }
 }
 
