@@ -184,15 +184,15 @@ impl Report {
         Ok(if self.generator_was_slow { Exit::Inconclusive } else { Exit::Done })
     }
 
-    /// A service refuses what it has no room for: then it is not broken, and was asked for more than it can do.
+    /// A service refuses what it has no room for: where one in a hundred is refused it is not broken, and was asked for more than
+    /// it can do.
     fn advice(&self) -> String {
         const REFUSED: generator::Kind = generator::Kind::Status(StatusCode::SERVICE_UNAVAILABLE);
-        let most = self.errors.iter().max_by_key(|(_, count)| **count);
-        let Some((_, refused)) =
-            most.filter(|(kind, _)| self.counts.good > 0 && **kind == REFUSED.to_string())
-        else {
+        let refused = self.errors.get(&REFUSED.to_string()).copied().unwrap_or_default();
+        let is_most = self.errors.values().all(|count| *count <= refused);
+        if !is_most || refused * 100 < self.sent || self.counts.good == 0 {
             return "see which requests and doors: the report".into();
-        };
+        }
         let cached =
             if self.repeats_bytes { "" } else { ", or for what its cache may answer: --repeat-bytes" };
         format!(
@@ -285,6 +285,8 @@ mod tests {
         assert!(refused.contains("7 were refused") && refused.contains("cache"), "{refused}");
         assert!(!hint(run(1, true)).contains("cache"));
         assert!(hint(run(8, false)).contains("which requests"));
+        let few = Report { sent: 701, ..run(1, false) };
+        assert!(hint(few).contains("which requests"));
         let dead = Report { counts: Counts { good: 0, ..Counts::default() }, ..run(0, false) };
         assert!(hint(dead).contains("which requests"), "what answers nobody is not short of room");
     }

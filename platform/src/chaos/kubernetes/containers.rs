@@ -18,7 +18,7 @@ const WEIGH_LEAST: &str = "cd /sys/fs/cgroup; file=cpu.weight; least=1; \
      [ -e /run/platen-weight ] || cat $file > /run/platen-weight; echo $least > $file";
 /// What it was before, where that is known.
 const WEIGH_AGAIN: &str = "cd /sys/fs/cgroup; file=cpu.weight; [ -e $file ] || file=cpu/cpu.shares; \
-     if [ -e /run/platen-weight ]; then cat /run/platen-weight > $file; rm -f /run/platen-weight; fi";
+     if [ -e /run/platen-weight ]; then cat /run/platen-weight > $file && rm -f /run/platen-weight; fi";
 /// In seconds: until its pods are started, where it has half a processor for that.
 const BOOTS_FOR: u32 = 30;
 /// There while it boots; gone with the container's end, whose memory it is in.
