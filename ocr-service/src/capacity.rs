@@ -3,8 +3,8 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-/// What an engine is counted with: with two languages it idles at about 32 MiB. The largest image that is taken by default, 40 million pixels in
-/// colour, and its copies need 450 MiB for as long as it is read.
+/// What an engine is counted with: with two languages it idles at about 32 MiB. The largest image that is taken by default,
+/// 40 million pixels in colour, and its copies need 450 MiB for as long as it is read.
 const BYTES_PER_ENGINE: u64 = 512 << 20;
 /// What an engine cannot do with less than: a page of A4 at 300 dpi, 8.7 million pixels, needs 98 MiB beside the 32.
 const LEAST_PER_ENGINE: u64 = 128 << 20;

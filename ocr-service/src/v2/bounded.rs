@@ -1,5 +1,5 @@
-//! Lists of a request that are counted while they are read: an entry of two bytes takes many times that in memory, so a body within its
-//! limit could fill far more than is reserved for it.
+//! Lists of a request that are counted while they are read: an entry of two bytes takes many times that in memory, so a
+//! body within its limit could fill far more than is reserved for it.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -91,7 +91,7 @@ pub async fn building(host: &Host, options: Options) -> Result<Building> {
         copy(&host.root.join(&file), &folder.path().join(&file))?;
     }
     let copied = Host { root: folder.path().to_owned(), ..host.clone() };
-    let both: Vec<Platform> = images::PLATFORMS.iter().filter_map(|name| name.parse().ok()).collect();
+    let both = images::platforms();
     let time = async |title: &str, platforms: &[Platform]| -> Result<f64> {
         let step = host.events.step("bench-build", title, None);
         builder::ensure(&copied, &ready.docker, &mirror, supply, &step).await?;

@@ -84,6 +84,11 @@ pub struct BuiltPlatform {
     pub tried: Option<String>,
 }
 
+/// The same, as values.
+pub fn platforms() -> Vec<Platform> {
+    PLATFORMS.iter().filter_map(|name| name.parse().ok()).collect()
+}
+
 /// Whether the Dockerfile can be built for a platform, by its name.
 fn can_be_built(platform: &str) -> bool {
     PLATFORMS.contains(&platform)
@@ -304,15 +309,16 @@ async fn push(
 mod tests {
     use super::*;
 
-    fn platforms(names: &[&str]) -> Vec<Platform> {
+    fn named(names: &[&str]) -> Vec<Platform> {
         names.iter().map(|name| name.parse().unwrap()).collect()
     }
 
     #[test]
     fn a_platform_that_the_dockerfile_does_not_know_is_refused_with_those_that_it_does() {
         check_platforms(&[]).unwrap();
-        check_platforms(&platforms(&PLATFORMS)).unwrap();
-        let error = check_platforms(&platforms(&["linux/amd64", "linux/riscv64"])).unwrap_err();
+        assert_eq!(platforms(), named(&PLATFORMS));
+        check_platforms(&platforms()).unwrap();
+        let error = check_platforms(&named(&["linux/amd64", "linux/riscv64"])).unwrap_err();
         assert_eq!(error.exit(), crate::Exit::Usage);
         assert!(error.to_string().contains("linux/riscv64"), "{error}");
         assert!(error.hint().unwrap().contains("linux/amd64,linux/arm64"), "{error}");
@@ -332,8 +338,7 @@ mod tests {
 
     #[test]
     fn docker_is_given_only_what_is_built_and_that_is_said_before() {
-        let other = PLATFORMS.into_iter().find(|name| *name != own_platform().to_string()).unwrap();
-        let other: Platform = other.parse().unwrap();
+        let other = platforms().into_iter().find(|platform| *platform != own_platform()).unwrap();
         let options =
             |platforms: Vec<Platform>, load| BuildOptions { platforms, load, ..BuildOptions::default() };
         check(&options(vec![other.clone()], false)).unwrap();

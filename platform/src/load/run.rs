@@ -17,6 +17,8 @@ use crate::up;
 
 /// Where a service says whether it serves.
 const HEALTH: &str = "/healthz/ready";
+/// A line of 220 by 64 that reads "Sodium 74%": what carries it is measured rather than how long a page takes to read.
+const SHORT_LINE: &[u8] = include_bytes!("../../stack/short-line.png");
 
 #[derive(Debug, Clone)]
 pub struct LoadOptions {
@@ -123,9 +125,6 @@ pub(crate) fn fleet(
 ) -> Result<Fleet> {
     Fleet::new(doors, images, policy, timeout).doing("preparing the HTTP client")
 }
-
-/// A line of 220 by 64 that reads "Sodium 74%": what carries it is measured rather than how long a page takes to read.
-const SHORT_LINE: &[u8] = include_bytes!("../../stack/short-line.png");
 
 /// The images of a file or folder, or a short line.
 pub(crate) fn images_or_sample(path: Option<&Path>) -> Result<Vec<Image>> {

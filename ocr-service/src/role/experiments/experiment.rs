@@ -10,6 +10,15 @@ pub struct Asked {
     pub epochs: Epochs,
 }
 
+#[cfg(test)]
+impl Asked {
+    /// For tests that go by its name.
+    pub(super) fn named(id: &str) -> Self {
+        let (learning_rate, epochs) = ("0.001".parse().unwrap(), "20".parse().unwrap());
+        Self { id: id.parse().unwrap(), learning_rate, epochs }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Recorded; whether its Job is there is not known yet.

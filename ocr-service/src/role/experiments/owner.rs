@@ -1,8 +1,8 @@
 //! Whose an experiment is: several services may keep their records in one database.
 //!
-//! A cluster looks after its Jobs itself, whichever service asks. A local Job ends with the service that has its data folder: as
-//! long as that is there, it counts the experiment's beats up, and no other service touches the record. Who takes the
-//! folder over knows at once what was cut off; everybody else once the beats have stood still for long. They are compared
+//! A cluster looks after its Jobs itself, whichever service asks. A local Job ends with the service that has its data
+//! folder: as long as that is there, it counts the experiment's beats up, and no other service touches the record. Who takes
+//! the folder over knows at once what was cut off; everybody else once the beats have stood still for long. They are compared
 //! with themselves, because clocks of hosts differ.
 
 use std::collections::HashMap;
@@ -67,8 +67,10 @@ impl Watched {
     ) -> Vec<&'a Experiment> {
         // Beats stand still too when it was this service that did not get to look.
         let stalled = self.looked.is_some_and(|looked| now.duration_since(looked) > PATIENCE / 2);
-        let before = if stalled { HashMap::new() } else { std::mem::take(&mut self.counted) };
-        self.counted.clear();
+        let mut before = std::mem::take(&mut self.counted);
+        if stalled {
+            before.clear();
+        }
         self.looked = Some(now);
         let mut lost = Vec::new();
         for experiment in unfinished.iter().filter(|experiment| !own.has(experiment)) {

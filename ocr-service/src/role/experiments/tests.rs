@@ -99,10 +99,6 @@ impl Lab {
     }
 }
 
-fn asked(id: &str) -> Asked {
-    Asked { id: id.parse().unwrap(), learning_rate: "1".parse().unwrap(), epochs: "1".parse().unwrap() }
-}
-
 async fn json(response: HttpResponse<Body>) -> (StatusCode, Value) {
     let status = response.status();
     let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
@@ -272,7 +268,7 @@ async fn a_job_that_is_gone_before_its_end_was_seen_has_failed() {
 #[tokio::test]
 async fn a_record_whose_job_is_just_being_created_is_left_alone() {
     let lab = Lab::new().await;
-    lab.store.record(&asked("run-1"), &OURS).await.unwrap();
+    lab.store.record(&Asked::named("run-1"), &OURS).await.unwrap();
     // Local Jobs say the second of an experiment that they have not been given yet.
     for status in [None, Some(Status::failed("Interrupted", "the service was stopped"))] {
         *lab.jobs.status.lock().unwrap() = status;
@@ -285,7 +281,7 @@ async fn a_record_whose_job_is_just_being_created_is_left_alone() {
 async fn what_another_service_runs_is_left_alone_as_long_as_that_is_there() {
     let lab = Lab::new().await;
     for (id, owner) in [("theirs", THEIRS), ("job", Owner::Namespace("lab".into())), ("ours", OURS)] {
-        lab.store.record(&asked(id), &owner).await.unwrap();
+        lab.store.record(&Asked::named(id), &owner).await.unwrap();
         lab.store.update(id, &Status::of(State::Running)).await.unwrap();
     }
     *lab.jobs.status.lock().unwrap() = None;

@@ -11,14 +11,12 @@ use crate::error::{Doing, Error, Result};
 use crate::host::Host;
 use crate::process::Cmd;
 
-/// The least CPU weight that there is, for the cgroup of the container that it runs in (version 2, else 1), and what it was
-/// before in the container's memory: both are gone with its end.
-const WEIGH_LEAST: &str = "cd /sys/fs/cgroup; file=cpu.weight; least=1; \
-     [ -e $file ] || { file=cpu/cpu.shares; least=2; }; \
-     [ -e /run/platen-weight ] || cat $file > /run/platen-weight; echo $least > $file";
-/// What it was before, where that is known.
-const WEIGH_AGAIN: &str = "cd /sys/fs/cgroup; file=cpu.weight; [ -e $file ] || file=cpu/cpu.shares; \
-     if [ -e /run/platen-weight ]; then cat /run/platen-weight > $file && rm -f /run/platen-weight; fi";
+/// The CPU weight of the container that it runs in (of cgroup version 2, else 1), the least that there is, and where what it
+/// was before is kept: in the container's memory, which is gone with its end as the weight is.
+const WEIGHT: &str = "file=/sys/fs/cgroup/cpu.weight; least=1; before=/run/platen-weight
+[ -e $file ] || { file=/sys/fs/cgroup/cpu/cpu.shares; least=2; }";
+const WEIGH_LEAST: &str = "[ -e $before ] || cat $file > $before; echo $least > $file";
+const WEIGH_AGAIN: &str = "if [ -e $before ]; then cat $before > $file && rm -f $before; fi";
 /// In seconds: until its pods are started, where it has half a processor for that.
 const BOOTS_FOR: u32 = 30;
 /// There while it boots; gone with the container's end, whose memory it is in.
@@ -70,7 +68,7 @@ impl NodeContainer<'_> {
             }
             // Whoever was to stop it may have been killed before. What was started already gets its weight by itself.
             Some(ContainerState::Running) => {
-                self.shell(&format!("[ -e {BOOTS} ] && exit\n{WEIGH_AGAIN}")).await
+                self.weighing(&format!("[ -e {BOOTS} ] && exit\n{WEIGH_AGAIN}")).await
             }
             Some(ContainerState::Paused) | None => Ok(()),
         }
@@ -78,13 +76,14 @@ impl NodeContainer<'_> {
 
     /// Where that fails it is told, and costs the others time.
     async fn weigh(&self, when: &str, script: &str) {
-        if let Err(error) = self.shell(script).await {
+        if let Err(error) = self.weighing(script).await {
             self.host.events.warn(format!("{} {when} at its full CPU weight: {error}", self.name));
         }
     }
 
-    async fn shell(&self, script: &str) -> Result<()> {
-        let cmd = containers::exec(self.engine.docker_host(), self.name).args(["sh", "-c", script]);
+    async fn weighing(&self, script: &str) -> Result<()> {
+        let script = format!("{WEIGHT}\n{script}");
+        let cmd = containers::exec(self.engine.docker_host(), self.name).args(["sh", "-c", &script]);
         self.host.processes.run(&cmd).await?;
         Ok(())
     }
@@ -135,5 +134,38 @@ impl PodProcesses<'_> {
 
     fn docker(&self, args: &[&str]) -> Cmd {
         containers::exec(self.docker_host, self.container).args(args)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_weight_that_was_made_the_least_twice_is_what_it_was_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(at("sys/fs/cgroup/cpu")).unwrap();
+        std::fs::create_dir(at("run")).unwrap();
+        let shell = |script: &str| {
+            let script = format!("{WEIGHT}\n{script}");
+            let root = folder.path().display();
+            let script =
+                script.replace("=/sys", &format!("={root}/sys")).replace("=/run", &format!("={root}/run"));
+            assert!(std::process::Command::new("sh").args(["-c", &script]).status().unwrap().success());
+        };
+        for (file, weight, least) in [("cpu/cpu.shares", "256\n", "2\n"), ("cpu.weight", "39\n", "1\n")] {
+            let file = at("sys/fs/cgroup").join(file);
+            let read = || std::fs::read_to_string(&file).unwrap();
+            std::fs::write(&file, weight).unwrap();
+            shell(WEIGH_LEAST);
+            shell(WEIGH_LEAST);
+            assert_eq!(read(), least);
+            shell(WEIGH_AGAIN);
+            assert_eq!(read(), weight);
+            assert!(!at("run/platen-weight").exists());
+            shell(WEIGH_AGAIN);
+            assert_eq!(read(), weight, "what was not changed stays");
+        }
     }
 }

@@ -29,14 +29,6 @@ fn cluster() -> (Kubernetes, Server) {
     (Kubernetes::new(Client::new(service, "elsewhere"), "lab", config()), server)
 }
 
-fn asked() -> Asked {
-    Asked {
-        id: "run-1".parse().unwrap(),
-        learning_rate: "0.001".parse().unwrap(),
-        epochs: "20".parse().unwrap(),
-    }
-}
-
 /// Of the experiment, as if it had not been looked at before.
 async fn status(cluster: &Kubernetes) -> Result<Option<Status>, JobsError> {
     cluster.status("run-1", &Status::of(State::Creating)).await
@@ -86,7 +78,7 @@ const JOBS: &str = "/apis/batch/v1/namespaces/lab/jobs";
 async fn an_experiment_becomes_a_job_with_its_parameters_as_arguments_and_both_volumes() {
     let (cluster, server) = cluster();
     let server = script(server, vec![job(&json!({}))]);
-    cluster.start(&asked()).await.unwrap();
+    cluster.start(&Asked::named("run-1")).await.unwrap();
     let (method, uri, body) = server.await.unwrap().remove(0);
     assert_eq!((method, uri.split('?').next().unwrap()), (Method::POST, JOBS));
     assert_eq!((&body["kind"], &body["apiVersion"]), (&"Job".into(), &"batch/v1".into()));
@@ -137,7 +129,7 @@ async fn an_experiment_becomes_a_job_with_its_parameters_as_arguments_and_both_v
 async fn the_job_is_as_pod_security_restricted_demands() {
     let (cluster, server) = cluster();
     let server = script(server, vec![job(&json!({}))]);
-    cluster.start(&asked()).await.unwrap();
+    cluster.start(&Asked::named("run-1")).await.unwrap();
     let body = server.await.unwrap().remove(0).2;
     let pod = &body["spec"]["template"]["spec"];
     assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
@@ -154,7 +146,7 @@ async fn the_arguments_of_the_job_are_those_that_train_takes() {
     use clap::Parser;
 
     let mut line = vec!["ocr-service".to_owned()];
-    line.extend(manifest::train_args(&asked(), "/input".as_ref(), "/output".as_ref()));
+    line.extend(manifest::train_args(&Asked::named("run-1"), "/input".as_ref(), "/output".as_ref()));
     let crate::cli::Command::Train(args) = crate::cli::Cli::parse_from(line).command else {
         panic!("not train")
     };
@@ -165,14 +157,16 @@ async fn the_arguments_of_the_job_are_those_that_train_takes() {
 async fn a_job_that_is_there_already_means_that_the_name_is_used() {
     let (cluster, server) = cluster();
     script(server, vec![refusal(409, "AlreadyExists", "jobs.batch \"experiment-run-1\" already exists")]);
-    assert!(matches!(cluster.start(&asked()).await, Err(JobsError::Used(_))));
+    assert!(matches!(cluster.start(&Asked::named("run-1")).await, Err(JobsError::Used(_))));
 }
 
 #[tokio::test]
 async fn a_service_account_without_its_role_is_told_what_the_role_must_allow() {
     let (cluster, server) = cluster();
     script(server, vec![refusal(403, "Forbidden", "jobs.batch is forbidden: User cannot create")]);
-    let Err(JobsError::Refused(why)) = cluster.start(&asked()).await else { panic!("not refused") };
+    let Err(JobsError::Refused(why)) = cluster.start(&Asked::named("run-1")).await else {
+        panic!("not refused")
+    };
     assert!(why.contains("pods/log") && why.contains("cannot create"), "{why}");
 }
 
@@ -181,7 +175,10 @@ async fn a_busy_api_server_may_be_asked_again() {
     for (code, reason) in [(429, "TooManyRequests"), (503, "ServiceUnavailable")] {
         let (cluster, server) = cluster();
         script(server, vec![refusal(code, reason, "later")]);
-        assert!(matches!(cluster.start(&asked()).await, Err(JobsError::Unavailable(_))), "{code}");
+        assert!(
+            matches!(cluster.start(&Asked::named("run-1")).await, Err(JobsError::Unavailable(_))),
+            "{code}"
+        );
     }
 }
 
@@ -189,7 +186,7 @@ async fn a_busy_api_server_may_be_asked_again() {
 async fn an_api_server_that_is_gone_may_be_asked_again() {
     let (cluster, server) = cluster();
     drop(server);
-    assert!(matches!(cluster.start(&asked()).await, Err(JobsError::Unavailable(_))));
+    assert!(matches!(cluster.start(&Asked::named("run-1")).await, Err(JobsError::Unavailable(_))));
 }
 
 #[tokio::test]

@@ -34,10 +34,6 @@ impl Place {
     }
 }
 
-fn asked(id: &str) -> Asked {
-    Asked { id: id.parse().unwrap(), learning_rate: "0.001".parse().unwrap(), epochs: "1".parse().unwrap() }
-}
-
 async fn status(jobs: &Local, id: &str) -> Status {
     jobs.status(id, &Status::of(State::Pending)).await.unwrap().unwrap()
 }
@@ -58,7 +54,7 @@ async fn until(jobs: &Local, id: &str, wanted: impl Fn(&Status) -> bool) -> Stat
 async fn outcome(script: &str) -> Status {
     let place = Place::new(script);
     let jobs = Local::open(place.config()).unwrap();
-    jobs.start(&asked("run-1")).await.unwrap();
+    jobs.start(&Asked::named("run-1")).await.unwrap();
     until(&jobs, "run-1", |status| status.state.is_final()).await
 }
 
@@ -84,7 +80,7 @@ async fn a_program_that_is_not_there_cannot_be_started() {
     let place = Place::new("");
     fs::remove_file(place.config().program).unwrap();
     let jobs = Local::open(place.config()).unwrap();
-    jobs.start(&asked("run-1")).await.unwrap();
+    jobs.start(&Asked::named("run-1")).await.unwrap();
     let status = until(&jobs, "run-1", |status| status.state.is_final()).await;
     assert_eq!(status.reason.as_deref(), Some("CannotStart"));
 }
@@ -93,9 +89,9 @@ async fn a_program_that_is_not_there_cannot_be_started() {
 async fn one_runs_and_the_next_waits() {
     let place = Place::new("while [ ! -e $(dirname $0)/go ]; do sleep 0.02; done");
     let jobs = Local::open(place.config()).unwrap();
-    jobs.start(&asked("first")).await.unwrap();
+    jobs.start(&Asked::named("first")).await.unwrap();
     until(&jobs, "first", |status| status.state == State::Running).await;
-    jobs.start(&asked("second")).await.unwrap();
+    jobs.start(&Asked::named("second")).await.unwrap();
     assert_eq!(status(&jobs, "second").await.state, State::Pending);
     fs::write(place.0.path().join("go"), "").unwrap();
     until(&jobs, "second", |status| status.state == State::Succeeded).await;
@@ -106,7 +102,7 @@ async fn what_takes_too_long_is_ended() {
     let place = Place::new("exec sleep 600");
     let config = LocalConfig { limit: Duration::from_millis(50), ..place.config() };
     let jobs = Local::open(config).unwrap();
-    jobs.start(&asked("run-1")).await.unwrap();
+    jobs.start(&Asked::named("run-1")).await.unwrap();
     let status = until(&jobs, "run-1", |status| status.state.is_final()).await;
     assert_eq!(status.reason.as_deref(), Some("DeadlineExceeded"));
 }
@@ -116,7 +112,7 @@ async fn a_name_with_results_is_used() {
     let place = Place::new("");
     let jobs = Local::open(place.config()).unwrap();
     fs::create_dir(place.config().output.join("run-1")).unwrap();
-    assert!(matches!(jobs.start(&asked("run-1")).await, Err(JobsError::Used(_))));
+    assert!(matches!(jobs.start(&Asked::named("run-1")).await, Err(JobsError::Used(_))));
 }
 
 #[tokio::test]
@@ -140,7 +136,7 @@ async fn a_training_knows_none_of_the_services_settings() {
     assert!(std::env::var_os("PATH").is_some(), "nothing to keep from it");
     let place = Place::new("cat /proc/$$/environ > $(dirname $0)/environment");
     let jobs = Local::open(place.config()).unwrap();
-    jobs.start(&asked("run-1")).await.unwrap();
+    jobs.start(&Asked::named("run-1")).await.unwrap();
     until(&jobs, "run-1", |status| status.state == State::Succeeded).await;
     let environment = fs::read_to_string(place.0.path().join("environment")).unwrap();
     let variables = environment.split_terminator('\0');

@@ -16,10 +16,6 @@ fn file(folder: &tempfile::TempDir) -> Target {
     Target::File(folder.path().join("a b%20?#.db"))
 }
 
-fn asked(id: &str) -> Asked {
-    Asked { id: id.parse().unwrap(), learning_rate: "0.001".parse().unwrap(), epochs: "20".parse().unwrap() }
-}
-
 async fn get(store: &Store, id: &str) -> Experiment {
     store.get(id).await.unwrap().unwrap()
 }
@@ -27,7 +23,7 @@ async fn get(store: &Store, id: &str) -> Experiment {
 #[tokio::test]
 async fn a_record_is_what_was_asked_for_and_is_there_after_a_restart() {
     let (folder, store) = store().await;
-    let recorded = store.record(&asked("run-1"), &OWNER).await.unwrap();
+    let recorded = store.record(&Asked::named("run-1"), &OWNER).await.unwrap();
     drop(store);
     let store = Store::open(&file(&folder)).await.unwrap();
     let found = get(&store, "run-1").await;
@@ -43,14 +39,14 @@ async fn a_record_is_what_was_asked_for_and_is_there_after_a_restart() {
 #[tokio::test]
 async fn a_name_is_recorded_once() {
     let (_folder, store) = store().await;
-    store.record(&asked("run-1"), &OWNER).await.unwrap();
-    assert!(matches!(store.record(&asked("run-1"), &OWNER).await, Err(StoreError::Used)));
+    store.record(&Asked::named("run-1"), &OWNER).await.unwrap();
+    assert!(matches!(store.record(&Asked::named("run-1"), &OWNER).await, Err(StoreError::Used)));
 }
 
 #[tokio::test]
 async fn of_many_at_the_same_time_one_gets_the_name() {
     let (_folder, store) = store().await;
-    let asked = asked("run-1");
+    let asked = Asked::named("run-1");
     let all = futures_util::future::join_all((0..8).map(|_| store.record(&asked, &OWNER))).await;
     assert_eq!(all.iter().filter(|result| result.is_ok()).count(), 1);
 }
@@ -58,7 +54,7 @@ async fn of_many_at_the_same_time_one_gets_the_name() {
 #[tokio::test]
 async fn what_is_final_stays() {
     let (_folder, store) = store().await;
-    store.record(&asked("run-1"), &OWNER).await.unwrap();
+    store.record(&Asked::named("run-1"), &OWNER).await.unwrap();
     let failed = Status { exit_code: Some(3), ..Status::failed("Error", "그림이 없습니다") };
     store.update("run-1", &failed).await.unwrap();
     store.update("run-1", &Status::of(State::Running)).await.unwrap();
@@ -71,7 +67,7 @@ async fn what_is_final_stays() {
 async fn only_what_has_no_job_yet_is_forgotten() {
     let (_folder, store) = store().await;
     for id in ["new", "old"] {
-        store.record(&asked(id), &OWNER).await.unwrap();
+        store.record(&Asked::named(id), &OWNER).await.unwrap();
     }
     store.update("old", &Status::of(State::Pending)).await.unwrap();
     for id in ["new", "old"] {
@@ -85,7 +81,7 @@ async fn only_what_has_no_job_yet_is_forgotten() {
 async fn what_is_not_final_is_unfinished() {
     let (_folder, store) = store().await;
     for (id, state) in [("a", State::Running), ("b", State::Succeeded), ("c", State::Pending)] {
-        store.record(&asked(id), &OWNER).await.unwrap();
+        store.record(&Asked::named(id), &OWNER).await.unwrap();
         store.update(id, &Status::of(state)).await.unwrap();
     }
     let mut ids: Vec<_> = store.unfinished(&OWNER).await.unwrap().into_iter().map(|found| found.id).collect();
@@ -97,7 +93,7 @@ async fn what_is_not_final_is_unfinished() {
 #[tokio::test]
 async fn a_message_that_is_too_long_is_cut_where_a_character_ends() {
     let (_folder, store) = store().await;
-    store.record(&asked("run-1"), &OWNER).await.unwrap();
+    store.record(&Asked::named("run-1"), &OWNER).await.unwrap();
     store.update("run-1", &Status::failed("Error", "가".repeat(3000))).await.unwrap();
     let message = get(&store, "run-1").await.status.message.unwrap();
     assert_eq!(message.chars().count(), LONGEST_MESSAGE);
@@ -107,7 +103,7 @@ async fn a_message_that_is_too_long_is_cut_where_a_character_ends() {
 async fn beats_are_counted_where_the_owner_has_any() {
     let (_folder, store) = store().await;
     for (id, owner, beats) in [("local", OWNER, Some(2)), ("job", Owner::Namespace("lab".into()), None)] {
-        store.record(&asked(id), &owner).await.unwrap();
+        store.record(&Asked::named(id), &owner).await.unwrap();
         for _ in 0..2 {
             store.beat(id).await.unwrap();
         }
@@ -138,7 +134,7 @@ async fn a_database_of_a_later_version_is_taken_as_it_is() {
                  VALUES (9999, 'later', TRUE, X'00', 1)";
     sqlx::query(later).execute(&store.0).await.unwrap();
     sqlx::query("ALTER TABLE experiments ADD COLUMN later DATETIME").execute(&store.0).await.unwrap();
-    store.record(&asked("run-1"), &OWNER).await.unwrap();
+    store.record(&Asked::named("run-1"), &OWNER).await.unwrap();
     store.0.close().await;
     Store::open(&file(&folder)).await.unwrap().get("run-1").await.unwrap().unwrap();
 }
@@ -147,7 +143,7 @@ async fn a_database_of_a_later_version_is_taken_as_it_is() {
 async fn a_record_that_cannot_be_read_hides_no_other() {
     let (_folder, store) = store().await;
     for id in ["good", "strange", "broken"] {
-        store.record(&asked(id), &OWNER).await.unwrap();
+        store.record(&Asked::named(id), &OWNER).await.unwrap();
     }
     for (id, column, value) in [("strange", "state", "paused"), ("broken", "epoch", "many")] {
         let update = format!("UPDATE experiments SET {column} = ? WHERE experiment_id = ?");
